@@ -1,0 +1,55 @@
+"""Runs the migrations on the database of the settings, or of the caller's connection."""
+
+from typing import Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import Connection
+
+from worker.config import load_settings
+from worker.models import Utc, metadata
+from worker.store import open_database
+
+LOCK_TIMEOUT = "5s"
+
+
+def _render_item(kind: str, item: object, _context: AutogenContext) -> str | Literal[False]:
+    """Write our time type as the plain one: a migration stands without today's code."""
+    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, Utc) else False
+
+
+def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        # A migration that waits for a lock makes everybody behind it wait as well.
+        connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+        connection.commit()
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        compare_type=True,
+        compare_server_default=False,
+        render_as_batch=connection.dialect.name == "sqlite",
+        transaction_per_migration=True,
+        render_item=_render_item,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _run() -> None:
+    given = context.config.attributes.get("connection")
+    if given is not None:
+        _migrate(given)
+        return
+    database = open_database(load_settings().database)
+    with database.engine.connect() as connection:
+        _migrate(connection)
+    database.close()
+
+
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    _run()

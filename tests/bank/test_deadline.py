@@ -1,0 +1,233 @@
+"""No server, however slow, holds a caller beyond the deadline."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+
+import httpcore
+import httpx
+import pytest
+
+from tests.bank.conftest import MakeBank, MakePeer, partner_at
+from tests.bank.peer import (
+    CANCELLED,
+    REQUEST,
+    Conversation,
+    Play,
+    answering,
+    hearing_then,
+    http,
+    saying,
+)
+from tests.bank.tls_files import AUTHORITY, server_context
+from worker.bank import Bank
+from worker.bank.client import bounded_transport
+from worker.bank.deadline import Deadline, DeadlineBackend
+from worker.errors import AnswerLost, BankUnreachable, CallMisconfigured
+
+SHORT = timedelta(seconds=0.5)
+HEAD, BODY = http().split(b"\r\n\r\n")
+
+
+@contextmanager
+def ending_in(span: timedelta, *, slack: float = 2) -> Iterator[None]:
+    """Hold that the block takes the span; the slack is a busy machine's, no server's."""
+    began = time.monotonic()
+    yield
+    took = time.monotonic() - began
+    assert span.total_seconds() - 0.02 <= took < span.total_seconds() + slack
+
+
+@contextmanager
+def crowded_port() -> Iterator[tuple[str, int]]:
+    """Give an address that neither accepts nor refuses a connection."""
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(8):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(full.getsockname())
+        yield full.getsockname()
+
+
+@pytest.mark.parametrize(
+    ("play", "word"),
+    [
+        pytest.param(hearing_then(lambda talk: talk.drip(HEAD * 20)), "deadline", id="header drip"),
+        pytest.param(
+            hearing_then(saying(HEAD + b"\r\n\r\n"), lambda talk: talk.drip(BODY)),
+            "deadline",
+            id="body drip",
+        ),
+        pytest.param(
+            hearing_then(lambda talk: talk.drip(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20)),
+            "deadline",
+            id="interim answers for ever",
+        ),
+        pytest.param(hearing_then(Conversation.wait), "read_timeout", id="silence"),
+        pytest.param(Conversation.wait, "read_timeout", id="nobody reads"),
+    ],
+)
+def test_a_slow_answer_is_lost_at_the_deadline(
+    make_bank: MakeBank, serve: MakePeer, play: Play, word: str
+) -> None:
+    """Each byte comes well within any timeout of a single read."""
+    peer = serve(play)
+    bank = make_bank(deadline=SHORT)
+    with ending_in(SHORT), pytest.raises(AnswerLost) as told:
+        bank.cancel(partner_at(peer.url), REQUEST)
+    assert told.value.fault == word
+
+
+def test_the_deadline_holds_over_tls_and_on_a_kept_connection(
+    make_bank: MakeBank, serve: MakePeer
+) -> None:
+    def play(talk: Conversation) -> None:
+        talk.hear()
+        talk.say(http())
+        talk.hear()
+        talk.drip(http())
+
+    peer = serve(play, context=server_context())
+    bank = make_bank(deadline=SHORT)
+    partner = partner_at(peer.url, ca_bundle=AUTHORITY)
+    bank.cancel(partner, REQUEST)
+    with ending_in(SHORT), pytest.raises(AnswerLost) as told:
+        bank.cancel(partner, REQUEST)
+    assert told.value.fault == "deadline"
+    assert peer.connections == 1
+
+
+def test_connecting_is_part_of_the_deadline(make_bank: MakeBank) -> None:
+    with crowded_port() as address, ending_in(SHORT), pytest.raises(BankUnreachable) as told:
+        make_bank(deadline=SHORT).cancel(partner_at(f"http://127.0.0.1:{address[1]}/"), REQUEST)
+    assert told.value.fault == "connect_timeout"
+
+
+@pytest.mark.parametrize("play", [Conversation.wait, lambda talk: talk.drip(b"\x16\x03\x03" * 99)])
+def test_a_slow_handshake_is_part_of_the_deadline(
+    make_bank: MakeBank, serve: MakePeer, play: Play
+) -> None:
+    peer = serve(play)
+    bank = make_bank(deadline=SHORT)
+    with ending_in(SHORT), pytest.raises(BankUnreachable) as told:
+        bank.cancel(partner_at(peer.url.replace("http:", "https:")), REQUEST)
+    assert told.value.fault in ("connect_timeout", "tls_failed")
+
+
+def test_waiting_for_a_free_connection_is_part_of_the_deadline(
+    make_bank: MakeBank, serve: MakePeer
+) -> None:
+    heard = threading.Event()
+    peer = serve(hearing_then(lambda _: heard.set(), Conversation.wait))
+    bank = make_bank(connections=1, deadline=timedelta(seconds=2))
+    first = threading.Thread(target=_in_vain, args=(bank, peer.url))
+    first.start()
+    assert heard.wait(5)
+    with ending_in(SHORT), pytest.raises(BankUnreachable) as told:
+        bank.cancel(partner_at(peer.url), REQUEST, within=SHORT)
+    assert told.value.fault == "pool_timeout"
+    assert "no connection became free" in str(told.value), "the wait must be ours, not httpcore's"
+    assert len(peer.requests) == 1
+    first.join()
+
+
+def test_a_crowd_waits_no_longer_than_its_deadline(make_bank: MakeBank, serve: MakePeer) -> None:
+    """Each of them is overtaken by others; httpcore's own waiting would begin anew each time."""
+
+    def unhurried(talk: Conversation) -> None:
+        while talk.hear():
+            talk.peer.closing.wait(0.02)
+            talk.say(http())
+
+    peer = serve(unhurried)
+    bank = make_bank(connections=1, deadline=SHORT)
+    partner = partner_at(peer.url)
+
+    def call(_: int) -> str:
+        try:
+            return str(bank.cancel(partner, REQUEST).http_status)
+        except (AnswerLost, BankUnreachable) as fault:
+            return fault.fault
+
+    with ThreadPoolExecutor(32) as threads, ending_in(SHORT):
+        ends = set(threads.map(call, range(32)))
+    assert "200" in ends
+
+
+def _in_vain(bank: Bank, url: str) -> None:
+    with pytest.raises(AnswerLost):
+        bank.cancel(partner_at(url), REQUEST)
+
+
+def test_a_bank_that_does_not_read_cannot_stretch_the_sending() -> None:
+    """The request fits into any socket's buffer; a larger one must not hang all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf, ending_in(SHORT):
+        with Deadline(SHORT.total_seconds()):
+            stream = DeadlineBackend().connect_tcp("127.0.0.1", deaf.getsockname()[1])
+            with pytest.raises(httpcore.WriteTimeout):
+                stream.write(b"x" * 50_000_000)
+        stream.close()
+
+
+def test_a_caller_may_shorten_the_deadline_but_not_lengthen_it(
+    make_bank: MakeBank, serve: MakePeer
+) -> None:
+    peer = serve(hearing_then(Conversation.wait))
+    partner = partner_at(peer.url)
+    with ending_in(SHORT), pytest.raises(AnswerLost):
+        make_bank().cancel(partner, REQUEST, within=SHORT)
+    with ending_in(SHORT), pytest.raises(AnswerLost):
+        make_bank(deadline=SHORT).cancel(partner, REQUEST, within=timedelta(hours=1))
+
+
+@pytest.mark.parametrize("within", [timedelta(0), timedelta(seconds=-3)])
+def test_without_time_nothing_is_sent(bank: Bank, serve: MakePeer, within: timedelta) -> None:
+    peer = serve(answering(http()))
+    with pytest.raises(BankUnreachable) as told:
+        bank.cancel(partner_at(peer.url), REQUEST, within=within)
+    assert told.value.fault == "no_time_left"
+    assert peer.connections == 0
+
+
+def test_an_address_that_never_answers_leaves_time_for_the_next(
+    bank: Bank, serve: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = serve(answering(http()))
+    with crowded_port() as address:
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        found = [(*kind, address), (*kind, ("127.0.0.1", peer.port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        answer = bank.cancel(partner_at(peer.url), REQUEST, within=timedelta(seconds=1))
+    assert answer.http_status == 200
+
+
+def test_an_httpx_that_cannot_carry_the_deadline_is_told_at_once(
+    make_bank: MakeBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Renamed(httpx.HTTPTransport):
+        def __init__(self, **_: object) -> None:
+            self._inner_pool = httpcore.ConnectionPool()
+
+    monkeypatch.setattr(httpx, "HTTPTransport", Renamed)
+    with pytest.raises(CallMisconfigured) as told:
+        make_bank()
+    assert told.value.fault == "http_library"
+
+
+def test_the_pool_of_the_transport_is_the_one_that_obeys_the_deadline(serve: MakePeer) -> None:
+    """Guards httpx's private attribute: without a running deadline no call gets out."""
+    peer = serve(answering(http()))
+    with (
+        httpx.Client(
+            transport=bounded_transport(ssl.create_default_context(), connections=1)
+        ) as client,
+        pytest.raises(LookupError),
+    ):
+        client.get(peer.url)
+    assert CANCELLED not in peer.requests

@@ -1,0 +1,186 @@
+"""The partner's secret goes to the bank and nowhere else; its key's password, nowhere at all."""
+
+import logging
+import traceback
+from json import dumps
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from structlog.tracebacks import ExceptionDictTransformer
+
+from tests.bank.conftest import NOON, MakeBank, MakePeer, partner_at
+from tests.bank.peer import CANCELLED, REQUEST, Play, answering, hearing_then, http
+from tests.bank.tls_files import HERE
+from worker.bank import Bank
+from worker.bank.redaction import without_secret
+from worker.bank.tls import own_context
+from worker.errors import BankError
+from worker.kplus import LONGEST_WORD, Answer, Envelope
+from worker.log import redact
+
+CANARY = "canary/4f1d'9c\\\"zz-0815"
+
+
+def everything_about(error: BaseException) -> str:
+    """Return all that a log could show of an error, its hidden contexts included."""
+    shown = "".join(traceback.format_exception(error)) + repr(error)
+    behind = [other for other in (error.__cause__, error.__context__) if other is not None]
+    return shown + "".join(everything_about(other) for other in behind)
+
+
+def echoing(before: bytes) -> Play:
+    """Send back what was heard, behind `before`: an answer that quotes the secret."""
+    return hearing_then(lambda talk: talk.say(before + talk.peer.requests[-1] + b"\r\n\r\n"))
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        echoing(b""),
+        echoing(b"HTTP/1.1 200 OK\r\n"),
+        echoing(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        hearing_then(lambda talk: talk.say(f"{CANARY}\r\n\r\n".encode())),
+        hearing_then(lambda talk: talk.say(f"HTTP/1.1 200 OK\r\n{CANARY}\r\n\r\n".encode())),
+        hearing_then(lambda talk: None),
+    ],
+)
+def test_no_fault_shows_the_secret(
+    bank: Bank, serve: MakePeer, caplog: pytest.LogCaptureFixture, play: Play
+) -> None:
+    """h11 quotes the lines it cannot read, and they may be our own, sent back."""
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(BankError) as told:
+        bank.cancel(partner_at(serve(play).url, secret=CANARY), REQUEST)
+    for spelled in (CANARY, repr(CANARY)[1:-1], "canary", "0815"):
+        assert spelled not in everything_about(told.value) + caplog.text
+
+
+@pytest.mark.parametrize("bad", ["\u0e01", "\r\nX: 1", "\0"])
+def test_a_secret_that_no_header_can_carry_is_not_shown(
+    bank: Bank, serve: MakePeer, caplog: pytest.LogCaptureFixture, bad: str
+) -> None:
+    """`Partner` refuses such a secret; a copy made around it is not checked."""
+    caplog.set_level(logging.DEBUG)
+    partner = partner_at(serve(answering(http())).url)
+    secret = type(partner.secret)(f"canary{bad}canary")
+    with pytest.raises(BankError) as told:
+        bank.cancel(partner.model_copy(update={"secret": secret}), REQUEST)
+    assert told.value.fault == "bad_request"
+    assert "canary" not in "".join(traceback.format_exception(told.value)) + caplog.text
+
+
+def test_debug_logs_show_neither_the_secret_nor_what_the_bank_sent(
+    make_bank: MakeBank, serve: MakePeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["httpx", "httpcore", "httpcore.connection", "httpcore.http11"]
+    for name in names:
+        caplog.set_level(logging.DEBUG, logger=name)
+    bank = make_bank()
+    peer = serve(answering(http(headers=[f"Partner-Secret: {CANARY}"])))
+    bank.cancel(partner_at(peer.url, secret=CANARY), REQUEST)
+    assert caplog.text == ""
+
+
+def test_a_bank_is_shown_without_its_partners(bank: Bank, serve: MakePeer) -> None:
+    bank.cancel(partner_at(serve(answering(http())).url, secret=CANARY), REQUEST)
+    assert "canary" not in repr(bank)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [dumps(CANARY)[1:-1], dumps(CANARY)[1:-1].replace("/", "\\/").replace("c", "\\u0063")],
+)
+def test_an_echoed_secret_is_replaced_in_every_word(bank: Bank, serve: MakePeer, text: str) -> None:
+    body = (
+        f'{{"partnerTxnUid":"{text}","partnerId":"{text}","statusCode":"1{text}",'
+        f'"errorCode":"{text}","errorDesc":"key {text} and {text} are wrong (EMA)",'
+        f'"tokenList":[{{"tokenId":"{text}","reference1":"{text}","status":["{text}"]}}]}}'
+    ).encode()
+    partner = partner_at(serve(answering(http(body))).url, secret=CANARY)
+    answer = bank.cancel(partner, REQUEST)
+    assert "canary" not in repr(answer)
+    assert answer.envelope is not None
+    assert answer.envelope.error_desc == "key [redacted] and [redacted] are wrong (EMA)"
+    assert answer.envelope.short_code == "EMA"
+    assert answer.envelope.tokens[0].status == ("[redacted]",)
+
+
+@pytest.mark.parametrize("shift", range(LONGEST_WORD - 30, LONGEST_WORD + 2, 3))
+def test_a_secret_cut_by_the_limit_of_a_word_is_replaced(
+    bank: Bank, serve: MakePeer, shift: int
+) -> None:
+    described = dumps({"statusCode": "10", "errorDesc": "x" * shift + CANARY}).encode()
+    partner = partner_at(serve(answering(http(described))).url, secret=CANARY)
+    envelope = bank.cancel(partner, REQUEST).envelope
+    assert envelope is not None
+    assert envelope.error_desc is not None
+    assert "cana" not in envelope.error_desc
+    assert len(envelope.error_desc) <= LONGEST_WORD
+
+
+def test_our_own_ids_stay_even_where_they_contain_the_secret() -> None:
+    """A test partner's secret may be a part of its id; the judgement must find the echo."""
+    echo = Envelope(partner_id=REQUEST.partner_id, error_desc="KP2X", status_code="00")
+    clean = without_secret(Answer(200, echo), "KP2X", sent=REQUEST).envelope
+    assert clean == Envelope(
+        partner_id=REQUEST.partner_id, error_desc="[redacted]", status_code="00"
+    )
+
+
+def test_a_secret_too_short_to_hide_leaves_the_answer_alone() -> None:
+    answer = Answer(200, Envelope(status_code="00"))
+    assert without_secret(answer, "00", sent=REQUEST) is answer
+
+
+def test_an_answer_without_the_secret_is_unchanged(bank: Bank, serve: MakePeer) -> None:
+    answer = bank.cancel(partner_at(serve(answering(http())).url), REQUEST)
+    assert answer == Answer.read(http_status=200, headers={}, body=CANCELLED, at=NOON)
+
+
+PASSWORD = 'canary+a2V5/cGFzc3dvcmQ= "so" <&> 100%'
+IDENTITY = {"client_cert": HERE / "client.pem", "client_key": HERE / "client_key_locked.pem"}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"client_key": HERE / "other_key.pem"},
+        {"client_key": Path("password.txt")},
+        {"client_cert": Path("password.txt")},
+        {"client_cert": HERE / "missing.pem"},
+        {"ca_bundle": Path("password.txt")},
+    ],
+    ids=str,
+)
+def test_no_fault_shows_the_password_of_a_key(
+    bank: Bank,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, Path],
+) -> None:
+    """Not even where a traceback is drawn with all its variables."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.chdir(tmp_path)
+    Path("password.txt").write_text(PASSWORD)
+    identity = {**IDENTITY, "client_key_password_file": Path("password.txt"), **files}
+    with pytest.raises(BankError) as told:
+        bank.cancel(partner_at("https://127.0.0.1:1/", secret=CANARY, **identity), REQUEST)
+    assert told.value.fault == "bad_tls_files"
+    drawn = ExceptionDictTransformer(show_locals=True, locals_max_string=10_000)
+    shown = repr(drawn((type(told.value), told.value, told.value.__traceback__)))
+    assert "_load_identity" in shown or "ca_bundle" in files
+    for place in (everything_about(told.value), caplog.text, shown):
+        assert "a2V5/cGFzc3dvcmQ" not in place
+
+
+def test_the_password_of_a_key_is_redacted_wherever_it_would_stand(tmp_path: Path) -> None:
+    """The last line of defence, as for the partner's secret."""
+    (tmp_path / "password").write_text(PASSWORD)
+    identity = {**IDENTITY, "client_key": HERE / "client_key_canary.pem"}
+    known = {**identity, "client_key_password_file": tmp_path / "password"}
+    own_context(partner_at("https://127.0.0.1:1/", **known))
+    for said in (PASSWORD, dumps(PASSWORD), quote(PASSWORD)):
+        assert "a2V5" not in redact(f"the key is {said}")

@@ -1,0 +1,63 @@
+"""
+A real worker whose tasks write down what they are given.
+
+Run as: recording_worker.py BROKER_URL POOL CONCURRENCY JOURNAL
+"""
+
+import json
+import os
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from worker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE, create_app
+from worker.log import configure_logging, protect
+
+SECRET = "c2VjcmV0LW9mLXRoZS1wYXJ0bmVyLWluLWEtdGVzdA"
+LONGEST_WAIT = 60.0
+
+
+def main(broker_url: str, pool: str, concurrency: str, journal: str) -> None:
+    worker_pid = os.getpid()
+    app = create_app(
+        broker_url=broker_url,
+        lease=timedelta(seconds=60),
+        concurrency=int(concurrency),
+        pool=pool,
+    )
+
+    def write(**entry: Any) -> None:
+        line = json.dumps(entry | {"worker": worker_pid}) + "\n"
+        with Path(journal).open("a", encoding="utf-8") as file:
+            file.write(line)
+
+    def cancel_token(*args: Any, **kwargs: Any) -> None:
+        write(event="started", args=repr(args), kwargs=kwargs)
+        gate = kwargs.get("gate")
+        until = time.monotonic() + LONGEST_WAIT
+        while gate and not Path(gate).exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        write(event="done", kwargs=kwargs)
+
+    def keep_rejected(**kwargs: Any) -> None:
+        write(event="kept", kwargs=kwargs)
+
+    def reconcile() -> None:
+        write(event="reconciled", kwargs={})
+
+    for name, function in (
+        (CANCEL_TOKEN, cancel_token),
+        (KEEP_REJECTED, keep_rejected),
+        (RECONCILE, reconcile),
+    ):
+        app.task(name=name)(function)
+
+    protect([SECRET])
+    configure_logging(level="DEBUG", json=True)
+    app.Worker(loglevel="DEBUG", hostname=f"recording-{worker_pid}@localhost").start()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,70 @@
+"""What we lean on in Celery and kombu without a promise of theirs: red when it changes."""
+
+import inspect
+from importlib.metadata import version
+from typing import Any
+
+import kombu
+import pytest
+from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+
+from worker import consumer, transport
+
+
+@pytest.mark.parametrize(
+    ("package", "measured"), [("celery", consumer.MEASURED), ("kombu", transport.MEASURED)]
+)
+def test_the_release_is_the_one_that_was_measured(package: str, measured: str) -> None:
+    """
+    Red: run tests/celery against the new release, read its consumer and Redis transport.
+
+    Then raise `MEASURED`. The outage tests show whether the fix for the restart is still
+    needed; the hostile ones show the rest.
+    """
+    assert version(package).startswith(measured)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (kombu_redis.Channel, "_connparams", ["self", "asynchronous"]),
+        (kombu_redis.Channel, "_get_client", ["self"]),
+        (kombu_redis.QoS, "ack", ["self", "delivery_tag"]),
+        (virtual.QoS, "ack", ["self", "delivery_tag"]),
+        (kombu_redis.Channel, "_deliver_fanout_message", ["self", "message", "exchange"]),
+        (kombu_redis.SentinelChannel, "_deliver_fanout_message", ["self", "message", "exchange"]),
+        (CeleryConsumer, "create_task_handler", ["self", "promise"]),
+        (CeleryConsumer, "on_decode_error", ["self", "message", "exc"]),
+        (CeleryConsumer, "on_unknown_message", ["self", "body", "message"]),
+        (CeleryConsumer, "on_unknown_task", ["self", "body", "message", "exc"]),
+        (CeleryConsumer, "on_invalid_task", ["self", "body", "message", "exc"]),
+    ],
+)
+def test_what_we_override_is_still_called_so(owner: Any, name: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+def source(owner: Any, name: str) -> str:
+    return inspect.getsource(getattr(owner, name))
+
+
+def test_items_are_still_popped_by_brpop_through_the_channels_client() -> None:
+    """`Client.parse_response` sees them there, before kombu reads them."""
+    reading = source(kombu_redis.Channel, "_brpop_read")
+
+    assert "self.client.parse_response" in reading
+    assert "'BRPOP'" in reading
+    assert "self._get_client()" in source(kombu_redis.Channel, "__init__")
+
+
+def test_kombu_still_restores_by_the_address_in_the_message() -> None:
+    """`envelope` writes the queue there."""
+    assert "_lookup(exchange, routing_key)" in source(kombu_redis.Channel, "_do_restore_message")
+    assert "if not exchange" in source(virtual.Channel, "_lookup")
+
+
+def test_a_message_still_remembers_its_decoded_body() -> None:
+    """`straighten` makes it forget when it writes a new one."""
+    assert "self._decoded_cache = None" in source(kombu.Message, "__init__")

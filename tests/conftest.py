@@ -1,0 +1,28 @@
+"""What all suites share: real servers, real workers, and a loud word on what was not run."""
+
+from typing import Any
+
+import pytest
+
+from tests.servers.missing import counted
+
+pytest_plugins = ["tests.servers.databases", "tests.servers.brokers", "tests.servers.workers"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a broker by what it takes, so that `-m "not broker"` leaves out all of it."""
+    for item in items:
+        taken = set(getattr(item, "fixturenames", ()))
+        if not taken.isdisjoint({"broker_server", "make_redis", "redis_server"}):
+            item.add_marker(pytest.mark.broker)
+        if "worker_process" in taken:
+            item.add_marker(pytest.mark.e2e)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name what was not run for want of a server: a skip among many is easily overlooked."""
+    missing = counted(terminalreporter.stats.get("skipped", ()))
+    if missing:
+        terminalreporter.section("NOT RUN: no server", red=True, bold=True)
+        for reason, count in missing.items():
+            terminalreporter.line(f"{count} tests not run: {reason}", red=True)

@@ -1,0 +1,1 @@
+"""End to end: real worker processes, a real broker, real databases, the bank on a socket."""

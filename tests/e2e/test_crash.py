@@ -1,0 +1,49 @@
+"""A worker killed in the middle of a call: the job is rescued, and asked about again."""
+
+import pytest
+
+from tests.e2e.producers import order, send
+from tests.servers.waiting import eventually
+from tests.servers.workers import StartWorker
+from worker.sandbox import Sandbox
+from worker.store import Store
+
+QUICK = {
+    "KPLUS_DEADLINE_SECONDS": "8",
+    "KPLUS_LEASE_SECONDS": "9",
+    "KPLUS_CONCURRENCY": "4",
+    "KPLUS_BACKOFF_BASE_SECONDS": "0.2",
+}
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+@pytest.mark.parametrize(
+    ("token", "outcome"), [("hold-1", "cancelled"), ("holdbefore-1", "cancelled")]
+)
+def test_a_job_killed_in_mid_call_ends_in_its_right_outcome(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    broker_url: str,
+    sandbox: Sandbox,
+    store: Store,
+    pool: str,
+    token: str,
+    outcome: str,
+) -> None:
+    """The bank had acted, or had not yet: neither is guessed, and no two calls overlap."""
+    environment = worker_env | QUICK
+    first = worker_process(environment, "--pool", pool)
+    send(broker_url, [order("UID1", token)])
+    assert sandbox.journal.wait_for_posts(1)
+    first.kill()
+    sandbox.release(token)
+    worker_process(environment, "--pool", pool)
+    eventually(lambda: store.reports.stats().outcomes[outcome] == 1, within=60)
+    file = store.reports.file("UID1")
+    assert file is not None
+    assert file.job["outcome"] == outcome
+    assert file.job["doubted"]
+    assert [attempt["heard"] for attempt in file.attempts] == ["lease_ended", outcome]
+    assert sandbox.journal.posts_per_uid() == {"UID1": 2}
+    assert sandbox.journal.overlaps() == []
+    assert sandbox.journal.effects() == {token: 1}

@@ -1,0 +1,113 @@
+"""The demo, as a newcomer runs it; and its proof, which must be able to fail."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from tests.servers.workers import COMMAND, clean_environment
+from worker.demo.plan import plan
+from worker.demo.play import play
+from worker.demo.proof import Proof, prove
+from worker.demo.stage import Stage, stage
+
+pytestmark = [pytest.mark.e2e, pytest.mark.broker]
+
+
+class _Nobody:
+    """An audience that looks away."""
+
+    def say(self, text: str) -> None:
+        """Hear nothing."""
+
+    def count(self, final: int, posts: int) -> None:
+        """See nothing."""
+
+    @contextmanager
+    def counting(self, total: int) -> Iterator[None]:
+        yield
+
+
+def test_the_demo_proves_itself_and_leaves_nothing_running(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "demo", "--json"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        told, _ = demo.communicate(timeout=240)
+    assert demo.returncode == 0, told
+    document = json.loads(told)
+    assert document["holds"] is True
+    assert sum(line["jobs"] for line in document["lines"]) == 48
+    assert len(document["claims"]) == 7
+    assert list(tmp_path.iterdir()) == []
+    assert _running_in(demo.pid) == []
+
+
+def _running_in(session: int) -> list[str]:
+    """Return the programs of a session: the demo's children are in the demo's own."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = status.read_text().rpartition(") ")
+        except OSError:
+            continue
+        # proc(5): state, parent, group, session
+        state, _parent, _group, its_session = rest.split()[:4]
+        if int(its_session) == session and state != "Z":
+            found.append(name)
+    return found
+
+
+def test_the_proof_fails_where_the_table_or_the_journal_says_otherwise(tmp_path: Path) -> None:
+    """A proof that cannot fail proves nothing."""
+    with stage(tmp_path) as parts:
+        whole = play(parts, jobs=48, screen=_Nobody())
+        assert whole.holds, whole.claims
+        posts = len(parts.bank.journal)
+
+        def proof() -> Proof:
+            return prove(parts, plan(48), messages=0, posts_before=posts)
+
+        assert proof().holds
+        _change(parts, "UPDATE cancel_jobs SET outcome = 'expired' WHERE outcome = 'cancelled'")
+        assert "true at the bank" in _contradicted(proof())
+        _change(parts, "DELETE FROM cancel_attempts WHERE partner_txn_uid = 'DEMO-ok-0001'")
+        assert "attempt row" in _contradicted(proof())
+        _change(
+            parts,
+            "UPDATE cancel_jobs SET state = 'pending', outcome = NULL, finished_at = NULL, "
+            "next_attempt_at = updated_at WHERE partner_txn_uid = 'DEMO-ok-0002'",
+        )
+        assert "reached its end" in _contradicted(proof())
+        httpx.post(parts.bank.cancel_url, json={"partnerTxnUid": _answered_at_once(parts)})
+        told = _contradicted(proof())
+        assert "a second POST only where" in told
+        assert "led to nothing" in told
+
+
+def _change(parts: Stage, statement: str) -> None:
+    with parts.store.database.engine.begin() as connection:
+        assert connection.execute(text(statement)).rowcount > 0
+
+
+def _answered_at_once(parts: Stage) -> str:
+    """Return a job that no kill has touched: a second POST of it has no excuse."""
+    files = (parts.store.reports.file(f"DEMO-ok-{number:04}") for number in range(3, 16))
+    return next(
+        str(file.job["partner_txn_uid"])
+        for file in files
+        if file and [attempt["heard"] for attempt in file.attempts] == ["cancelled"]
+    )
+
+
+def _contradicted(proof: Proof) -> str:
+    return "; ".join(claim.text for claim in proof.claims if not claim.holds)

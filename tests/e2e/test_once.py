@@ -1,0 +1,47 @@
+"""Whatever is delivered how often, the bank is asked once."""
+
+from tests.e2e.producers import order, send
+from tests.servers.waiting import eventually
+from tests.servers.workers import StartWorker
+from worker.sandbox import Sandbox
+from worker.store import Store
+
+
+def test_two_hundred_messages_for_fifty_uids_are_fifty_posts(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    broker_url: str,
+    sandbox: Sandbox,
+    store: Store,
+) -> None:
+    """Two worker processes race for each; the producer knows nothing but the contract."""
+    for _ in range(2):
+        worker_process(worker_env)
+    messages = [order(f"UID{n:04}", f"ok-{n:04}") for n in range(50)]
+    send(broker_url, messages * 4)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 50, within=60)
+    posts = sandbox.journal.posts_per_uid()
+    files = [store.reports.file(f"UID{n:04}") for n in range(50)]
+    assert len(posts) == 50
+    assert set(posts.values()) == {1}
+    assert sandbox.journal.overlaps() == []
+    assert sum(len(file.attempts) for file in files if file) == 50
+    assert {file.job["outcome"] for file in files if file} == {"cancelled"}
+
+
+def test_a_message_that_comes_long_after_the_end_does_nothing(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    broker_url: str,
+    sandbox: Sandbox,
+    store: Store,
+) -> None:
+    """Duplicates and hints of a finished job lead to no POST, no row and no change."""
+    worker_process(worker_env)
+    send(broker_url, [order("UID1", "ok-1")])
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=30)
+    before = store.reports.file("UID1")
+    send(broker_url, [order("UID1", "ok-1"), {"partnerTxnUid": "UID1"}, order("UID2", "ok-2")])
+    eventually(lambda: store.reports.stats().states["succeeded"] == 2, within=30)
+    assert store.reports.file("UID1") == before
+    assert sandbox.journal.posts_per_uid()["UID1"] == 1

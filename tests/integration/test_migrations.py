@@ -1,0 +1,151 @@
+"""The migrations make what the models say, up and down, on both databases."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import CheckConstraint, Connection, Engine, MetaData, inspect, text
+
+from tests.servers.schema import migrate
+from worker.models import metadata
+from worker.store import open_database
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    database = open_database(url)
+    with database.engine.connect() as connection:
+        yield connection
+    database.close()
+
+
+def tables(url: str) -> set[str]:
+    with connected(url) as connection:
+        return set(inspect(connection).get_table_names()) - {"alembic_version"}
+
+
+def checks(connection: Connection) -> dict[tuple[str, str], str]:
+    """Return every CHECK of the database, by table and name, as the database writes it."""
+    if connection.dialect.name == "postgresql":
+        found = connection.execute(
+            text(
+                "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
+                " FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+            )
+        )
+        return {(table, name): definition for table, name, definition in found}
+    found = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    return {
+        (table, name): re.sub(r"\s+", " ", definition)
+        for table, sql in found
+        for name, definition in re.findall(
+            r"CONSTRAINT (\w+) CHECK \((.*?)\)(?=, *\n|\n\))", sql, re.DOTALL
+        )
+    }
+
+
+def indexes(connection: Connection) -> dict[str, str]:
+    if connection.dialect.name == "postgresql":
+        sql = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    else:
+        sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    rows = connection.execute(text(sql))
+    return {name: re.sub(r"\s+", " ", definition) for name, definition in rows}
+
+
+def test_the_migrations_go_up_and_down_and_up_again(empty_database: str) -> None:
+    migrate(empty_database)
+    assert tables(empty_database) == set(metadata.tables)
+    migrate(empty_database, "base")
+    assert tables(empty_database) == set()
+    migrate(empty_database)
+    assert tables(empty_database) == set(metadata.tables)
+
+
+def test_going_up_twice_changes_nothing(empty_database: str) -> None:
+    migrate(empty_database)
+    migrate(empty_database)
+    assert tables(empty_database) == set(metadata.tables)
+
+
+def test_nothing_is_left_to_migrate(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+@pytest.fixture
+def by_the_models(empty_database: str) -> str:
+    """A database whose tables were made by the models."""
+    database = open_database(empty_database)
+    metadata.create_all(database.engine)
+    database.close()
+    return empty_database
+
+
+def test_the_checks_of_the_database_are_those_of_the_models(
+    engine: Engine, by_the_models: str
+) -> None:
+    """Autogenerate sees no CHECK; each is a law of its own."""
+    with engine.connect() as migrated, connected(by_the_models) as made:
+        found = checks(migrated)
+        assert found == checks(made)
+    named = {
+        (table.name, str(check.name))
+        for table in metadata.tables.values()
+        for check in table.constraints
+        if isinstance(check, CheckConstraint)
+    }
+    assert set(found) == named
+
+
+def test_the_indexes_of_the_database_are_those_of_the_models(
+    engine: Engine, by_the_models: str
+) -> None:
+    """Autogenerate does not compare the conditions of partial indexes."""
+    with engine.connect() as migrated, connected(by_the_models) as made:
+        found = {name: sql for name, sql in indexes(migrated).items() if "alembic" not in name}
+        assert found == indexes(made)
+
+
+def test_the_triggers_of_the_database_are_those_of_the_models(
+    engine: Engine, by_the_models: str
+) -> None:
+    with engine.connect() as migrated, connected(by_the_models) as made:
+        assert triggers(migrated) == triggers(made) != {}
+
+
+def triggers(connection: Connection) -> dict[str, str]:
+    """Return every trigger with what it does."""
+    if connection.dialect.name == "postgresql":
+        sql = (
+            "SELECT tgname, pg_get_triggerdef(t.oid) || pg_get_functiondef(tgfoid)"
+            " FROM pg_trigger t WHERE NOT tgisinternal"
+        )
+    else:
+        sql = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+    rows = connection.execute(text(sql))
+    return {name: re.sub(r"--.*|\s+", " ", definition) for name, definition in rows}
+
+
+def test_the_defaults_of_the_database_are_those_of_the_models(
+    engine: Engine, by_the_models: str
+) -> None:
+    with engine.connect() as migrated, connected(by_the_models) as made:
+        assert _defaults(migrated) == _defaults(made)
+
+
+def _defaults(connection: Connection) -> dict[str, tuple[object, bool]]:
+    reflected = MetaData()
+    reflected.reflect(connection, only=list(metadata.tables))
+    return {
+        f"{table.name}.{column.name}": (
+            str(column.server_default.arg) if column.server_default is not None else None,  # type: ignore[attr-defined]
+            bool(column.nullable),
+        )
+        for table in reflected.tables.values()
+        for column in table.columns
+    }

@@ -1,0 +1,164 @@
+"""An attempt whose database goes away, at each of its steps."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from tests.integration.attempting import (
+    SHORT,
+    accept,
+    once_in_flight,
+    only_postgresql,
+    posts,
+    rescue_all,
+)
+from tests.integration.conftest import OpenStore
+from tests.integration.stock import (
+    Clock,
+    Monotonic,
+    attempts,
+    execute,
+    only,
+    row,
+)
+from worker.cancel import Means, Result, attempt
+from worker.errors import StoreUnavailable
+from worker.sandbox import Sandbox
+from worker.states import Outcome, State
+from worker.store import Store
+
+pytestmark = pytest.mark.usefixtures("plain_logs")
+
+
+@pytest.fixture
+def outage(open_store: OpenStore) -> Iterator["Outage"]:
+    with ExitStack() as stack:
+        yield Outage(open_store(), stack)
+
+
+class Outage:
+    """Another process that holds what a settlement needs, for as long as it likes."""
+
+    def __init__(self, store: Store, stack: ExitStack) -> None:
+        self._store = store
+        self._stack = stack
+        self._held: Connection | None = None
+
+    def begins(self) -> None:
+        self._held = self._stack.enter_context(self._store.database.engine.connect())
+        self._held.execute(text("UPDATE cancel_jobs SET token_status = 'locked'"))
+
+    def ends(self) -> None:
+        if self._held is not None:
+            self._held.rollback()
+
+
+def test_an_outcome_is_written_when_the_database_is_back(
+    means: Means, sandbox: Sandbox, open_store: OpenStore, clock: Clock, outage: Outage
+) -> None:
+    accept(means.store, "ok-1")
+    ours = Monotonic()
+
+    def back_after_a_while(seconds: float) -> None:
+        ours.sleep(seconds)
+        if len(ours.slept) == 3:
+            outage.ends()
+
+    impatient = replace(
+        means,
+        store=open_store(clock, patience=SHORT),
+        roster=once_in_flight(means, outage.begins),
+        monotonic=ours,
+        sleep=back_after_a_while,
+    )
+    assert attempt("U1", impatient) is Result.SETTLED
+    assert len(ours.slept) == 3
+    assert row(means.store)["outcome"] == Outcome.CANCELLED
+    assert posts(sandbox) == 1
+
+
+def test_an_outcome_that_cannot_be_written_is_found_out_again(
+    means: Means, sandbox: Sandbox, open_store: OpenStore, clock: Clock, outage: Outage
+) -> None:
+    accept(means.store, "ok-1")
+    ours = Monotonic()
+
+    impatient = replace(
+        means,
+        store=open_store(clock, patience=SHORT),
+        lease=timedelta(seconds=1),
+        roster=once_in_flight(means, outage.begins),
+        monotonic=ours,
+        sleep=ours.sleep,
+    )
+    assert attempt("U1", impatient) is Result.UNWRITTEN
+    assert ours.at < 1
+    outage.ends()
+    assert row(means.store)["state"] == State.IN_FLIGHT
+    clock.forward(1)
+    assert rescue_all(means) == 1
+    clock.forward(2)
+    assert attempt("U1", means) is Result.SETTLED
+    assert only(row(means.store), "state", "attempts") == (State.SUCCEEDED, 2)
+    assert sandbox.journal.effects() == {"ok-1": 1}
+
+
+def test_a_database_that_is_away_before_the_bank_is_asked_stops_the_attempt(
+    means: Means, sandbox: Sandbox, open_store: OpenStore, clock: Clock, outage: Outage
+) -> None:
+    accept(means.store, "ok-1")
+    outage.begins()
+    with pytest.raises(StoreUnavailable):
+        attempt("U1", replace(means, store=open_store(clock, patience=SHORT)))
+    outage.ends()
+    assert len(sandbox.journal) == 0
+    assert row(means.store)["state"] == State.PENDING
+
+
+@only_postgresql
+def test_a_connection_that_is_cut_while_the_bank_answers_costs_nothing(
+    means: Means, sandbox: Sandbox, open_store: OpenStore, clock: Clock
+) -> None:
+    accept(means.store, "ok-1")
+    ours = open_store(clock, connections=1)
+
+    def cut() -> None:
+        execute(
+            means.store,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+
+    cutting = once_in_flight(means, cut)
+    assert attempt("U1", replace(means, store=ours, roster=cutting)) is Result.SETTLED
+    assert row(means.store)["outcome"] == Outcome.CANCELLED
+
+
+@only_postgresql
+def test_a_commit_whose_acknowledgement_was_lost_is_recognised(
+    means: Means, sandbox: Sandbox, open_store: OpenStore, clock: Clock
+) -> None:
+    """The second try finds its lease gone: taken by nobody but the first."""
+    accept(means.store, "ok-1")
+    ours = open_store(clock, connections=1)
+    commits: list[int] = []
+
+    @event.listens_for(ours.database.engine, "commit")
+    def _cut_behind_the_second(connection: Connection) -> None:
+        commits.append(1)
+        if len(commits) == 2:  # the claim's is the first, the settlement's the second
+            driver: Any = connection.connection.dbapi_connection
+            driver.commit()
+            (pid,) = driver.execute("SELECT pg_backend_pid()").fetchone()
+            execute(means.store, "SELECT pg_terminate_backend(:pid)", pid=pid)
+
+    assert attempt("U1", replace(means, store=ours)) is Result.SETTLED
+    assert row(means.store)["outcome"] == Outcome.CANCELLED
+    (evidence,) = attempts(means.store)
+    assert only(evidence, "heard", "detail") == ("cancelled", "token status CANCELLED")
+    assert posts(sandbox) == 1

@@ -1,0 +1,160 @@
+"""Ten thousand jobs and a wrong secret; a bank that is away for ten minutes."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import pytest
+from sqlalchemy import insert
+
+from tests.integration.attempting import only_postgresql
+from tests.integration.conftest import OpenStore
+from tests.integration.stock import AGAIN, LEASE, Clock, Monotonic, only, partner
+from tests.servers.workers import PARTNER_ID, SECRET
+from worker.bank import Bank
+from worker.cancel import Means, Result, attempt
+from worker.kplus import RequestDt
+from worker.models import cancel_jobs
+from worker.partners import Roster
+from worker.sandbox import Sandbox
+from worker.states import State
+from worker.store import Store
+
+SECOND: Final = timedelta(seconds=1)
+WORKERS: Final = 4
+# So many jobs take minutes where other tests run beside them.
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def bank() -> Iterator[Bank]:
+    """The threads of a storm leave the bank's own little time: no deadline may pass for that."""
+    bank = Bank(deadline=LEASE, request_dt=RequestDt.UNIX, connections=32)
+    yield bank
+    bank.close()
+
+
+@pytest.fixture
+def means(means: Means) -> Means:
+    return replace(means, deadline=LEASE)
+
+
+def accept_many(store: Store, count: int, at: datetime) -> list[str]:
+    """Store jobs as an order system may: by plain SQL of its own."""
+    uids = [f"U{n:05}" for n in range(count)]
+    times = {"created_at": at, "updated_at": at, "next_attempt_at": at}
+    rows = [
+        {
+            "partner_txn_uid": uid,
+            "partner_id": PARTNER_ID,
+            "token_id": f"ok-{uid}",
+            "reference1": "R",
+            **times,
+        }
+        for uid in uids
+    ]
+    with store.database.engine.begin() as connection:
+        connection.execute(insert(cancel_jobs), rows)
+    return uids
+
+
+def changed(means: Means, **fields: object) -> Means:
+    """Return the means with another partner of the same name."""
+    known = means.roster()[PARTNER_ID]
+    roster = Roster({PARTNER_ID: known.model_validate(known.model_dump() | fields)})
+    return replace(means, roster=lambda: roster)
+
+
+@only_postgresql
+def test_ten_thousand_jobs_and_a_wrong_secret_cost_one_call(
+    means: Means, sandbox: Sandbox, clock: Clock
+) -> None:
+    sandbox.expect_secrets({PARTNER_ID: SECRET})
+    uids = accept_many(means.store, 10_000, clock.now)
+    wrong = changed(means, secret="wrong-at-three")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda uid: attempt(uid, wrong), uids, chunksize=100))
+    assert len(sandbox.journal) <= 3
+    stats = means.store.reports.stats()
+    assert (stats.attempts, set(stats.outcomes.values())) == (0, {0})
+    assert partner(means.store, PARTNER_ID)["mode"] == "paused"
+
+    shown = {PARTNER_ID: means.roster()[PARTNER_ID].credentials}
+    assert means.store.partners.resume_changed(shown) == [PARTNER_ID]
+    before = len(sandbox.journal)
+    _let_in(means, uids, clock)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda uid: attempt(uid, means), uids, chunksize=100))
+    assert means.store.reports.stats().states[State.SUCCEEDED] == len(uids)
+    assert len(sandbox.journal) - before == len(uids)
+
+
+def _let_in(means: Means, uids: list[str], clock: Clock) -> None:
+    """Make calls, one a second, until the partner needs no gate any more."""
+    for uid in uids:
+        clock.forward(3)
+        attempt(uid, means)
+        if partner(means.store, PARTNER_ID)["pace"] is None:
+            return
+
+
+@dataclass
+class Fleet:
+    """Workers on one clock that goes second by second; `begun` is when each call began."""
+
+    workers: list[Means]
+    clock: Clock
+    begun: list[float]
+
+    def second(self) -> None:
+        """Let every worker sweep, and attempt what its sweep hinted at."""
+        for means in self.workers:
+            due = means.store.backlog.hint(high_water=128, again_after=AGAIN, roster=means.roster())
+            for uid in due:
+                waits = Monotonic()
+                mine = replace(means, monotonic=waits, sleep=waits.sleep)
+                if attempt(uid, mine) is Result.SETTLED:
+                    self.begun.append(self.clock.now.timestamp() + sum(waits.slept))
+        self.clock.forward(SECOND)
+
+
+@pytest.fixture
+def fleet(means: Means, open_store: OpenStore, clock: Clock) -> Fleet:
+    limited = changed(means, rate_per_second=50.0)
+    workers = [replace(limited, store=open_store(clock)) for _ in range(WORKERS)]
+    return Fleet(workers, clock, [])
+
+
+@only_postgresql
+def test_a_bank_that_is_away_for_ten_minutes_sees_one_probe_a_cool_down(
+    means: Means, sandbox: Sandbox, clock: Clock, fleet: Fleet
+) -> None:
+    accept_many(means.store, 5_000, clock.now)
+    sandbox.change_rules(mode="down")
+    for _ in range(600):
+        fleet.second()
+    # Five make the run; then 5, 10, 20, 40, 80, 160 and 300 seconds of rest, a probe after each.
+    assert len(fleet.begun) <= 5 + 7
+    assert means.store.reports.stats().states[State.EXHAUSTED] == 0
+    assert partner(means.store, PARTNER_ID)["mode"] == "cooling"
+
+    sandbox.change_rules(mode="ok")
+    away, fleet.begun = len(sandbox.journal), []
+    for _ in range(1000):
+        fleet.second()
+        if means.store.reports.stats().states[State.SUCCEEDED] == 5_000:
+            break
+    assert only(means.store.reports.stats().states, State.SUCCEEDED, State.EXHAUSTED) == (5_000, 0)
+    assert len(sandbox.journal) - away == 5_000
+    assert _busiest_second(fleet.begun) <= 50
+
+
+def _busiest_second(begun: list[float]) -> int:
+    times, most, first = sorted(begun), 0, 0
+    for last, at in enumerate(times):
+        while times[first] <= at - 1:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

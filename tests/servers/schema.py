@@ -1,0 +1,24 @@
+"""The schema as users get it: by the migrations, never by the models."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+from worker.store import open_database
+
+ROOT = Path(__file__).parents[2]
+
+
+def migrate(url: str, to: str = "head") -> None:
+    """Bring a database up to a revision, as `kplus-cancel db upgrade` does, or down to `base`."""
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "migrations"))
+    database = open_database(url)
+    try:
+        with database.engine.connect() as connection:
+            config.attributes["connection"] = connection
+            (command.downgrade if to == "base" else command.upgrade)(config, to)
+            connection.commit()
+    finally:
+        database.close()

@@ -1,0 +1,65 @@
+"""The grounds of the scenarios, and which of them are played when."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.databases import Databases
+from tests.servers.missing import unavailable
+from tests.servers.postgres import NoServer, PostgresServer, PrivatePostgres
+from tests.survival.arena import Arena
+from tests.survival.page import RESULTS
+
+MakeArena = Callable[..., AbstractContextManager[Arena]]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the scenarios of the full run to `./dev survival`."""
+    if os.environ.get(RESULTS):
+        return
+    left = [item for item in items if item.get_closest_marker("survival")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+@pytest.fixture(scope="session")
+def results() -> Path | None:
+    """The folder for the lines of the table; none in a brief run."""
+    folder = os.environ.get(RESULTS)
+    return Path(folder) if folder else None
+
+
+@pytest.fixture(scope="session")
+def breakable_postgresql() -> Iterator[PostgresServer]:
+    """A PostgreSQL that may be crashed: never a given one, which others use."""
+    with ExitStack() as stack:
+        try:
+            private = stack.enter_context(PrivatePostgres(durable=True))
+        except NoServer as reason:
+            unavailable("PostgreSQL", reason)
+        server = PostgresServer(private.url)
+        stack.callback(server.close)
+        yield server
+
+
+@pytest.fixture
+def make_arena(request: pytest.FixtureRequest, tmp_path: Path) -> MakeArena:
+    """Arenas on a new database of a kind."""
+
+    @contextmanager
+    def make(database: str, **options: Any) -> Iterator[Arena]:
+        kinds = {"sqlite": "sqlite_server", "postgresql": "breakable_postgresql"}
+        server: Databases = request.getfixturevalue(kinds[database])
+        url = server.create()
+        try:
+            with Arena(tmp_path, database=url, **options) as arena:
+                yield arena
+        finally:
+            server.drop(url)
+
+    return make

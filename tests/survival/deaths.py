@@ -1,0 +1,182 @@
+"""Scenarios in which workers end, stop, sleep or disagree: functions that play the faults."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.servers.waiting import eventually
+from tests.servers.workers import PARTNER_ID
+from tests.survival.arena import SETTINGS, Arena
+from tests.survival.load import Load
+from tests.survival.place import Place
+from tests.survival.plan import job
+from tests.survival.proxy import Caught
+
+LEASE = float(SETTINGS["KPLUS_LEASE_SECONDS"])
+KILLS = 3
+
+# What each step of a job looks like on the lines of its worker.
+_CLAIM = b"conversations=(cancel_jobs.conversations + "
+_SETTLE = b"still_payable_at=CASE"
+_EVIDENCE = b"INSERT INTO cancel_attempts"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A moment in the life of a job, and how a proxy holds a worker there."""
+
+    name: str
+    trap: Callable[[Place], Caught]
+    on_sqlite: bool = False
+
+
+def _database(place: Place, pattern: bytes, *, after: bytes = b"", reply: bool = False) -> Caught:
+    assert place.database is not None
+    return place.database.catch(pattern, after=after, reply=reply)
+
+
+STEPS = (
+    Step("before its claim", lambda place: _database(place, _CLAIM)),
+    Step("after its claim, before its POST", lambda p: p.bank.catch(b"POST "), on_sqlite=True),
+    Step(
+        "in mid-call, the bank has acted",
+        lambda p: p.bank.catch(b"HTTP/1.1", reply=True),
+        on_sqlite=True,
+    ),
+    Step("after the answer, before its settle", lambda place: _database(place, _SETTLE)),
+    Step(
+        "in mid-commit, nothing written", lambda place: _database(place, b"COMMIT", after=_EVIDENCE)
+    ),
+    Step(
+        "in mid-commit, all written",
+        lambda place: _database(place, b"COMMIT", after=_EVIDENCE, reply=True),
+    ),
+    Step("after its commit, before its ack", lambda p: p.broker.catch(b"HDEL"), on_sqlite=True),
+)
+
+
+def killed_at(step: Step) -> Callable[[Arena, Load], None]:
+    """Return the scenario of a worker that is killed at a step, again and again."""
+
+    def play(arena: Arena, load: Load) -> None:
+        arena.start("a", "b")
+        for portion in load.rounds(KILLS):
+            trap = step.trap(arena.places["a"])
+            with load.delivering(portion):
+                arena.caught(trap)
+                arena.kill("a")
+            arena.start("a")
+
+    return play
+
+
+def rolling(end: Callable[[Arena, str], object]) -> Callable[[Arena, Load], None]:
+    """Return the scenario of workers that end one after the other, each replaced, under load."""
+
+    def play(arena: Arena, load: Load) -> None:
+        arena.start("a", "b", "c")
+        names = "abc"
+        for turn, portion in enumerate(load.rounds(KILLS)):
+            name = names[turn % len(names)]
+            with load.delivering(portion):
+                arena.wait_for_a_call()
+                end(arena, name)
+                arena.start(name)
+
+    return play
+
+
+def terminated(arena: Arena, name: str) -> None:
+    """End a worker in order; it must say so."""
+    code = arena.terminate(name)
+    assert code == 0, f"exit code {code}:\n{arena.told()}"
+
+
+def forgotten(arena: Arena, load: Load) -> None:
+    """Let Redis hand messages to a worker that never reads them: it forgets them at once."""
+    arena.start("a")
+    for portion in load.rounds(2):
+        arena.freeze("a")
+        load.deliver(portion)
+        arena.kill("a")
+        arena.start("a")
+
+
+def stale(arena: Arena, load: Load) -> None:
+    """Let a worker sleep over its lease and wake while another's call of the same job runs."""
+    arena.start("a")
+    first, *others = load.jobs
+    sleepers = [job("slow3+hold", 900_000 + number) for number in range(4)]
+    load.jobs += sleepers
+    load.store(first)
+    # Until a partner has proved itself one call goes first, and the sleepers are to go together.
+    arena.wait_until_idle()
+    before = len(arena.bank.journal)
+    for each in sleepers:
+        load.store(each)
+    assert arena.bank.journal.wait_for_posts(before + len(sleepers), timeout=60)
+    arena.freeze("a")
+    arena.start("b")
+    uids = [each.uid for each in sleepers]
+    posts = arena.bank.journal.posts_per_uid
+    eventually(lambda: any(posts().get(uid, 0) > 1 for uid in uids), within=90, saying=arena.told)
+    arena.thaw("a")
+    woken = arena.places["a"].process
+    eventually(lambda: all(_has_ended(woken.told(), uid) for uid in uids), within=60)
+    # A worker without a fence has given its jobs away by now; whoever takes one up asks at once.
+    arena.pause(2)
+    for each in sleepers:
+        arena.bank.release(each.token)
+    load.deliver(others)
+
+
+def _has_ended(log: str, uid: str) -> bool:
+    """Say whether a worker's log tells of the end of an attempt, well or badly."""
+    return any(uid in line and '"event": "attempt' in line for line in log.splitlines())
+
+
+def asleep(arena: Arena, load: Load) -> None:
+    """Let many sweeps rescue at once: workers sleep over their leases, whatever they were doing."""
+    arena.start("a", "b", "c", "d", KPLUS_SWEEP_SECONDS="0.05")
+    for name, portion in zip("abc", load.portions(3), strict=True):
+        with load.delivering(portion):
+            arena.wait_for_a_call()
+            arena.freeze(name)
+        arena.pause(LEASE + 1)
+        arena.thaw(name)
+
+
+def clocks(arena: Arena, load: Load) -> None:
+    """Let workers disagree about the time by two hours, and one of them die."""
+    shifted = [sys.executable, "-m", "tests.survival.shifted"]
+    arena.start("a", command=[*shifted, "3600"])
+    arena.start("b", command=[*shifted, "-3600"])
+    arena.start("c")
+    arena.fault("clock +1 h")
+    arena.fault("clock -1 h")
+    for name, portion in zip("ab", load.portions(2), strict=True):
+        with load.delivering(portion):
+            arena.wait_for_a_call()
+            arena.kill(name)
+        arena.start(name)
+
+
+def paused(arena: Arena, load: Load) -> None:
+    """Pause the partner while its calls are in flight, and resume it."""
+    arena.start("a", "b")
+    actions = arena.store.actions
+    for portion in load.rounds(3):
+        with load.delivering(portion):
+            arena.wait_for_a_call()
+            arena.fault("partner paused")
+            actions.pause_partner(PARTNER_ID, who="test", reason="in mid-flight")
+            arena.pause(1)
+        actions.resume_partner(PARTNER_ID, who="test", reason="go on")
+
+
+def calm(arena: Arena, load: Load) -> None:
+    """Break nothing; five deliveries of a job race for it in two workers."""
+    arena.start("a", "b")
+    with load.delivering(load.jobs):
+        for each in load.jobs[::2]:
+            load.send(each, whole=True, times=4)

@@ -1,0 +1,102 @@
+"""One run: play the scenario, let everything reach its end, and have it judged."""
+
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tests.servers.waiting import eventually
+from tests.survival.arena import Arena
+from tests.survival.checker import Seen, Verdict, check
+from tests.survival.load import QUEUE, Load
+from tests.survival.scenarios import Scenario
+from worker.store import JobFile
+
+PATIENCE = 150.0
+"""Seconds for the last job to end after the last fault; on a quiet machine it takes twenty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a run."""
+
+    verdict: Verdict
+    faults: Counter[str]
+    sent_again: int
+    fallen: list[str]
+    seconds: float
+    remark: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every invariant holds, and no worker ended by itself."""
+        return self.verdict.holds and not self.fallen
+
+    def line(self, name: str) -> str:
+        """Return the run as one line of the table."""
+        told = ", ".join(f"{fault} {count}" for fault, count in sorted(self.faults.items()))
+        if self.sent_again:
+            told += f"; {self.sent_again} sent again"
+        if self.remark:
+            told += f"; {self.remark}"
+        return self.verdict.line(name, faults=told or "none", seconds=self.seconds)
+
+
+def run(scenario: Scenario, arena: Arena, load: Load, *, patience: float = PATIENCE) -> Result:
+    """Play a scenario to its end. What is broken then stands in the result; nothing is raised."""
+    began = time.monotonic()
+    scenario.play(arena, load)
+    sent_again = _let_it_end(scenario, arena, load, patience)
+    return Result(
+        verdict=check(_seen(arena, load)),
+        faults=arena.faults,
+        sent_again=sent_again,
+        fallen=arena.fallen(),
+        seconds=time.monotonic() - began,
+        remark=scenario.remark(arena, load) if scenario.remark else "",
+    )
+
+
+def _let_it_end(scenario: Scenario, arena: Arena, load: Load, patience: float) -> int:
+    """Offer what nobody took, and wait until every job is final, or the patience is spent."""
+    if not arena.seated:
+        arena.start("a")
+    until = time.monotonic() + patience
+    while len(load.accepted) < len(load.jobs) and time.monotonic() < until:
+        load.offer_again()
+    sent_again = 0
+    if scenario.forgetful:
+        with suppress(AssertionError):
+            eventually(lambda: _queued(arena) == 0, within=patience)
+        sent_again = load.send_again(arena.store.jobs.exists)
+    with suppress(AssertionError):
+        eventually(lambda: _all_ended(arena, load), within=max(1.0, until - time.monotonic()))
+    return sent_again
+
+
+def _queued(arena: Arena) -> int:
+    with arena.redis.client() as client:
+        return int(client.llen(QUEUE))
+
+
+def _all_ended(arena: Arena, load: Load) -> bool:
+    return arena.moving() == 0 and arena.rows() >= len(load.jobs)
+
+
+def _seen(arena: Arena, load: Load) -> Seen:
+    journal = arena.bank.journal
+    tokens = {job.token: arena.bank.token(job.token) for job in load.jobs}
+    return Seen(
+        jobs=load.jobs,
+        posts=journal.entries(),
+        overlaps=journal.overlaps(),
+        lives={name: token.life.value for name, token in tokens.items() if token is not None},
+        files=_files(arena, load),
+    )
+
+
+def _files(arena: Arena, load: Load) -> dict[str, JobFile]:
+    """Return the file of every stored job, ordered or not."""
+    stored = {row["partner_txn_uid"] for row in arena.store.reports.jobs(most=1_000_000)}
+    found = {uid: arena.store.reports.file(uid) for uid in stored | {job.uid for job in load.jobs}}
+    return {uid: file for uid, file in found.items() if file is not None}

@@ -1,0 +1,119 @@
+"""The table of scenarios: what is broken, on which database, with which pool, and how briefly."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tests.survival import databases, deaths, outages, traffic
+from tests.survival.arena import Arena
+from tests.survival.deaths import STEPS, killed_at
+from tests.survival.load import Load
+from tests.survival.outages import SLOTS, restarted, under_load
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+THREADS, PREFORK = "threads", "prefork"
+Ground = tuple[str, str]
+
+BOTH: tuple[Ground, ...] = ((POSTGRESQL, THREADS), (SQLITE, PREFORK))
+ALL: tuple[Ground, ...] = (*BOTH, (POSTGRESQL, PREFORK), (SQLITE, THREADS))
+BOTH_THREADS: tuple[Ground, ...] = ((POSTGRESQL, THREADS), (SQLITE, THREADS))
+ON_POSTGRESQL: tuple[Ground, ...] = ((POSTGRESQL, THREADS), (POSTGRESQL, PREFORK))
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """
+    One way to break things.
+
+    `forgetful` says that Redis may lose messages: a client that cannot see the table then
+    sends again what it hears nothing of. `brief` are the grounds on which `./dev test` plays it,
+    `remark` what else its line says.
+    """
+
+    name: str
+    play: Callable[[Arena, Load], None]
+    grounds: tuple[Ground, ...] = BOTH
+    brief: tuple[Ground, ...] = ()
+    forgetful: bool = False
+    remark: Callable[[Arena, Load], str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A scenario on one ground."""
+
+    scenario: Scenario
+    database: str
+    pool: str
+
+    @property
+    def name(self) -> str:
+        """What the run is called in the table."""
+        return f"{self.scenario.name} ({self.database}, {self.pool})"
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether `./dev test` plays it."""
+        return (self.database, self.pool) in self.scenario.brief
+
+
+def _killed_at_each_step() -> Iterator[Scenario]:
+    for step in STEPS:
+        grounds = BOTH if step.on_sqlite else ((POSTGRESQL, THREADS),)
+        brief = ((POSTGRESQL, THREADS),) if "all written" in step.name else ()
+        yield Scenario(
+            f"worker killed {step.name}", killed_at(step), grounds, brief, forgetful=True
+        )
+
+
+SCENARIOS = (
+    Scenario("nothing is broken", deaths.calm),
+    *_killed_at_each_step(),
+    Scenario("rolling SIGTERM", deaths.rolling(deaths.terminated)),
+    Scenario("rolling SIGKILL", deaths.rolling(Arena.kill), ALL, forgetful=True),
+    Scenario("SIGSTOP, messages, SIGKILL", deaths.forgotten, forgetful=True),
+    Scenario(
+        "a worker wakes after its lease", deaths.stale, BOTH_THREADS, brief=((SQLITE, THREADS),)
+    ),
+    Scenario("four sweeps at once, workers asleep", deaths.asleep, BOTH_THREADS),
+    Scenario(
+        "clocks an hour fast and an hour slow",
+        deaths.clocks,
+        ((POSTGRESQL, THREADS),),
+        forgetful=True,
+    ),
+    Scenario("partner paused in mid-flight", deaths.paused),
+    Scenario("Redis restarts, slots idle", restarted(lambda _: 0)),
+    Scenario(
+        "Redis restarts, all slots busy", restarted(lambda _: SLOTS), brief=((POSTGRESQL, THREADS),)
+    ),
+    Scenario("Redis restarts, one slot busy", restarted(lambda _: 1)),
+    Scenario("FLUSHALL", outages.flushed, BOTH_THREADS, brief=((SQLITE, THREADS),), forgetful=True),
+    Scenario(
+        "Redis frozen for a minute",
+        under_load(Arena.redis_frozen, seconds=60, times=1),
+        # Thawed, it hands a message to the line that a worker gave up meanwhile.
+        forgetful=True,
+    ),
+    Scenario("Redis becomes a read-only replica", under_load(outages.read_only)),
+    Scenario("Redis out of memory", under_load(outages.full)),
+    Scenario("every connection reset", outages.CONNECTIONS_RESET, forgetful=True),
+    Scenario("half-open peers", outages.HALF_OPEN, forgetful=True),
+    Scenario("answers lost on the line", outages.ANSWERS_LOST, forgetful=True),
+    Scenario("bank away", outages.BANK_AWAY),
+    Scenario("PostgreSQL crashes and recovers", databases.CRASHES, ON_POSTGRESQL),
+    Scenario("PostgreSQL's connections terminated", databases.TERMINATIONS, ON_POSTGRESQL),
+    Scenario("PostgreSQL frozen", outages.POSTGRESQL_FROZEN, ON_POSTGRESQL),
+    Scenario("commits done, their word lost", outages.WORD_LOST, ON_POSTGRESQL),
+    Scenario("commit fails after the bank's answer", databases.commits_fail, ON_POSTGRESQL),
+    Scenario(
+        "SQLite locked by another process", databases.locked, ((SQLITE, THREADS), (SQLITE, PREFORK))
+    ),
+    Scenario("poison in a loop", traffic.poisoned),
+    Scenario(
+        "ten thousand deliveries of one uid", traffic.flooded, remark=traffic.delay_of_the_others
+    ),
+)
+
+RUNS = [
+    Run(scenario, database, pool) for scenario in SCENARIOS for database, pool in scenario.grounds
+]

@@ -1,0 +1,1 @@
+"""What `./dev` runs besides the product: the checks and the lock."""

@@ -1,0 +1,241 @@
+"""The generated parts of the pages: `python -m tools.docs` renews them, a test compares them."""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from tests.integration.behaviours.row import Behaviour, End
+from tests.integration.behaviours.table import GROUPS, behaviours
+from tools.tree import ROOT
+from worker import states
+from worker.backoff import Backoff
+from worker.bank import FAULTS
+from worker.cases import Case, Policy
+from worker.config import Settings
+from worker.dialect import Dialect
+from worker.errors import (
+    AnswerLost,
+    BankError,
+    BankUnreachable,
+    BankUntrusted,
+    CertificateRefused,
+)
+from worker.kplus import Answer, CancelRequest
+from worker.outcomes import decide
+from worker.sources import PREFIX, SECRETS
+
+PAGES = ("docs/architecture.md", "docs/states.md", "docs/bank.md", "docs/settings.md")
+_PART = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_AT = datetime(2026, 1, 1, tzinfo=UTC)
+_REQUEST = CancelRequest("RGH001", "KP2XXX", "TOKEN1", "ORDER-1")
+
+
+def renewed(page: str) -> str:
+    """Return a page with its generated parts as the code has them now."""
+    return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}", page)
+
+
+def _layers() -> str:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = next(c for c in contracts["contracts"] if c["id"] == "layers")["layers"]
+    return "\n".join(["```text", *(re.sub(r"[()]", "", layer) for layer in layers), "```"])
+
+
+def _diagram() -> str:
+    return f"```mermaid\n{states.diagram()}\n```"
+
+
+def _answer(  # noqa: PLR0913 - an answer has as many parts
+    code: str | None,
+    status: str | Sequence[str] | None = (),
+    *,
+    error: str | None = None,
+    desc: str | None = None,
+    http: int = 200,
+    uid: str | None = "RGH001",
+    token: str = "TOKEN1",  # noqa: S107 - a token's id, not a password
+) -> Answer:
+    """Return an answer as it is read from the wire; without a status there is no token list."""
+    document: dict[str, object] = {
+        "partnerTxnUid": uid,
+        "partnerId": "KP2XXX",
+        "statusCode": code,
+        "errorCode": error,
+        "errorDesc": desc,
+    }
+    if status != ():
+        entry = {"tokenId": token, "reference1": "ORDER-1", "status": status}
+        document["tokenList"] = [entry]
+    return Answer.read(http_status=http, headers={}, body=json.dumps(document).encode(), at=_AT)
+
+
+def _examples() -> Iterator[tuple[str, Answer | BankError, bool]]:
+    """Yield what is heard, in words and as a value, and whether an earlier attempt was in doubt."""
+    yield "`00`, our ids, our token `CANCELLED`", _answer("00", "CANCELLED"), False
+    yield "`00`, our token `PAID`", _answer("00", "PAID"), False
+    yield "`00`, our token `EXPIRED`", _answer("00", "EXPIRED"), False
+    yield "`00`, our token still `REQUESTED`", _answer("00", "REQUESTED"), False
+    yield "`00`, no token list", _answer("00"), False
+    yield "`00`, our token's status null", _answer("00", None), False
+    yield "`00`, a status nobody knows", _answer("00", "WITHDRAWN"), False
+    yield "`00`, two statuses, `CANCELLED` and `PAID`", _answer("00", ("CANCELLED", "PAID")), False
+    yield "`00`, another token only", _answer("00", "CANCELLED", token="TOKEN2"), False  # noqa: S106 - the same
+    yield "`00`, another `partnerTxnUid` echoed", _answer("00", "CANCELLED", uid="OTHER"), False
+    yield "`00` with an `errorCode`", _answer("00", "CANCELLED", error="general_error"), False
+    yield "`00` under HTTP 500", _answer("00", "CANCELLED", http=500), False
+    yield "`qr_cancelled`", _answer("10", error="qr_cancelled"), False
+    yield "`qr_paid`", _answer("10", error="qr_paid"), False
+    yield "`qr_expired`", _answer("10", error="qr_expired"), False
+    yield "`invalid_tokenId`", _answer("10", error="invalid_tokenId"), False
+    yield "`invalid_tokenId` after doubt", _answer("10", error="invalid_tokenId"), True
+    yield "`general_error`", _answer("10", error="general_error"), False
+    yield "an unknown code with `(EMG)`", _answer("10", error="new", desc="Busy (EMG)"), False
+    yield "`internal_error`", _answer("10", error="internal_error"), False
+    yield "`duplicate_request`", _answer("10", error="duplicate_request"), False
+    yield "`authentication_error`", _answer("10", error="authentication_error"), False
+    yield "a code nobody has seen", _answer("10", error="new_error"), False
+    yield "a code nobody has seen, HTTP 401", _answer("10", error="new_error", http=401), False
+    yield "a code nobody has seen, HTTP 404", _answer("10", error="new_error", http=404), False
+    for status in (200, 307, 400, 401, 404, 408, 429, 500, 502, 503):
+        yield f"HTTP {status}, not the bank's body", Answer(status, None, "not JSON"), False
+    yield "the body too large, compressed or cut", Answer(200, None, "too large"), False
+    yield "no connection, no name, no time left", _fault(BankUnreachable, "connect_failed"), False
+    yield "TLS not verified", _fault(BankUntrusted, "tls_untrusted"), False
+    yield "our client certificate refused", _fault(CertificateRefused, "tls_refused"), False
+    yield "the line dropped after the request", _fault(AnswerLost, "connection_dropped"), False
+    yield "the deadline", _fault(AnswerLost, "deadline"), False
+
+
+def _fault(kind: type[BankError], word: str) -> BankError:
+    if word not in FAULTS:
+        raise LookupError(word)
+    return kind("…", fault=word)
+
+
+def _judgement() -> str:
+    lines = [
+        "| heard | event | outcome | stored as `heard` | |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for said, heard, doubted in _examples():
+        decision = decide(heard, _case(doubted=doubted), _policy())
+        notes = ["unspent"] * (not decision.spent) + ["pauses"] * (decision.pause is not None)
+        lines.append(
+            f"| {said} | {decision.event} | {decision.outcome or ''} | `{decision.heard}` "
+            f"| {', '.join(notes)} |"
+        )
+    return "\n".join(lines)
+
+
+def _case(*, doubted: bool) -> Case:
+    return Case(
+        request=_REQUEST,
+        attempts=2 if doubted else 1,
+        doubted=doubted,
+        created_at=_AT,
+        expires_at=None,
+        at=_AT,
+        chance=0.5,
+    )
+
+
+def _policy() -> Policy:
+    backoff = Backoff(base=timedelta(seconds=2), cap=timedelta(minutes=5))
+    return Policy(Dialect.load(None), backoff, backoff, max_attempts=20, max_age=timedelta(days=1))
+
+
+def _behaviours() -> str:
+    """Print the table that the tests play, group by group."""
+    lines = [f"{sum(1 for _ in behaviours())} behaviours."]
+    head = [_line(_BEHAVIOUR_COLUMNS), _line(["---"] * len(_BEHAVIOUR_COLUMNS))]
+    for group, members in GROUPS.items():
+        lines += ["", f"### {group}", "", *head]
+        lines += [line for behaviour in members for line in _behaviour(behaviour)]
+    return "\n".join(lines)
+
+
+_BEHAVIOUR_COLUMNS = (
+    *("the bank", "to play it", "inquiry URL", "state", "outcome"),
+    *("cancels", "inquiries", "attempts", "partner"),
+)
+
+
+def _behaviour(behaviour: Behaviour) -> Iterator[str]:
+    """Yield one line, or two where the ends differ with an inquiry URL and without."""
+    does = behaviour.does + " †" * behaviour.lies
+    if behaviour.asked in {None, behaviour.end}:
+        yield _behaviour_line(does, _played(behaviour), "either", behaviour.end)
+    else:
+        yield _behaviour_line(does, _played(behaviour), "unset", behaviour.end)
+        yield _behaviour_line("", "", "set", behaviour.end_if(asks=True))
+
+
+def _behaviour_line(does: str, played: str, url: str, end: End) -> str:
+    posts = (end.cancels, end.inquiries)
+    return _line(
+        (does, played, url, end.state, end.outcome or "", *posts, end.attempts, end.partner)
+    )
+
+
+def _line(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _played(behaviour: Behaviour) -> str:
+    """Return what a token id of the simulated bank begins with, and the rules of the whole bank."""
+    rules = (
+        f"`{name}` {'/'.join(value) if isinstance(value, list) else value}"
+        for name, value in behaviour.rules.items()
+    )
+    return ", ".join((f"`{behaviour.acts}`", *rules))
+
+
+def _dialect() -> str:
+    built_in = Dialect.built_in()
+    tables: dict[str, Mapping[str, str]] = {
+        "`errorCode`": built_in.error_codes,
+        "short code": built_in.short_codes,
+        "token status": built_in.statuses,
+    }
+    lines = ["| word | is a | verdict |", "| --- | --- | --- |"]
+    for kind, words in tables.items():
+        lines += [f"| `{word}` | {kind} | {verdict} |" for word, verdict in words.items()]
+    return "\n".join(lines)
+
+
+def _settings() -> str:
+    lines = ["| name | default | meaning |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        file = f" (or `{PREFIX}{name.upper()}_FILE`)" if name in SECRETS else ""
+        lines.append(
+            f"| `{PREFIX}{name.upper()}`{file} | {_default(field.default)} | {field.description} |"
+        )
+    return "\n".join(lines)
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "unset"
+    return f"`{value.value if isinstance(value, Enum) else value}`"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "layers": _layers,
+    "diagram": _diagram,
+    "arrows": states.table,
+    "judgement": _judgement,
+    "behaviours": _behaviours,
+    "dialect": _dialect,
+    "settings": _settings,
+}
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        path = Path(ROOT, name)
+        path.write_text(renewed(path.read_text()))

@@ -1,0 +1,298 @@
+"""One HTTP client per partner: what is sent, and what is taken for an answer."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from json import dumps
+from ssl import SSLContext
+
+import httpcore
+import httpx
+
+from worker import __version__
+from worker.bank.deadline import ANSWERING, Deadline, DeadlineBackend
+from worker.bank.faults import StrayAnswer, fault, heard
+from worker.bank.redaction import without_secret
+from worker.bank.tls import default_context, has_own_context, needs_tls, no_context, own_context
+from worker.kplus import Answer, CancelRequest, InquiryRequest, RequestDt, read_retry_after
+from worker.partners import Partner
+
+USER_AGENT = f"kplus-cancel/{__version__}"
+MOST_BYTES = 256 * 1024
+# A connection that the bank closes just as we use it costs a doubt; few servers close
+# an idle one sooner than this.
+IDLE_SECONDS = 10.0
+
+
+def utc_now() -> datetime:
+    """Return the present time, aware."""
+    return datetime.now(UTC)
+
+
+class Bank:
+    """
+    The bank as one process sees it: one HTTP client per partner, made at first use.
+
+    Threads may share it; a fork may not: make it in the process that uses it. `deadline`
+    bounds a whole call, name resolution alone excepted. A partner whose settings have
+    changed gets a new client; the old one finishes the calls it has.
+    """
+
+    def __init__(  # noqa: PLR0913 - settings, each by its name
+        self,
+        *,
+        deadline: timedelta,
+        request_dt: RequestDt,
+        connections: int,
+        clock: Callable[[], datetime] = utc_now,
+        most_bytes: int = MOST_BYTES,
+        open_transport: Callable[[Partner], httpx.BaseTransport] | None = None,
+    ) -> None:
+        self._deadline = deadline
+        self._request_dt = request_dt
+        self._connections = connections
+        self._clock = clock
+        self._most_bytes = most_bytes
+        self._open_transport = open_transport or self._bounded_transport
+        self._lock = threading.Lock()
+        self._lines: dict[str, _Line] = {}
+        self._default_context: SSLContext | None = None
+        self._closed = False
+        _silence_the_wire()
+        # An unfit httpx is told at start-up, not by the first job.
+        bounded_transport(no_context(), connections=1).close()
+
+    def cancel(
+        self, partner: Partner, request: CancelRequest, *, within: timedelta | None = None
+    ) -> Answer:
+        """
+        Send one cancel request and return the answer, whatever its HTTP status.
+
+        `within` shortens the deadline. Raises a `BankError` whose class says whether
+        anything was sent. Nothing is sent twice.
+        """
+        return self._ask(partner, request, partner.bank_url, within=within)
+
+    def inquire(
+        self, partner: Partner, request: InquiryRequest, *, within: timedelta | None = None
+    ) -> Answer:
+        """
+        Ask what became of a token; all else as for `cancel`.
+
+        The partner must have an inquiry URL.
+        """
+        if partner.inquiry_url is None:
+            raise fault("bad_url", "the partner has no inquiry URL")
+        return self._ask(partner, request, partner.inquiry_url, within=within)
+
+    def _ask(
+        self, partner: Partner, request: CancelRequest, url: str, *, within: timedelta | None
+    ) -> Answer:
+        if request.partner_id != partner.partner_id:
+            raise fault("wrong_partner")
+        span = self._deadline if within is None else min(within, self._deadline)
+        with Deadline(span.total_seconds()) as deadline:
+            if deadline.left() <= 0:
+                raise fault("no_time_left")
+            message = self._message(partner, request, url, seconds=deadline.left())
+            inquiry = isinstance(request, InquiryRequest)
+            answer = self._exchange(partner, message, deadline, inquiry=inquiry)
+        return without_secret(answer, partner.secret.get_secret_value(), sent=request)
+
+    def close(self) -> None:
+        """Take no more calls; those in flight still end as they would have."""
+        with self._lock:
+            self._closed = True
+            for line in self._lines.values():
+                line.retire()
+            self._lines.clear()
+
+    def _message(
+        self, partner: Partner, request: CancelRequest, address: str, *, seconds: float
+    ) -> httpx.Request:
+        secret = partner.secret.get_secret_value()
+        url = _callable_url(address)
+        fields = request.body(secret, at=self._clock(), request_dt=self._request_dt)
+        own = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT}
+        try:
+            return httpx.Request(
+                "POST",
+                url,
+                headers=request.headers(secret) | own,
+                content=dumps(fields, ensure_ascii=False, separators=(",", ":")).encode(),
+                # The running deadline is what counts; these would bound each step alone.
+                extensions={"timeout": httpx.Timeout(seconds).as_dict()},
+            )
+        except (TypeError, ValueError) as error:  # ValueError: text that cannot be encoded
+            raise fault("bad_request", type(error).__name__) from None
+
+    def _exchange(
+        self, partner: Partner, message: httpx.Request, deadline: Deadline, *, inquiry: bool
+    ) -> Answer:
+        line = self._take(partner)
+        try:
+            with line.place(deadline):
+                return self._converse(line.transport, message, inquiry=inquiry)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it may have been sent
+            lost = heard(error, secret=partner.secret.get_secret_value())
+        finally:
+            self._give_back(line)
+        # Raised outside of the handler, hence without a cause: the libraries' errors quote
+        # what came over the wire, and a bank may echo the secret.
+        raise lost
+
+    def _converse(
+        self, transport: httpx.BaseTransport, message: httpx.Request, *, inquiry: bool
+    ) -> Answer:
+        """
+        Send a message and read its answer, at the level of the transport.
+
+        httpx's client above would add a mind of its own: it keeps cookies, parses the
+        redirects that it does not follow, and logs whole URLs.
+        """
+        with closing(transport.handle_request(message)) as response:
+            _refuse_stray(response)
+            coding = response.headers.get("content-encoding", "").strip().lower()
+            if coding not in ("", "identity"):
+                return self._flawed(response, "the body is compressed, against our request")
+            body = bytearray()
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > self._most_bytes:
+                    too_long = f"the body is longer than {self._most_bytes} bytes"
+                    return self._flawed(response, too_long)
+            return Answer.read(
+                http_status=response.status_code,
+                headers=response.headers,
+                body=bytes(body),
+                at=self._clock(),
+                inquiry=inquiry,
+            )
+
+    def _flawed(self, response: httpx.Response, flaw: str) -> Answer:
+        """Return the HTTP status as evidence, without the body."""
+        waits = read_retry_after(response.headers.get("retry-after"), at=self._clock())
+        return Answer(response.status_code, flaw=flaw, retry_after=waits)
+
+    def _take(self, partner: Partner) -> "_Line":
+        with self._lock:
+            if self._closed:
+                raise fault("closed")
+            line = self._lines.get(partner.partner_id)
+            if line is None or line.partner != partner:
+                # Made first: a partner that cannot be called leaves the old line standing.
+                transport = self._open_transport(partner)
+                fresh = _Line(partner, transport, places=self._connections)
+                if line is not None:
+                    line.retire()
+                self._lines[partner.partner_id] = line = fresh
+            line.calls += 1
+            return line
+
+    def _give_back(self, line: "_Line") -> None:
+        with self._lock:
+            line.calls -= 1
+            line.close_if_done()
+
+    def _bounded_transport(self, partner: Partner) -> httpx.BaseTransport:
+        if not needs_tls(partner):
+            context = no_context()
+        elif has_own_context(partner):
+            context = own_context(partner)
+        else:  # shared, since making one takes 30 ms
+            context = self._default_context = self._default_context or default_context()
+        return bounded_transport(context, connections=self._connections)
+
+
+class _Line:
+    """One partner's client and the number of its calls; the bank's lock guards both."""
+
+    def __init__(self, partner: Partner, transport: httpx.BaseTransport, *, places: int) -> None:
+        self.partner = partner
+        self.transport = transport
+        self.calls = 0
+        self._retired = False
+        self._places = threading.BoundedSemaphore(places)
+
+    @contextmanager
+    def place(self, deadline: Deadline) -> Iterator[None]:
+        """
+        Hold one of the connections, waiting for it until the deadline at most.
+
+        The pool behind could wait as well, but begins its timeout anew whenever another
+        thread has been faster.
+        """
+        if not self._places.acquire(timeout=max(0.0, deadline.left())):
+            raise httpx.PoolTimeout("no connection became free")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def retire(self) -> None:
+        """Close the client: now, or with the last of its calls."""
+        self._retired = True
+        self.close_if_done()
+
+    def close_if_done(self) -> None:
+        """Close a retired client that has no call left."""
+        if self._retired and self.calls == 0:
+            self.transport.close()
+
+
+def bounded_transport(context: SSLContext, *, connections: int) -> httpx.HTTPTransport:
+    """
+    Return httpx's transport on a pool whose connections obey the running `Deadline`.
+
+    httpx has no public door for it. Where httpx or httpcore has changed, nothing may be
+    called at all: one dripping server would hold every thread there is.
+    """
+    transport = httpx.HTTPTransport(verify=context, trust_env=False)
+    if type(getattr(transport, "_pool", None)) is not httpcore.ConnectionPool:
+        raise fault("http_library", f"httpx {httpx.__version__} is here, 0.28 is needed")
+    transport._pool = httpcore.ConnectionPool(  # noqa: SLF001 - see above
+        ssl_context=context,
+        max_connections=connections,
+        max_keepalive_connections=connections,
+        keepalive_expiry=IDLE_SECONDS,
+        network_backend=DeadlineBackend(),
+    )
+    return transport
+
+
+def _refuse_stray(response: httpx.Response) -> None:
+    """
+    Raise where the answer lay in wait for our request.
+
+    A server that says more than one answer to a request would have the rest of it taken
+    for the answer to our next one: httpcore keeps what it has read ahead.
+    """
+    stream = response.extensions.get("network_stream")
+    if stream is not None and not stream.get_extra_info(ANSWERING):
+        raise StrayAnswer
+
+
+def _callable_url(text: str) -> httpx.URL:
+    try:
+        url = httpx.URL(text)
+        named = bool(url.host)  # decoding the name is where its faults show
+    except (httpx.InvalidURL, ValueError) as error:
+        raise fault("bad_url", str(error)) from None
+    if not named or (url.port is not None and url.port not in range(1, 65536)):
+        # The resolver would take a port modulo 65536 and call somebody else.
+        raise fault("bad_url", "it has no host, or a port that does not exist")
+    if url.userinfo:
+        raise fault("bad_url", "it carries credentials, which would not be sent")
+    return url
+
+
+def _silence_the_wire() -> None:
+    """Keep httpcore's debug lines out of every log: they show the headers of answers."""
+    for name in ("httpcore.connection", "httpcore.http11"):
+        logging.getLogger(name).addFilter(_is_warning)
+
+
+def _is_warning(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING

@@ -1,0 +1,43 @@
+"""Answers that echo the partner's secret: the words they carry, without it."""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from worker.kplus import LONGEST_WORD, Answer, CancelRequest
+from worker.log import REDACTED
+
+# Shorter ones would blot out ordinary words without protecting anything.
+SHORTEST = 4
+
+
+def without_secret(answer: Answer, secret: str, *, sent: CancelRequest) -> Answer:
+    """
+    Return the answer with the secret replaced in every word of its envelope.
+
+    Echoes of our own ids stay as they are: they are known, and the judgement compares them.
+    """
+    if answer.envelope is None or len(secret) < SHORTEST:
+        return answer
+    known = {sent.partner_txn_uid, sent.partner_id, sent.token_id, sent.reference1}
+    return replace(answer, envelope=_clean(answer.envelope, secret, known))
+
+
+def _clean(value: Any, secret: str, known: set[str]) -> Any:
+    if isinstance(value, str):
+        return value if value in known else _clean_word(value, secret)
+    if isinstance(value, tuple):
+        return tuple(_clean(item, secret, known) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        every = {field.name: getattr(value, field.name) for field in fields(value)}
+        return replace(value, **{name: _clean(item, secret, known) for name, item in every.items()})
+    return value
+
+
+def _clean_word(word: str, secret: str) -> str:
+    clean = word.replace(secret, REDACTED)
+    if len(word) > LONGEST_WORD // 2:  # words are cut at the limit, perhaps within the secret
+        for length in range(len(secret) - 1, SHORTEST - 1, -1):
+            if clean.endswith(secret[:length]):
+                clean = clean[:-length] + REDACTED
+                break
+    return clean[:LONGEST_WORD]

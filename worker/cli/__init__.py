@@ -1,0 +1,102 @@
+"""
+The command line: one table of commands, each in a module that is loaded when it is asked for.
+
+`show` must answer in a moment, so that nothing here imports Celery, SQL or rich.
+"""
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from worker import __version__
+from worker.cli.failures import INTERRUPTED, PIPE_BROKEN, explain
+from worker.cli.menu import Menu
+
+PROGRAM = "kplus-cancel"
+
+SECTIONS = {
+    "Start here": {
+        "demo": ("demo:demo", "See the whole system at work, against a simulated bank."),
+        "doctor": ("doctor:doctor", "Check settings, database, broker, bank and progress."),
+        "db": ("schema:db", "Create the schema, or check that it is up to date."),
+    },
+    "Run": {
+        "worker": ("run:worker", "Cancel tokens: run the worker, with its sweep."),
+        "sandbox": ("sandbox:sandbox", "Run the simulated bank."),
+        "reconcile": ("reconcile:reconcile", "Make one pass of the sweep, or compare with others."),
+    },
+    "Jobs": {
+        "enqueue": ("orders:enqueue", "Hand in one token to be cancelled."),
+        "show": ("jobs:show", "Show one job: where it stands, what happens next, its attempts."),
+        "why": ("why:why", "Explain one job: what happened, what happens next, what moves it."),
+        "list": ("jobs:list_jobs", "List jobs, the last changed first."),
+        "stats": ("stats:stats", "Count the jobs, and say what needs attention."),
+    },
+    "Look after it": {
+        "requeue": ("requeue:requeue", "Let final jobs try again."),
+        "reissue": ("requeue:reissue", "Continue a final job under another uid."),
+        "partners": ("partners:partners", "List, pause and resume partners."),
+        "actions": ("acts:actions", "List what operators did: who, when, why."),
+        "dialect": (
+            "dialect:dialect",
+            "Teach the worker the bank's words, and judge stored answers by it.",
+        ),
+        "prune": ("prune:prune", "Remove what ended long ago; its uids stay known."),
+        "rejected": ("rejected:rejected", "List messages that could not become a job."),
+    },
+}
+"""Every command: where it is found, and what it does. Ordered by what a newcomer needs."""
+
+HELP = """
+Cancel K PLUS payment tokens: every accepted job reaches one stored, provable end.
+
+Try it at once: `kplus-cancel demo`. Settings come from KPLUS_… in the environment or `.env`.
+Exit codes: 0 done, 1 the answer is no, 2 usage, 3 settings, 4 something cannot be reached.
+"""
+
+
+@click.command(
+    cls=Menu,
+    sections=SECTIONS,
+    help=HELP,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an unforeseen error.")
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context, *, debug: bool) -> None:
+    """Print the help where no command is named."""
+    del debug
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. Errors are a line or two on standard error."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code: Any = cli.main(given, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit as end:  # click's own, for shell completion
+        code = end.code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - nobody is shown a traceback unasked
+        code = _fail(error, debug="--debug" in given)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(error: Exception, *, debug: bool) -> int:
+    lines, code = explain(error, program=PROGRAM, debug=debug)
+    with suppress(OSError):
+        for line in lines:
+            click.echo(line, err=True)
+    if code == PIPE_BROKEN:
+        # At its end Python flushes once more, and would complain.
+        with suppress(OSError):
+            sys.stdout.close()
+    return code

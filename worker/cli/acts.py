@@ -1,0 +1,100 @@
+"""Who acts and why, and `actions`: the record of what operators did."""
+
+import getpass
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from worker.cli.means import settings_now, store_of
+from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.typed import Words
+from worker.cli.words import NEVER, moment, shown
+
+LONGEST_REASON = 500
+
+
+class Reason(click.ParamType[str]):
+    """Some words: the next operator reads them."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, which must say something."""
+        text = str(value).strip()
+        if not text or len(text) > LONGEST_REASON or not text.isprintable():
+            self.fail(f"say why in 1 to {LONGEST_REASON} printable characters", param, ctx)
+        return text
+
+
+def operator() -> str:
+    """Return who acts: the user and the machine, as the record keeps it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{platform.node()}"[:128]
+
+
+@click.command
+@click.argument("target", type=Words(), required=False, metavar="[UID|PARTNER]")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="At most so many.",
+)
+@in_two_forms
+def actions(*, target: str | None, limit: int, form: str | None) -> None:
+    """
+    List what operators did, the last act first: who, when, why, and what it changed.
+
+    With a partnerTxnUid or a partner's ID only the acts on that one.
+    """
+    with store_of(settings_now()) as store:
+        rows = store.reports.actions(target, most=limit + 1)
+    more, rows = len(rows) > limit, rows[:limit]
+    if wants_json(form):
+        print_json(rows)
+    else:
+        from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+
+        put(*_page(rows, target))
+    if more:
+        click.echo(f"There are more than {limit}: raise --limit for them.", err=True)
+
+
+def change(row: Mapping[str, Any]) -> str:
+    """Return what an act changed: `mode active → paused`, a change after the other."""
+    before, after = row["before"], row["after"]
+    changes = [
+        f"{name} {_value(before.get(name))} → {_value(value)}"
+        for name, value in after.items()
+        # The reason of a pause is the reason of the act.
+        if value != before.get(name) and name != "reason"
+    ]
+    return ", ".join(changes)
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else shown(value)
+
+
+def _page(rows: list[dict[str, Any]], target: str | None) -> Iterator[Any]:
+    """Yield a paragraph an act: a reason is a sentence, not a cell."""
+    from rich.text import Text  # noqa: PLC0415 - rich is slow to load
+
+    from worker.cli.render import indented  # noqa: PLC0415 - rich is slow to load
+
+    now = datetime.now(UTC)
+    if not rows:
+        yield Text(f"No act on {shown(target)} is recorded." if target else "No act is recorded.")
+    for row in rows:
+        yield Text.assemble((f"{row['action']} {shown(row['target'])}", "bold"))
+        yield indented(f"{moment(row['at'], now)}, by {shown(row['who'])}")
+        yield indented(shown(row["reason"]))
+        yield indented(change(row) or NEVER, style="dim")

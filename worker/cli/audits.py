@@ -1,0 +1,110 @@
+"""`reconcile --audit`: the bank is asked again about some final jobs."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from worker.audit import AUDITED, Finding, audit
+from worker.cli.failures import NO, UNREACHABLE
+from worker.cli.means import database_of, refuse_missing_file, settings_now
+from worker.cli.output import print_json, wants_json
+from worker.cli.progress import progress
+from worker.cli.words import clock, jobs, shown
+from worker.config import Settings
+from worker.errors import SettingsError
+from worker.log import configure_logging
+from worker.runtime import Runtime
+from worker.store.audits import Verdict
+
+LATELY = timedelta(days=1)
+TOLD = {
+    Verdict.AGREES: "the bank says the same",
+    Verdict.DRIFTS: "the bank says otherwise: look into each",
+    Verdict.UNHEARD: "no answer that settles it",
+}
+
+
+def audit_jobs(most: int, since: datetime | None, *, form: str | None) -> None:
+    """Ask about so many jobs that ended since then, chosen by chance; report."""
+    settings = settings_now()
+    configure_logging(level="CRITICAL")  # what is found is the answer, told below
+    inquirers = _inquirers(settings)
+    begins = since or datetime.now(UTC) - LATELY
+    refuse_missing_file(settings)
+    with database_of(settings):  # its faults, told before anybody is asked
+        runtime = Runtime(settings)
+    try:
+        sampled = runtime.store.audits.sample(
+            most=most, since=begins, outcomes=AUDITED, inquirers=inquirers
+        )
+        findings = []
+        with progress("asking", len(sampled)) as advance:
+            for each in sampled:
+                findings.append(audit(each, runtime.means))
+                advance(1)
+    finally:
+        runtime.close()
+    _report(findings, begins, form=form)
+    _end(Counter(each.verdict for each in findings))
+
+
+def _inquirers(settings: Settings) -> list[str]:
+    inquirers = settings.roster().inquirers()
+    if not inquirers:
+        raise SettingsError(
+            "the bank cannot be asked: no partner here has credentials and an inquiry URL "
+            "(KPLUS_INQUIRY_URL, or inquiry_url in KPLUS_PARTNERS_FILE)"
+        )
+    return inquirers
+
+
+def _end(counts: Counter[Verdict]) -> None:
+    if counts[Verdict.DRIFTS]:
+        raise click.exceptions.Exit(NO)
+    if counts and not counts[Verdict.AGREES]:
+        raise click.exceptions.Exit(UNREACHABLE)
+
+
+def _report(findings: list[Finding], since: datetime, *, form: str | None) -> None:
+    counts = Counter(each.verdict for each in findings)
+    worth_telling = [each for each in findings if each.verdict is not Verdict.AGREES]
+    if wants_json(form):
+        print_json(
+            {
+                "since": since,
+                "sampled": len(findings),
+                **{str(verdict): counts[verdict] for verdict in Verdict},
+                "findings": worth_telling,
+            }
+        )
+        return
+    from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+
+    put(*_page(counts, worth_telling, since))
+
+
+def _page(counts: Counter[Verdict], findings: list[Finding], since: datetime) -> Iterator[Any]:
+    from rich.text import Text  # noqa: PLC0415 - rich is slow to load
+
+    from worker.cli.render import Heading, heading, listed, table  # noqa: PLC0415 - see above
+
+    ended = f"ended since {clock(since)} UTC"
+    if not counts:
+        yield Text(f"No job {ended} whose partner can inquire: nothing to ask about.")
+        return
+    yield Text(f"Asked about {jobs(counts.total())} that {ended}, chosen by chance.")
+    rows = [(counts[verdict], TOLD[verdict]) for verdict in Verdict if counts[verdict]]
+    yield table((Heading("", number=True), Heading("", whole=False)), rows)
+    for verdict in (Verdict.DRIFTS, Verdict.UNHEARD):
+        told = [_told(each) for each in findings if each.verdict is verdict]
+        if told:
+            yield heading(TOLD[verdict].capitalize())
+            yield listed(told)
+
+
+def _told(each: Finding) -> str:
+    status = f", token status {shown(each.token_status)}" if each.token_status else ""
+    return f"{shown(each.partner_txn_uid)}: held {each.held}{status}: {shown(each.detail)}"

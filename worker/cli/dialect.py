@@ -1,0 +1,122 @@
+"""`dialect`: the bank's words that nobody has taught us yet, and what teaching them changes."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from worker.cli.forecast import CODE, STATUS
+from worker.cli.lessons import CODES, STATUSES, Lesson, lessons
+from worker.cli.means import settings_now, store_of
+from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.rejudge import rejudge
+from worker.cli.trial import trial
+from worker.cli.words import hint, shown
+from worker.dialect import Dialect
+from worker.store import Store
+
+
+@click.group
+def dialect() -> None:
+    """Teach the worker what the bank's words mean, and judge stored answers by it."""
+
+
+@dialect.command
+@in_two_forms
+def unknown(*, form: str | None) -> None:
+    """
+    List words of the bank that the dialect does not know, most frequent first.
+
+    Beside each: what would help. See `dialect test` for what a file would change, and
+    `dialect apply` for the jobs in doubt that it would end.
+    """
+    settings = settings_now()
+    known = Dialect.load(settings.dialect_file)
+    with store_of(settings) as store:
+        rows = [*_codes(store, known), *_statuses(store, known)]
+    told = [{**row, "help": list(lessons(row, known))} for row in rows]
+    if wants_json(form):
+        print_json(told)
+        return
+    from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+
+    put(*_page(told))
+
+
+dialect.add_command(trial)
+dialect.add_command(rejudge)
+
+
+def _page(rows: Sequence[dict[str, Any]]) -> Iterator[Any]:
+    from rich.text import Text  # noqa: PLC0415 - rich is slow to load
+
+    from worker.cli.render import Heading, heading, listed, table  # noqa: PLC0415 - likewise
+
+    if not rows:
+        yield Text("The dialect knows every word that the bank has used.")
+        return
+    now = datetime.now(UTC)
+    headings = (
+        Heading("kind"),
+        Heading("word", whole=False),
+        Heading("said", whole=False),
+        Heading("times", number=True),
+        Heading("in doubt", number=True),
+        Heading("last"),
+        Heading("example", whole=False),
+    )
+    yield table(headings, (_cells(row, now) for row in rows))
+    yield heading("What would help")
+    for row in rows:
+        yield Text(_named(row), style="bold")
+        yield from _lessons(row["help"])
+    yield heading("Then")
+    yield listed(_THEN)
+
+
+_THEN = (
+    f"VERDICT is, for codes, {CODES}; for statuses {STATUSES}.",
+    "To see what a file would change, before anybody believes it: kplus-cancel dialect test FILE",
+    "Set KPLUS_DIALECT_FILE to it and restart the workers: jobs in doubt are asked about again.",
+    "To end those whose stored answers say enough: kplus-cancel dialect apply --reason WHY",
+)
+
+
+def _lessons(found: Sequence[Lesson]) -> Iterator[Any]:
+    from rich.text import Text  # noqa: PLC0415 - rich is slow to load
+
+    from worker.cli.render import listed  # noqa: PLC0415 - rich is slow to load
+
+    for lesson in found:
+        yield listed([f"{lesson.what}{':' if lesson.line else '.'}"])
+        if lesson.line:
+            yield Text(f"    → {lesson.line}", overflow="fold")
+
+
+def _codes(store: Store, known: Dialect) -> list[dict[str, Any]]:
+    return [
+        {"kind": CODE, **row._asdict()}
+        for row in store.words.codes()
+        if not known.codes(row.word, row.short_code or None)
+    ]
+
+
+def _statuses(store: Store, known: Dialect) -> list[dict[str, Any]]:
+    """An answer may list several words, joined by commas: one unknown one is enough."""
+    return [
+        {"kind": STATUS, **row._asdict(), "short_code": None}
+        for row in store.words.statuses()
+        if None in known.status(tuple(row.word.split(",")))
+    ]
+
+
+def _cells(row: dict[str, Any], now: datetime) -> tuple[object, ...]:
+    last = hint(row["last_at"], now)
+    counts = row["times"], row["in_doubt"]
+    return row["kind"], _named(row), row["said"], *counts, last, row["example"]
+
+
+def _named(row: dict[str, Any]) -> str:
+    word = "(none sent)" if row["word"] is None else shown(row["word"])
+    return f"{word} ({row['short_code']})" if row["short_code"] else word

@@ -1,0 +1,73 @@
+"""`doctor`: one line a check, as it is made."""
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable
+
+import click
+
+from worker.cli.failures import DONE, NO, SETTINGS, UNREACHABLE
+from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.words import shown
+from worker.doctor.diagnosis import diagnose
+from worker.doctor.finding import Finding, Weight
+from worker.log import configure_logging, redact
+
+CODES = {
+    Weight.GOOD: DONE,
+    Weight.WRONG: NO,
+    Weight.UNREACHABLE: UNREACHABLE,
+    Weight.UNUSABLE: SETTINGS,
+}
+
+
+@click.command
+@in_two_forms
+def doctor(*, form: str | None) -> None:
+    """
+    Check settings, partners, database, clock, progress, broker and bank, one line each.
+
+    Nothing is changed and no call is made: the bank is connected to, and asked to prove
+    who it is. Exit code 0 if all is well, 3 if settings cannot be used, else 4 if
+    something cannot be reached, else 1.
+    """
+    configure_logging(level="ERROR")
+    found = []
+    for finding in diagnose():
+        found.append(finding)
+        if not wants_json(form):
+            _put(finding)
+    if wants_json(form):
+        print_json({"ok": all(each.good for each in found), "checks": _listed(found)})
+    raise click.exceptions.Exit(CODES[max(each.weight for each in found)])
+
+
+def _put(finding: Finding) -> None:
+    """Print one finding; what is wrong is followed by what to do."""
+    mark = click.style("✓", fg="green") if finding.good else click.style("✗", fg="red", bold=True)
+    line = f"{shown(finding.check)}: {shown(redact(finding.text))}"
+    click.echo(f"{mark} {_wrapped(line, 2)}")
+    if finding.remedy:
+        click.echo(f"    → {_wrapped(shown(finding.remedy), 6)}")
+
+
+def _wrapped(text: str, indent: int) -> str:
+    """Break a line between words on a terminal; in a pipe it stays one."""
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns - indent
+    lines = textwrap.wrap(text, max(width, 40), break_long_words=False, break_on_hyphens=False)
+    return f"\n{' ' * indent}".join(lines)
+
+
+def _listed(found: Iterable[Finding]) -> list[dict[str, object]]:
+    return [
+        {
+            "check": each.check,
+            "ok": each.good,
+            "text": redact(each.text),
+            "remedy": each.remedy or None,
+        }
+        for each in found
+    ]

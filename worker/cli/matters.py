@@ -1,0 +1,69 @@
+"""One job as it is read from the store, with all that its explanation is made from."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from worker.cli.doors import Door
+from worker.cli.means import settings_now, store_of
+from worker.cli.prospects import Limits, Matter
+from worker.config import Settings
+from worker.errors import JobNotFound
+from worker.maintenance import Maintenance
+from worker.store import JobFile, Store
+from worker.store.gate import PROOF_LASTS
+
+MOST_ACTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is stored about a job, the acts of operators on it, and what both mean."""
+
+    file: JobFile
+    acts: list[dict[str, Any]]
+    matter: Matter
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of a job that was pruned."""
+
+    row: dict[str, Any]
+
+
+def known(uid: str) -> Known | Left:
+    """Read a job, or what is left of it. Raises `JobNotFound`."""
+    settings = settings_now()
+    with store_of(settings) as store:
+        file = store.reports.file(uid)
+        if file is None:
+            left = store.prunes.tombstone(uid)
+            if left is not None:
+                return Left(left)
+            raise JobNotFound(f"no job is stored under {uid!r}; see `kplus-cancel rejected`")
+        door = _door(store, settings, file.job["partner_id"])
+        acts = store.reports.actions(uid, most=MOST_ACTS)
+    matter = Matter(
+        job=file.job,
+        door=door,
+        limits=Limits(settings.max_attempts, timedelta(seconds=settings.max_age_seconds)),
+        now=datetime.now(UTC),
+        heard=frozenset(row["heard"] for row in file.attempts),
+        maintenance=Maintenance.read(settings.maintenance or ""),
+    )
+    own = [act for act in acts if act["action"] in {"requeue", "reissue", "rejudge"}]
+    return Known(file, own, matter)
+
+
+def _door(store: Store, settings: Settings, partner_id: str) -> Door:
+    row = next((row for row in store.partners.all() if row.partner_id == partner_id), None)
+    stored = None if row is None else row._asdict()
+    pause = None
+    if stored is not None and stored["mode"] == "paused":
+        # An operator's pause is written together with its record, and just before it.
+        newest = store.reports.actions(partner_id, most=1)
+        mine = [act for act in newest if act["action"] == "pause_partner"]
+        pause = next((act for act in mine if act["at"] >= stored["updated_at"]), None)
+    partner = settings.roster().get(partner_id)
+    return Door(partner_id, stored, partner, pause, PROOF_LASTS)

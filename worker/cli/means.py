@@ -1,0 +1,117 @@
+"""What commands work with: the settings, and a store that reads or writes."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from worker.config import Settings, load_settings
+from worker.doctor.files import missing_file
+from worker.errors import KplusError, SettingsError, StoreUnavailable
+from worker.store import Database, Store, open_database
+
+
+def settings_now(**overrides: Any) -> Settings:
+    """Return the settings; whatever was left out on the command line overrides nothing."""
+    return load_settings(**{name: value for name, value in overrides.items() if value is not None})
+
+
+@contextmanager
+def database_of(settings: Settings) -> Iterator[Database]:
+    """
+    Open the database, for at most one connection at a time beside a lock's.
+
+    Raises `StoreUnavailable` where its folder cannot be made, `SettingsError` where its
+    driver is not there.
+    """
+    try:
+        if settings.database_url is None:
+            settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = open_database(settings.database, connections=2)
+    except OSError as error:
+        raise StoreUnavailable(f"the database's folder cannot be made: {error}") from error
+    except ImportError as error:
+        raise SettingsError(
+            f"KPLUS_DATABASE_URL: its driver cannot be loaded ({error}): "
+            "use postgresql+psycopg:// or sqlite:///"
+        ) from None
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def store_of(settings: Settings) -> Iterator[Store]:
+    """
+    Open the store of a database that exists.
+
+    Connecting to SQLite would make an empty file, in whatever folder the operator happens
+    to be, and then find no job in it.
+    """
+    refuse_missing_file(settings)
+    with database_of(settings) as database:
+        yield Store(database)
+
+
+def refuse_missing_file(settings: Settings) -> None:
+    """Raise `StoreUnavailable` where the SQLite file was never made."""
+    path = missing_file(settings.database)
+    if path is None:
+        return
+    elsewhere = "go to the folder of the worker, or set KPLUS_HOME or KPLUS_DATABASE_URL"
+    remedy = f"{elsewhere}; or make one: " if settings.database_url is None else ""
+    raise StoreUnavailable(f"there is no database {path}: {remedy}`kplus-cancel db upgrade`")
+
+
+def ready_schema(settings: Settings) -> None:
+    """
+    Let the schema be the one this program needs, or raise `StoreUnavailable`.
+
+    The embedded database is brought up to date; a configured one is its owner's, who may
+    want a backup first.
+    """
+    # Alembic is slow to load, and so is structlog; commands that only read need neither.
+    from worker import schema  # noqa: PLC0415 - see above
+    from worker.log import get_logger  # noqa: PLC0415 - see above
+
+    log = get_logger(__name__)
+    with database_of(settings) as database:
+        if settings.database_url is None:
+            for revision in schema.upgrade(database, home=settings.home):
+                log.warning("schema_upgraded", revision=revision, home=str(settings.home))
+            return
+        found = schema.examine(database)
+    if not found.up_to_date:
+        raise StoreUnavailable(f"{found.lack()}: run `kplus-cancel db upgrade`")
+
+
+def ready_to_enqueue(settings: Settings) -> None:
+    """Make the embedded database where there is none; the worker keeps it up to date."""
+    with database_of(settings) as database:
+        if settings.database_url is not None:
+            return
+        try:
+            with database.reading() as connection:
+                connection.exec_driver_sql("SELECT 1 FROM alembic_version")
+        except StoreUnavailable:
+            ready_schema(settings)
+
+
+def hint_at(settings: Settings, uids: Collection[str]) -> None:
+    """
+    Tell a worker to look at jobs that are stored; never fail, and never wait for long.
+
+    Without a broker the sweep of any worker finds them.
+    """
+    # Celery is slow to load; commands that only read need none.
+    from worker.enqueue import BUDGET, PATIENCE  # noqa: PLC0415 - see above
+    from worker.hints import Hints  # noqa: PLC0415 - see above
+    from worker.log import configure_logging  # noqa: PLC0415 - see above
+    from worker.runtime import broker_url, create_celery  # noqa: PLC0415 - see above
+
+    configure_logging(level="ERROR")
+    with suppress(KplusError):
+        url = broker_url(settings)
+        if url is not None and uids:
+            hints = Hints(create_celery(settings, url=url, patience=PATIENCE))
+            hints.send_within(uids, BUDGET)

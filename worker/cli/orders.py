@@ -1,0 +1,136 @@
+"""`enqueue`: one order at the producers' door."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from worker.cli.failures import NO
+from worker.cli.means import database_of, ready_to_enqueue, settings_now
+from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.words import shown
+from worker.config import Settings
+from worker.enqueue import Producer, Receipt
+from worker.errors import InvalidOrder
+from worker.log import configure_logging
+from worker.orders import Order, read_order
+from worker.store import Status, Store
+
+OPTIONS = {
+    "partnerTxnUid": "--uid",
+    "partner_txn_uid": "--uid",
+    "tokenId": "--token",
+    "token_id": "--token",
+    "partnerId": "--partner",
+    "partner_id": "--partner",
+    "expiresAt": "--expires",
+    "expires_at": "--expires",
+    "reference1": "--reference1",
+}
+"""The fields of an order, as its errors name them, and the options that give them."""
+_FIELD = re.compile(rf"(^|; )({'|'.join(OPTIONS)})(?=:| is missing)")
+
+
+@click.command
+@click.option("--uid", required=True, help="The partnerTxnUid: the key of the job, yours, unique.")
+@click.option("--token", required=True, help="The tokenId to cancel.")
+@click.option("--reference1", required=True, help="The token's reference1.")
+@click.option("--partner", metavar="ID", help="The partner; needed where several are configured.")
+@click.option("--expires", metavar="TIME", help="When the token expires: Unix seconds, ISO 8601.")
+@in_two_forms
+def enqueue(  # noqa: PLR0913 - options, each by its name
+    *,
+    uid: str,
+    token: str,
+    reference1: str,
+    partner: str | None,
+    expires: str | None,
+    form: str | None,
+) -> None:
+    """
+    Hand in one token to be cancelled.
+
+    The same order again changes nothing (exit code 0). The same --uid with other content
+    is a conflict (exit code 1): the stored job stands, and the order is kept aside.
+    """
+    settings = settings_now()
+    configure_logging(level="WARNING")
+    fields = {
+        "partner_txn_uid": uid,
+        "token_id": token,
+        "reference1": reference1,
+        "partner_id": partner,
+        "expires_at": expires,
+    }
+    with _by_option():
+        receipt = _hand_in(read_order(fields, uid_length=settings.uid_length), settings)
+    if wants_json(form):
+        print_json(receipt)
+    elif receipt.status is not Status.CONFLICT:
+        click.echo(_told(receipt))
+    _warn_of_stranger(partner, settings)
+    if receipt.status is Status.CONFLICT:
+        click.echo(_conflict(receipt, settings), err=True)
+        raise click.exceptions.Exit(NO)
+
+
+@contextmanager
+def _by_option() -> Iterator[None]:
+    """Let an order's errors name what the person wrote: options, not fields; one a line."""
+    try:
+        yield
+    except InvalidOrder as error:
+        text = _FIELD.sub(lambda found: found[1] + OPTIONS[found[2]], str(error))
+        raise InvalidOrder(text.replace("; --", "\n--"), reason=error.reason) from None
+
+
+def _hand_in(order: Order, settings: Settings) -> Receipt:
+    ready_to_enqueue(settings)
+    producer = Producer(settings)
+    try:
+        return producer.enqueue(order)
+    finally:
+        producer.close()
+
+
+def _told(receipt: Receipt) -> str:
+    uid = shown(receipt.partner_txn_uid)
+    if receipt.status is Status.ACCEPTED:
+        return f"{uid} is accepted. To follow it: kplus-cancel show {uid}"
+    end = f", outcome {receipt.outcome}" if receipt.outcome else ""
+    return f"{uid} was accepted before, with the same content: {receipt.state}{end}."
+
+
+def _conflict(receipt: Receipt, settings: Settings) -> str:
+    with database_of(settings) as database:
+        found = Store(database).reports.file(receipt.partner_txn_uid)
+    if found is None:
+        return (
+            f"kplus-cancel enqueue: conflict: {shown(receipt.partner_txn_uid)} is known with other "
+            f"content: its job ended {receipt.outcome} and was pruned.\n"
+            "For another token use another --uid. This order is kept: see `kplus-cancel rejected`."
+        )
+    job = found.job
+    stands = ", ".join(
+        f"{option} {shown(job.get(column))}"
+        for option, column in (
+            ("--partner", "partner_id"),
+            ("--token", "token_id"),
+            ("--reference1", "reference1"),
+        )
+    )
+    end = f", outcome {receipt.outcome}" if receipt.outcome else ""
+    return (
+        f"kplus-cancel enqueue: conflict: {shown(receipt.partner_txn_uid)} is stored with other "
+        f"content, which stands: {stands} ({receipt.state}{end}).\n"
+        "For another token use another --uid. This order is kept: see `kplus-cancel rejected`."
+    )
+
+
+def _warn_of_stranger(partner: str | None, settings: Settings) -> None:
+    """Say that a named partner is unknown here: right for a producer, else a typing error."""
+    roster = settings.roster()
+    if partner is not None and roster and partner not in roster:
+        names = ", ".join(sorted(roster))
+        click.echo(f"Partner {shown(partner)} is not configured here ({names} are).", err=True)

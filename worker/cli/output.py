@@ -1,0 +1,54 @@
+"""How an answer leaves: a table for a person, one JSON document for a program."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# The eight-bit control characters: `json` leaves them as they are, terminals obey them.
+_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029]")
+
+
+def in_two_forms(command: Command) -> Command:
+    """Give a command `--json` and `--table`, as its argument `form`."""
+    for name, text in (
+        ("table", "A table, also where standard output is no terminal."),
+        ("json", "One JSON document; the default where standard output is no terminal."),
+    ):
+        command = click.option(f"--{name}", "form", flag_value=name, help=text)(command)
+    return command
+
+
+def wants_json(form: str | None) -> bool:
+    """Say whether the answer is JSON: as asked, else wherever nobody watches."""
+    return form == "json" or (form is None and not sys.stdout.isatty())
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document; times are ISO 8601 in UTC, durations are seconds."""
+    readable = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+    indent = 2 if sys.stdout.isatty() else None
+    text = json.dumps(value, default=_plain, ensure_ascii=not readable, indent=indent)
+    click.echo(_CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
+
+
+def iso(at: datetime) -> str:
+    """Return a time as ISO 8601 with Z."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)

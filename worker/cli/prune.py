@@ -1,0 +1,168 @@
+"""`prune`: what old age removes, and the tombstones that stay."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from worker.cli.bulk import ask
+from worker.cli.means import settings_now, store_of
+from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.progress import Advance, progress
+from worker.cli.typed import Age
+from worker.cli.words import jobs
+from worker.states import Outcome
+from worker.store import Store
+
+SETTLED = (
+    Outcome.CANCELLED,
+    Outcome.ALREADY_CANCELLED,
+    Outcome.EXPIRED,
+    Outcome.LAPSED,
+    Outcome.PAID,
+)
+"""What is pruned unasked: the other outcomes wait for a person, and are pruned by name only."""
+A_YEAR = timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class Heap:
+    """Something of which the old part is removed: how much there is, and how it goes."""
+
+    what: str
+    older_than: timedelta
+    count: Callable[[], int]
+    remove: Callable[[Advance], int]
+
+
+@click.command
+@click.option("--older-than", type=Age(), help="Jobs that ended so long ago: 90d, 365d (default).")
+@click.option(
+    "--outcome",
+    "outcomes",
+    type=click.Choice([*map(str, Outcome)]),
+    multiple=True,
+    help="Jobs with this outcome, again for each further one; without, those that nobody acts on.",
+)
+@click.option("--messages-older-than", type=Age(), help="Rejected messages last seen so long ago.")
+@click.option("--actions-older-than", type=Age(), help="Records of operators' acts of so long ago.")
+@click.option("--audits-older-than", type=Age(), help="What audits found so long ago.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@in_two_forms
+def prune(  # noqa: PLR0913 - options, each by its name
+    *,
+    older_than: timedelta | None,
+    outcomes: tuple[str, ...],
+    messages_older_than: timedelta | None,
+    actions_older_than: timedelta | None,
+    audits_older_than: timedelta | None,
+    dry_run: bool,
+    yes: bool,
+    form: str | None,
+) -> None:
+    """
+    Remove final jobs that ended long ago, with their attempts; a tombstone of each stays.
+
+    A tombstone keeps uid, partner, outcome and a fingerprint of the order, for ever: the same
+    order again still does nothing. Jobs that ended refused, gave_up or unknown are removed
+    only if --outcome names them. With nothing but the age of messages, actions or audits, no job
+    is removed.
+    """
+    with store_of(settings_now()) as store:
+        heaps = list(_of_records(store, messages_older_than, actions_older_than, audits_older_than))
+        if older_than or outcomes or not heaps:
+            chosen = map(Outcome, dict.fromkeys(outcomes)) if outcomes else SETTLED
+            age = older_than or A_YEAR
+            heaps = [*(_of_jobs(store, outcome, age) for outcome in chosen), *heaps]
+        counts = [heap.count() for heap in heaps]
+        if not dry_run and any(counts):
+            if not yes:
+                ask("prune", _summed(heaps, counts))
+            with progress("pruning", sum(counts)) as advance:
+                counts = [heap.remove(advance) for heap in heaps]
+    _report(heaps, counts, dry_run=dry_run, form=form)
+
+
+def _of_jobs(store: Store, outcome: Outcome, older_than: timedelta) -> Heap:
+    def remove(advance: Advance) -> int:
+        removed, since = 0, None
+        while True:
+            batch = store.prunes.jobs(outcome, older_than=older_than, since=since)
+            removed, since = removed + batch.jobs, batch.following
+            advance(batch.jobs)
+            if since is None:
+                return removed
+
+    def count() -> int:
+        return store.prunes.count(outcome, older_than=older_than)
+
+    return Heap(str(outcome), older_than, count, remove)
+
+
+def _of_records(
+    store: Store,
+    messages: timedelta | None,
+    actions: timedelta | None,
+    audits: timedelta | None,
+) -> Iterator[Heap]:
+    prunes = store.prunes
+    if messages is not None:
+        yield _counted("rejected messages", messages, prunes.count_messages, prunes.messages)
+    if actions is not None:
+        yield _counted("operators' acts", actions, prunes.count_acts, prunes.acts)
+    if audits is not None:
+        yield _counted("audits", audits, prunes.count_audits, prunes.audits)
+
+
+def _counted(
+    what: str, older_than: timedelta, count: Callable[..., int], batch: Callable[..., int]
+) -> Heap:
+    def remove(advance: Advance) -> int:
+        removed = 0
+        while done := batch(older_than=older_than):
+            removed += done
+            advance(done)
+        return removed
+
+    return Heap(what, older_than, lambda: count(older_than=older_than), remove)
+
+
+def _summed(heaps: list[Heap], counts: list[int]) -> str:
+    """Return what is asked about: `12 jobs, 3 rejected messages`."""
+    known = set(map(str, Outcome))
+    ended = sum(count for heap, count in zip(heaps, counts, strict=True) if heap.what in known)
+    parts = [jobs(ended)] if ended else []
+    parts += [
+        f"{count} {heap.what}"
+        for heap, count in zip(heaps, counts, strict=True)
+        if count and heap.what not in known
+    ]
+    return ", ".join(parts)
+
+
+def _report(heaps: list[Heap], counts: list[int], *, dry_run: bool, form: str | None) -> None:
+    if wants_json(form):
+        rows: list[dict[str, Any]] = [
+            {"what": heap.what, "older_than": heap.older_than, "count": count}
+            for heap, count in zip(heaps, counts, strict=True)
+        ]
+        print_json({"dry_run": dry_run, "pruned": rows})
+        return
+    from worker.cli.render import Heading, put, table  # noqa: PLC0415 - rich is slow to load
+
+    if not any(counts):
+        put("Nothing is old enough.")
+        return
+    headings = (
+        Heading("what"),
+        Heading("older than", number=True),
+        Heading("would be pruned" if dry_run else "pruned", number=True),
+    )
+    rows_shown = (
+        (heap.what, f"{heap.older_than.days} days", count)
+        for heap, count in zip(heaps, counts, strict=True)
+    )
+    put(table(headings, rows_shown))

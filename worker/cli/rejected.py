@@ -1,0 +1,61 @@
+"""`rejected`: the messages that could not become a job."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from worker.cli.means import settings_now, store_of
+from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.words import clock, hint, shown
+
+
+@click.command
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="At most so many.",
+)
+@click.option("--bodies", is_flag=True, help="Show each body too, redacted. JSON always has it.")
+@in_two_forms
+def rejected(*, limit: int, bodies: bool, form: str | None) -> None:
+    """
+    List messages that could not become a job, the last seen first.
+
+    They are kept redacted, once however often they came, and never tried again: whoever
+    sent one has to send it anew. A conflict names a partnerTxnUid that is stored with
+    other content; the stored job stands.
+    """
+    with store_of(settings_now()) as store:
+        rows = [row._asdict() for row in store.messages.latest(most=limit)]
+        kept = sum(store.messages.counts().values())
+    if wants_json(form):
+        print_json(rows)
+    else:
+        from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+
+        put(*_page(rows, bodies=bodies))
+    if kept > len(rows):
+        click.echo(f"{len(rows)} of {kept} are shown: raise --limit for more.", err=True)
+
+
+def _page(rows: list[dict[str, Any]], *, bodies: bool) -> Iterator[Any]:
+    """Yield a paragraph a message: what is wrong is a sentence, not a cell."""
+    from rich.text import Text  # noqa: PLC0415 - rich is slow to load
+
+    from worker.cli.render import indented  # noqa: PLC0415 - rich is slow to load
+
+    now = datetime.now(UTC)
+    if not rows:
+        yield Text("No message was rejected.")
+    for row in rows:
+        times = "once" if row["deliveries"] == 1 else f"{row['deliveries']} times"
+        seen = f"{clock(row['last_at'])} UTC ({hint(row['last_at'], now)}), seen {times}"
+        uid = f"  {shown(row['partner_txn_uid'])}" if row["partner_txn_uid"] else ""
+        yield Text.assemble((shown(row["reason"]), "bold"), uid, f"  {seen}")
+        yield indented(shown(row["detail"]))
+        if bodies:
+            yield indented(shown(row["body"]), style="dim")

@@ -1,0 +1,105 @@
+"""`worker`, and one pass of the sweep: the commands that do the work."""
+
+import threading
+from datetime import timedelta
+
+import click
+
+from worker.cli.means import database_of, ready_schema, refuse_missing_file, settings_now
+from worker.cli.output import print_json, wants_json
+from worker.cli.words import jobs
+from worker.config import Settings
+from worker.hints import Hints
+from worker.log import configure_logging
+from worker.reconcile import Pass, sweep
+from worker.run import run_worker
+from worker.runtime import Runtime, broker_url, create_celery
+
+LEVELS = ("debug", "info", "warning", "error")
+PATIENCE = timedelta(seconds=2)
+"""How long `reconcile` waits for one answer of the broker."""
+
+
+@click.command
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1024),
+    help="Bank calls at once; without it, KPLUS_CONCURRENCY (16).",
+)
+@click.option(
+    "--pool",
+    type=click.Choice(("threads", "prefork")),
+    default="threads",
+    show_default=True,
+    help="Threads of one process, or processes.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="What the log on standard error tells.",
+)
+def worker(*, concurrency: int | None, pool: str, log_level: str) -> None:
+    """
+    Cancel tokens until SIGTERM: calls under way end first. A second one ends at once.
+
+    Without KPLUS_DATABASE_URL and KPLUS_BROKER_URL it runs on files in KPLUS_HOME and on a
+    broker of its own. Any number of workers may share one database and one broker.
+    """
+    settings = settings_now(concurrency=concurrency)
+    configure_logging(level=log_level)
+    ready_schema(settings)
+    run_worker(settings, pool=pool, level=log_level.upper())
+
+
+def one_pass(form: str | None) -> None:
+    """Make one pass of the sweep, and report; hints need a broker, the rest does not."""
+    settings = settings_now()
+    configure_logging(level="WARNING")
+    refuse_missing_file(settings)
+    with database_of(settings):  # its faults, told before anything is done
+        runtime = Runtime(settings)
+    try:
+        hints = _reachable(settings)
+        done = sweep(runtime.sweep(hints))
+    finally:
+        runtime.close()
+    _report(done, hinting=hints is not None, form=form)
+
+
+def _reachable(settings: Settings) -> Hints | None:
+    """Return a way to send hints; None where no broker answers in time."""
+    url = broker_url(settings)
+    if url is None:
+        return None
+    app = create_celery(settings, url=url, patience=PATIENCE)
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            with app.connection_for_write() as connection:
+                connection.connect()
+                connection.channel()
+        except Exception:  # noqa: BLE001 - whatever it is, there is no broker to hint through
+            return
+        answered.set()
+
+    # Names are looked up without a timeout, which no argument of the client bounds.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(2 * PATIENCE.total_seconds())
+    return Hints(app) if answered.is_set() else None
+
+
+def _report(done: Pass, *, hinting: bool, form: str | None) -> None:
+    if wants_json(form):
+        counts = {"rescued": done.rescued, "exhausted": done.exhausted, "hinted": done.hinted}
+        print_json({**counts, "broker_reached": hinting})
+        return
+    click.echo(f"rescued    {jobs(done.rescued)} whose worker fell silent, now in doubt")
+    click.echo(f"exhausted  {jobs(done.exhausted)} past the limits, now final")
+    if hinting:
+        click.echo(f"hinted     {jobs(done.hinted)} that are due")
+    else:
+        click.echo("hinted     none: no broker answers; a running worker finds due jobs by itself")

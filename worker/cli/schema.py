@@ -1,0 +1,98 @@
+"""`db`: the schema, brought up to date or looked at."""
+
+from typing import Any
+
+import click
+
+from worker import schema
+from worker.cli.failures import NO
+from worker.cli.means import database_of, settings_now
+from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.config import Settings
+from worker.doctor.files import missing_file
+from worker.log import configure_logging
+
+
+class Revision(click.ParamType[str]):
+    """A revision of the schema, by its number, or the latest."""
+
+    name = "revision"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the revision, which must exist."""
+        known = schema.revisions()
+        if value != schema.LATEST and value not in known:
+            self.fail(f"{value!r} is not one of {', '.join(known)}, {schema.LATEST}", param, ctx)
+        return str(value)
+
+
+@click.group
+def db() -> None:
+    """Create the schema, or check that it is up to date."""
+
+
+@db.command("upgrade", short_help="Run the migrations that are missing.")
+@click.option(
+    "--to",
+    type=Revision(),
+    metavar="REVISION",
+    default=schema.LATEST,
+    show_default=True,
+    help="The revision to stop at.",
+)
+@in_two_forms
+def upgrade(*, to: str, form: str | None) -> None:
+    """
+    Run the migrations that are missing: each whole or not at all, one process at a time.
+
+    Where nothing is missing nothing is done. Take a backup of a configured database first.
+    """
+    settings = settings_now()
+    configure_logging(level="WARNING")
+    with database_of(settings) as database:
+        done = schema.upgrade(database, home=settings.home, to=to)
+        found = schema.examine(database)
+    if wants_json(form):
+        print_json({"applied": done, "current": found.current, "latest": found.latest})
+        return
+    for revision in done:
+        click.echo(f"applied {revision}")
+    click.echo("The schema is up to date." if found.up_to_date else f"Now: {found.lack()}.")
+
+
+@db.command("check", short_help="Say whether the schema is up to date.")
+@in_two_forms
+def check(*, form: str | None) -> None:
+    """Say whether the schema is up to date: exit code 0, or 1 with what is missing."""
+    found = _look(settings_now())
+    if wants_json(form):
+        print_json(
+            {
+                "up_to_date": found.up_to_date,
+                "current": found.current,
+                "latest": found.latest,
+                "pending": found.pending,
+                "missing_tables": found.missing_tables,
+                "newer_than_this_program": found.foreign,
+            }
+        )
+    else:
+        click.echo(_told(found))
+    if not found.up_to_date:
+        raise click.exceptions.Exit(NO)
+
+
+def _look(settings: Settings) -> schema.Schema:
+    """Compare; a database file that was never made has nothing, and is not made by looking."""
+    if missing_file(settings.database) is not None:
+        return schema.nothing()
+    with database_of(settings) as database:
+        return schema.examine(database)
+
+
+def _told(found: schema.Schema) -> str:
+    if not found.up_to_date:
+        return f"✗ {found.lack()}: run `kplus-cancel db upgrade`"
+    if found.foreign:
+        return f"✓ the schema is newer ({found.current}) than this program ({found.latest})"
+    return f"✓ the schema is up to date ({found.current})"

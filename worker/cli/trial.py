@@ -1,0 +1,103 @@
+"""`dialect test`: what stored answers would be judged as by a dialect that nobody uses yet."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker.cli.bulk import as_rows
+from worker.cli.forecast import Contradictions, Forecast
+from worker.cli.means import settings_now, store_of
+from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.words import jobs, shown, typed
+from worker.dialect import Dialect
+
+
+@click.command("test")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@in_two_forms
+def trial(*, file: Path, form: str | None) -> None:
+    """
+    Show what stored answers would be judged as by the dialect FILE.
+
+    Nothing is changed. FILE extends the built-in dialect, as it would behind
+    KPLUS_DIALECT_FILE. Exit code 3 if it is wrong, with line and key of each fault.
+    """
+    dialect = Dialect.load(file, named="FILE")
+    forecast = Forecast()
+    with store_of(settings_now()) as store:
+        for page in store.conversations.all():
+            for told in page:
+                forecast.add(told, dialect)
+    if wants_json(form):
+        print_json(
+            {
+                "file": click.format_filename(file),
+                "answers": forecast.answers,
+                "judged_again": forecast.judged_again,
+                "changes": forecast.rows(),
+                "would_end": as_rows(forecast.ends),
+                "contradicting": forecast.contradictions,
+            }
+        )
+        return
+    from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+
+    put(*_page(forecast))
+
+
+def stays(contradictions: Contradictions) -> Iterator[str]:
+    """Yield a sentence about jobs whose answers contradict each other, if there are any."""
+    if contradictions.jobs:
+        example = typed(shown(contradictions.example))
+        count = contradictions.jobs
+        whose = "its answers contradict" if count == 1 else "their answers contradict"
+        verb = "stays" if count == 1 else "stay"
+        yield f"{jobs(count)} {verb} in doubt, for {whose} each other: kplus-cancel show {example}"
+
+
+def _page(forecast: Forecast) -> Iterator[Any]:
+    from rich.text import Text  # noqa: PLC0415 - rich is slow to load
+
+    from worker.cli.render import Heading, table  # noqa: PLC0415 - rich is slow to load
+
+    rows = forecast.rows()
+    if rows:
+        headings = (
+            Heading("kind"),
+            Heading("word", whole=False),
+            Heading("judged then", whole=False),
+            Heading("now", whole=False),
+            Heading("answers", number=True),
+            Heading("jobs", number=True),
+            Heading("in doubt", number=True),
+            Heading("example", whole=False),
+        )
+        yield table(headings, map(_cells, rows))
+        yield Text()
+    yield Text(_judged(forecast, changed=bool(rows)))
+    ends: Counter[str] = Counter()
+    for (outcome, _), count in forecast.ends.items():
+        ends[outcome] += count
+    told = ", ".join(f"{outcome} {count}" for outcome, count in ends.most_common())
+    would = f"would end {jobs(ends.total())} in doubt: {told}" if told else "would end no job"
+    yield Text(f"`kplus-cancel dialect apply` {would}.")
+    yield from map(Text, stays(forecast.contradictions))
+
+
+def _judged(forecast: Forecast, *, changed: bool) -> str:
+    again, left = forecast.judged_again, forecast.answers - forecast.judged_again
+    answers = f"{again} stored answer{' was' if again == 1 else 's were'} judged again"
+    verb = "keeps its judgement" if left == 1 else "keep theirs"
+    kept = f"; {left} more {verb}, for too little is stored" if left else ""
+    nothing = "" if changed else "Nothing would be judged otherwise. "
+    return f"{nothing}{answers}{kept}."
+
+
+def _cells(row: dict[str, Any]) -> tuple[object, ...]:
+    word = "(none sent)" if row["word"] is None else row["word"]
+    named = f"{word} ({row['short_code']})" if row["short_code"] else word
+    counts = row["answers"], row["jobs"], row["in_doubt"]
+    return row["kind"], named, row["then"], row["now"], *counts, row["example"]

@@ -1,0 +1,105 @@
+"""What a person may type where a name or a time is wanted."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from worker.complaints import complaints
+from worker.orders import Instant
+from worker.store import YOUNGEST, NewExpiry
+
+_AGO = re.compile(r"([0-9]{1,6})\s*(s|m|min|h|d)\Z")
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+LONGEST_AGE = timedelta(days=36_500)
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
+
+
+class Words(click.ParamType[str]):
+    """
+    Text that a database can be asked for.
+
+    Bytes of a command line that are no UTF-8 arrive as half characters, which no database
+    takes.
+    """
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        text = str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{text!r} is not UTF-8 text", param, ctx)
+        return text
+
+
+class Since(click.ParamType[datetime]):
+    """A time in the past: `90m`, `2h`, `7d`, or ISO 8601 with an offset."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the time as aware UTC."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return _past(value.strip())
+        except OverflowError:
+            self.fail(f"{value!r} is before the calendar begins", param, ctx)
+        except ValueError:
+            self.fail(
+                f"{value!r} is neither an age (90m, 2h, 7d) nor ISO 8601 with an offset "
+                "(2026-11-22T08:00:00+07:00)",
+                param,
+                ctx,
+            )
+
+
+def _past(text: str) -> datetime:
+    """Read an age or a time, as aware UTC. Raises ValueError, OverflowError."""
+    if ago := _AGO.match(text):
+        return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError
+    return at.astimezone(UTC)
+
+
+class Age(click.ParamType[timedelta]):
+    """How old something must be to be pruned: `90d`, `48h`; a day at least."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the age."""
+        if isinstance(value, timedelta):
+            return value
+        found = _AGO.match(value.strip())
+        age = timedelta(seconds=int(found[1]) * _SECONDS[found[2]]) if found else timedelta(0)
+        if not YOUNGEST <= age <= LONGEST_AGE:
+            self.fail(f"{value!r} is not an age of at least a day, such as 90d", param, ctx)
+        return age
+
+
+class Expiry(click.ParamType[NewExpiry]):
+    """When a token expires: Unix seconds, ISO 8601 with an offset, or `never`."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the expiry, which lies in the future: no other is worth a call."""
+        if isinstance(value, NewExpiry):
+            return value
+        if value.strip() == "never":
+            return NewExpiry(None)
+        try:
+            at = _INSTANT.validate_python(value)
+        except ValidationError as error:
+            self.fail(f"{'; '.join(complaints(error))}, or never", param, ctx)
+        if at <= datetime.now(UTC):
+            self.fail("lies in the past", param, ctx)
+        return NewExpiry(at)

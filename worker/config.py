@@ -1,0 +1,305 @@
+"""
+The settings: read from the environment, `.env` and secret files; checked once at start.
+
+A mistyped `KPLUS_` name stops the start, and no error shows a value.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from worker.complaints import UID_PREFIX, complaints
+from worker.errors import SettingsError
+from worker.kplus import RequestDt
+from worker.leases import SHORTEST_CHANCE, InquiryUids
+from worker.maintenance import Maintenance
+from worker.partners import (
+    HttpUrl,
+    Partner,
+    Roster,
+    load_roster,
+    read_secret,
+)
+from worker.sources import PREFIX, SecretFiles, both_set, given_names, refuse_unknown
+
+CANCEL_URL = "https://kbankapi.tech/v1/kplus/payment/cancel-token"
+BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps")
+UidPrefix = Annotated[str, Field(pattern=UID_PREFIX)]
+DATABASE_BACKENDS = ("sqlite", "postgresql")
+SETTLE_MARGIN = timedelta(seconds=1)
+"""What a worker needs after the bank's answer: the commit, on a slow day."""
+
+
+def _setting(default: Any, meaning: str, **bounds: float) -> Any:
+    """Return a field; its meaning is what docs/settings.md says of it."""
+    options: dict[str, Any] = dict(bounds, allow_inf_nan=False) if bounds else {}
+    return Field(default=default, validate_default=True, description=meaning, **options)
+
+
+class Settings(BaseSettings):
+    """All settings, frozen. Each name stands in docs/settings.md with its meaning."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    home: Path = _setting(".kplus-cancel", "the folder of the embedded default: database, broker")
+    database_url: SecretStr | None = _setting(
+        None, "any SQLAlchemy URL of PostgreSQL (14 or newer) or SQLite; unset: SQLite in the home"
+    )
+    broker_url: SecretStr | None = _setting(
+        None, "`redis://`, `rediss://`, `sentinel://`, `amqp://`; unset: the embedded broker"
+    )
+    bank_url: HttpUrl = _setting(CANCEL_URL, "the whole URL of the cancel call")
+    inquiry_url: HttpUrl | None = _setting(None, "the whole URL of inquire-token")
+    partner_id: str | None = _setting(None, "the one partner of a small installation")
+    partner_secret: SecretStr | None = _setting(None, "its secret")
+    partner_secret_file: Path | None = _setting(
+        None, "the file of its secret, read again when it changes"
+    )
+    partners_file: Path | None = _setting(None, "TOML, many partners: `[partners.ID]` tables")
+    dialect_file: Path | None = _setting(None, "TOML, more of the bank's words")
+    request_dt: RequestDt = _setting(RequestDt.UNIX, "`unix`, `unix_ms` or `iso8601`")
+    deadline_seconds: float = _setting(15, "the bank call as a whole", gt=0, le=300)
+    lease_seconds: float = _setting(60, "how long a claim holds a job", gt=0, le=3600)
+    max_attempts: int = _setting(20, "after so many attempts a job ends", ge=1, le=10_000)
+    max_age_seconds: float = _setting(86400, "after so long a job ends", gt=0, le=366 * 86400)
+    backoff_base_seconds: float = _setting(2, "the first wait; half of it is chance", gt=0, le=3600)
+    backoff_cap_seconds: float = _setting(300, "no wait is longer", gt=0, le=86400)
+    cooldown_base_seconds: float = _setting(
+        5, "a partner's first rest after a run of faults; it doubles", gt=0, le=3600
+    )
+    cooldown_cap_seconds: float = _setting(300, "no rest is longer", gt=0, le=86400)
+    inquiry_base_seconds: float = _setting(2, "wait before the first inquiry", gt=0, le=3600)
+    maintenance: str | None = _setting(
+        None,
+        "when the bank is closed, Bangkok's time: `22:00-02:30, 2026-12-05T22:00/2026-12-06T06:00`",
+    )
+    sweep_seconds: float = _setting(1, "pause between two passes of the sweep", gt=0, le=60)
+    concurrency: int = _setting(16, "bank calls at once in one worker process", ge=1, le=1024)
+    uid_length: int = _setting(64, "the longest partnerTxnUid that is accepted", ge=1, le=64)
+    inquiry_uid_prefix: UidPrefix = _setting(
+        InquiryUids().prefix, "how the partnerTxnUid of an inquiry begins; up to 6 characters"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, secret files, environment, `.env`."""
+        del file_secret_settings
+        given = given_names(dotenv_settings)
+        refuse_unknown(given, cls.model_fields)
+        return (
+            init_settings,
+            SecretFiles(settings_cls, given),
+            env_settings,
+            dotenv_settings,
+        )
+
+    @model_validator(mode="after")
+    def _times_form_a_ladder(self) -> Self:
+        if self.deadline + SETTLE_MARGIN > self.lease:
+            message = (
+                f"KPLUS_LEASE_SECONDS must be at least KPLUS_DEADLINE_SECONDS plus "
+                f"{SETTLE_MARGIN.total_seconds():g}: a lease that ends during a call lets "
+                f"a second call start"
+            )
+            raise ValueError(message)
+        for kind in ("backoff", "cooldown"):
+            if getattr(self, f"{kind}_base_seconds") > getattr(self, f"{kind}_cap_seconds"):
+                name = f"{PREFIX}{kind.upper()}"
+                message = f"{name}_CAP_SECONDS must be at least {name}_BASE_SECONDS"
+                raise ValueError(message)
+        return self
+
+    @field_validator("maintenance")
+    @classmethod
+    def _windows_can_be_read(cls, value: str | None) -> str | None:
+        Maintenance.read(value or "")
+        return value
+
+    @model_validator(mode="after")
+    def _partner_is_whole(self) -> Self:
+        given = {
+            "KPLUS_PARTNER_SECRET": self.partner_secret,
+            "KPLUS_PARTNER_SECRET_FILE": self.partner_secret_file,
+        }
+        names = [name for name, value in given.items() if value is not None]
+        if len(names) > 1:
+            raise ValueError(both_set(names[0]))
+        if names and self.partners_file is not None:
+            message = f"KPLUS_PARTNERS_FILE and {names[0]} exclude each other"
+            raise ValueError(message)
+        if names and self.partner_id is None:
+            message = f"{names[0]} is set without KPLUS_PARTNER_ID"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _addresses_can_be_used(self) -> Self:
+        check_database_url(self.database)
+        if self.broker_url is not None:
+            check_broker_url(self.broker_url.get_secret_value())
+        return self
+
+    @property
+    def database(self) -> str:
+        """The database's URL, by default an SQLite file in `home`."""
+        if self.database_url is None:
+            return f"sqlite:///{self.home / 'kplus-cancel.db'}"
+        return self.database_url.get_secret_value()
+
+    @property
+    def deadline(self) -> timedelta:
+        """The longest time one call of the bank may take, as a whole."""
+        return timedelta(seconds=self.deadline_seconds)
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim holds a job."""
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def visibility_timeout(self) -> timedelta:
+        """When Redis delivers an unacknowledged message again: well after the lease."""
+        return max(timedelta(minutes=5), 2 * self.lease)
+
+    @property
+    def inquiry_uids(self) -> InquiryUids:
+        """How the uids of inquiries are made; none is longer than a job's may be."""
+        usual = InquiryUids(self.inquiry_uid_prefix)
+        return replace(usual, length=min(usual.length, self.uid_length))
+
+    def roster(self) -> Roster:
+        """
+        Return the configured partners, as their files say now; none are needed by a producer.
+
+        Raises `SettingsError` where they cannot be used.
+        """
+        roster = self._partners()
+        if roster.inquirers():
+            self._check_inquiry_uids()
+        return roster
+
+    def _partners(self) -> Roster:
+        if self.partners_file is not None:
+            return load_roster(
+                self.partners_file, bank_url=self.bank_url, inquiry_url=self.inquiry_url
+            )
+        secret, name = self.partner_secret, "KPLUS_PARTNER_SECRET"
+        if self.partner_secret_file is not None:
+            name = "KPLUS_PARTNER_SECRET_FILE"
+            secret = SecretStr(read_secret(self.partner_secret_file, name))
+        if self.partner_id is None or secret is None:
+            return Roster({})
+        try:
+            partner = Partner(
+                partner_id=self.partner_id,
+                secret=secret,
+                bank_url=self.bank_url,
+                inquiry_url=self.inquiry_url,
+            )
+        except ValidationError as error:
+            # No colon: what follows one behind this name counts as a secret, and is redacted.
+            raise SettingsError(_explain(error, PREFIX).replace(f"{PREFIX}SECRET:", name)) from None
+        return Roster({partner.partner_id: partner})
+
+    def _check_inquiry_uids(self) -> None:
+        uids = self.inquiry_uids
+        if uids.chance < SHORTEST_CHANCE:
+            message = (
+                f"KPLUS_INQUIRY_UID_PREFIX leaves {max(0, uids.chance)} characters of "
+                f"{uids.length} to chance, and an inquiry needs {SHORTEST_CHANCE}: "
+                f"shorten it, or raise KPLUS_UID_LENGTH"
+            )
+            raise SettingsError(message)
+
+
+class GivenSettings(Settings):
+    """Settings from arguments alone: no environment, no `.env`. For the demo and for tests."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the arguments, and nothing else."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """
+    Return the checked settings. Raises `SettingsError`, one complaint a line.
+
+    `overrides` are the command line's; they win over every other source.
+    """
+    try:
+        settings = Settings(**overrides)
+        settings.roster()
+    except ValidationError as error:
+        raise SettingsError(_explain(error, PREFIX)) from None
+    except UnicodeDecodeError:
+        raise SettingsError(".env cannot be read: it is not UTF-8 text") from None
+    return settings
+
+
+def check_database_url(url: str) -> None:
+    """Raise ValueError where the store cannot run on this URL; the URL is never shown."""
+    try:
+        parts = make_url(url)
+        backend = parts.get_backend_name()
+        if backend in DATABASE_BACKENDS:
+            parts.get_dialect()  # raises where nobody has heard of the driver
+    except (ArgumentError, ValueError):
+        backend = ""
+    if backend not in DATABASE_BACKENDS:
+        message = (
+            "KPLUS_DATABASE_URL must be an SQLAlchemy URL of PostgreSQL or SQLite, such as "
+            "postgresql+psycopg://user@host/name or sqlite:////path/file.db"
+        )
+        raise ValueError(message)
+
+
+def check_broker_url(url: str) -> None:
+    """Raise ValueError where the broker cannot be used; the URL is never shown."""
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme not in BROKER_SCHEMES:
+        hint = "; Redis Cluster is not supported by Celery" if "cluster" in scheme else ""
+        message = f"KPLUS_BROKER_URL must begin with {', '.join(BROKER_SCHEMES)} and ://{hint}"
+        raise ValueError(message)
+
+
+def _explain(error: ValidationError, prefix: str) -> str:
+    """Return the complaints, each under the name of its setting."""
+    lines = []
+    for line in complaints(error):
+        field, _, text = line.partition(": ")
+        known = text and field.isidentifier()
+        lines.append(f"{prefix}{field.upper()}: {text}" if known else line)
+    return "\n".join(lines)

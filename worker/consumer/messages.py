@@ -1,0 +1,147 @@
+"""Brings a message into the one form that Celery runs, or says why it cannot."""
+
+import json
+from collections.abc import Collection
+from typing import Any, Final
+
+from worker.consumer.reports import MAX_NAME, REASONS, Unfit, as_bytes
+
+MAX_BODY: Final = 256 * 1024
+"""A cancel message is a hundredth of this. Larger bodies are kept, cut short."""
+
+MAX_DEPTH: Final = 32
+UTF8: Final = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
+_NOTHING: Final = dict.fromkeys(
+    ("parent_id", "group", "meth", "shadow", "eta", "expires", "origin", "stamped_headers")
+)
+
+
+def straighten(message: Any, *, tasks: Collection[str]) -> None:
+    """
+    Bring the message into the one form that Celery runs, or raise `Unfit`.
+
+    A message is only a hint, so what a sender may not decide is dropped rather than
+    honoured: `eta` would leave it in one worker's memory, `expires` would lose it, and
+    chains and callbacks would start other tasks. Nothing of the sender's headers is
+    passed on but the task and the id.
+    """
+    if message.content_type == getattr(message.channel, "UNREADABLE", ""):
+        raise _unreadable(message.headers)
+    headers = _headers(message)
+    task = headers["task"]
+    try:
+        args, kwargs, embed = _payload(message)
+    except Unfit as refusal:
+        refusal.task = task
+        raise
+    if task not in tasks or task.startswith("celery."):
+        raise Unfit("unknown_task", "no task of this name", task=task)
+    if any(embed.values()):
+        _write(message, [args, kwargs, {}])
+    message.headers = headers
+    message.properties = dict(message.properties) | {
+        "correlation_id": headers["id"],
+        "reply_to": None,
+    }
+
+
+def _unreadable(headers: Any) -> Unfit:
+    # The transport's own headers, or those of someone who pretends to be it.
+    found = headers if isinstance(headers, dict) else {}
+    reason = str(found.get("reason"))
+    return Unfit(reason if reason in REASONS else "unreadable", str(found.get("detail", "")))
+
+
+def _headers(message: Any) -> dict[str, Any]:
+    """Return Celery's headers, made anew from the two that are the sender's to say."""
+    given = message.headers if isinstance(message.headers, dict) else {}
+    task, ident = given.get("task"), given.get("id")
+    if task is None:
+        raise _without_task(message)
+    if not isinstance(task, str) or not 0 < len(task) <= MAX_NAME:
+        raise Unfit("bad_headers", f"task is {_kind(task)}")
+    if not isinstance(ident, str) or not 0 < len(ident) <= MAX_NAME or not ident.isprintable():
+        raise Unfit("bad_headers", f"id is {_kind(ident)}", task=task)
+    if given.get("compression"):
+        raise Unfit("bad_encoding", "compressed", task=task)
+    return _NOTHING | {
+        "lang": "py",
+        "task": task,
+        "id": ident,
+        "root_id": ident,
+        "retries": 0,
+        "timelimit": [None, None],
+        "argsrepr": "",
+        "kwargsrepr": "",
+        "ignore_result": True,
+        "replaced_task_nesting": 0,
+        "stamps": {},
+    }
+
+
+def _without_task(message: Any) -> Unfit:
+    """Tell a message of protocol 1, whose task stands in its body, from one without a task."""
+    payload = _decoded(message)
+    if isinstance(payload, dict) and "task" in payload:
+        return Unfit("old_protocol", "message protocol 1; send protocol 2")
+    return Unfit("bad_headers", "task is missing")
+
+
+def _payload(message: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+    payload = _decoded(message)
+    if not isinstance(payload, list) or len(payload) != 3:  # noqa: PLR2004 -- args, kwargs, embed
+        raise Unfit("wrong_shape", f"body is {_kind(payload)}, not [args, kwargs, embed]")
+    args, kwargs, embed = payload
+    if not isinstance(args, list):
+        raise Unfit("wrong_shape", f"args is {_kind(args)}")
+    if not isinstance(kwargs, dict):
+        raise Unfit("wrong_shape", f"kwargs is {_kind(kwargs)}")
+    if embed is not None and not isinstance(embed, dict):
+        raise Unfit("wrong_shape", f"embed is {_kind(embed)}")
+    if _deeper(payload, MAX_DEPTH):
+        raise Unfit("wrong_shape", f"nested deeper than {MAX_DEPTH} levels")
+    if embed is None:
+        _write(message, [args, kwargs, {}])
+    return args, kwargs, embed or {}
+
+
+def _decoded(message: Any) -> Any:
+    """Return the body as Celery will read it: by kombu, with its conversions."""
+    raw = as_bytes(message.body)
+    if len(raw) > MAX_BODY:
+        raise Unfit("too_large", f"{len(raw)} bytes")
+    content_type = str(message.content_type).partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise Unfit("wrong_content_type", f"{content_type[:100]} instead of application/json")
+    encoding = message.content_encoding
+    if encoding is not None and str(encoding).lower() not in UTF8:
+        raise Unfit("bad_encoding", "content-encoding is not utf-8")
+    message.content_type, message.content_encoding = "application/json", "utf-8"
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        raise Unfit("bad_encoding", "body is not UTF-8") from None
+    try:
+        return message.decode()
+    except Exception as error:  # noqa: BLE001 -- kombu's conversions raise anything
+        cause = error.__cause__ or error
+        raise Unfit("not_json", type(cause).__name__) from None
+
+
+def _write(message: Any, payload: list[Any]) -> None:
+    message.body = json.dumps(payload).encode()
+    message._decoded_cache = None  # noqa: SLF001 -- kombu remembers the body it has decoded
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    # Celery decodes again elsewhere, on a stack that may be deeper than ours.
+    if not isinstance(value, dict | list):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(item, levels - 1) for item in items)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str | list | dict):
+        return f"{type(value).__name__} of length {len(value)}"
+    return "missing" if value is None else type(value).__name__

@@ -1,0 +1,145 @@
+"""The proof: the bank's journal and our table, compared claim by claim."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from worker.demo.plan import Planned
+from worker.demo.stage import Stage
+from worker.sandbox import Life
+from worker.states import FINAL, Outcome, State
+from worker.store import JobFile
+
+# What the bank itself must hold of a token for an outcome to be true.
+TRUTH = {
+    Outcome.CANCELLED: {Life.CANCELLED},
+    Outcome.ALREADY_CANCELLED: {Life.CANCELLED},
+    Outcome.EXPIRED: {Life.EXPIRED},
+    Outcome.PAID: {Life.PAID},
+    Outcome.REFUSED: {Life.NOT_FOUND},
+    Outcome.UNKNOWN: set(Life),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One statement about the run, and the jobs that contradict it."""
+
+    text: str
+    figure: str
+    against: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing contradicts it."""
+        return not self.against
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table of outcomes."""
+
+    meets: str
+    jobs: int
+    outcomes: dict[str, int]
+    posts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The table and the claims; the demo succeeds where all of them hold."""
+
+    lines: tuple[Line, ...]
+    claims: tuple[Claim, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every claim holds."""
+        return all(claim.holds for claim in self.claims)
+
+
+def prove(stage: Stage, planned: list[Planned], *, messages: int, posts_before: int) -> Proof:
+    """Compare what the bank saw with what the table says; nothing is taken on trust."""
+    journal = stage.bank.journal
+    posts, effects = journal.posts_per_uid(), journal.effects()
+    files = {job.order.partner_txn_uid: _file(stage, job) for job in planned}
+    attempts = {uid: len(file.attempts) for uid, file in files.items()}
+    repeated = {uid for uid, count in posts.items() if count > 1}
+    claims = (
+        Claim(
+            "every accepted job has reached its end",
+            f"{len(planned)} jobs",
+            tuple(uid for uid, file in files.items() if State(file.job["state"]) not in FINAL),
+        ),
+        Claim(
+            "every outcome is the right one, and true at the bank",
+            f"{len(planned)} tokens",
+            tuple(job.order.partner_txn_uid for job in planned if not _true(stage, job, files)),
+        ),
+        Claim(
+            "no token was cancelled twice",
+            f"{sum(effects.values())} effects",
+            tuple(token for token, count in effects.items() if count > 1),
+        ),
+        Claim(
+            "the bank never saw two calls of one job at the same time",
+            f"{sum(posts.values())} POSTs",
+            tuple(journal.overlaps()),
+        ),
+        Claim(
+            "each POST has its attempt row",
+            f"{sum(attempts.values())} rows",
+            # A worker killed before its POST left has a row and no POST, never the reverse.
+            tuple(uid for uid, count in posts.items() if count > attempts[uid]),
+        ),
+        Claim(
+            "a second POST only where the bank asked, or its answer was lost",
+            f"{len(repeated)} jobs",
+            tuple(uid for uid in repeated & _clear(planned) if not _lost(files[uid])),
+        ),
+        Claim(
+            "messages after the end led to nothing",
+            f"{messages} messages",
+            () if sum(posts.values()) == posts_before else ("the journal grew",),
+        ),
+    )
+    return Proof(lines=tuple(_lines(planned, files, posts)), claims=claims)
+
+
+def _file(stage: Stage, job: Planned) -> JobFile:
+    file = stage.store.reports.file(job.order.partner_txn_uid)
+    if file is None:
+        raise LookupError(job.order.partner_txn_uid)
+    return file
+
+
+def _true(stage: Stage, job: Planned, files: dict[str, JobFile]) -> bool:
+    file = files[job.order.partner_txn_uid]
+    right = {job.part.outcome}
+    if job.part.outcome is Outcome.REFUSED and _lost(file):
+        # A refusal after a lost answer may mean "cancelled already": it is not believed.
+        right = {Outcome.UNKNOWN}
+    outcome = file.job["outcome"]
+    token = stage.bank.token(job.order.token_id)
+    return outcome in right and token is not None and token.life in TRUTH[Outcome(outcome)]
+
+
+def _clear(planned: Iterable[Planned]) -> set[str]:
+    """Return the jobs whose first answer is clear: one POST is enough for them."""
+    return {job.order.partner_txn_uid for job in planned if job.part.clear}
+
+
+def _lost(file: JobFile) -> bool:
+    """Say whether an answer was lost: its worker was killed, or it came too late."""
+    return any(attempt["http_status"] is None for attempt in file.attempts)
+
+
+def _lines(
+    planned: list[Planned], files: dict[str, JobFile], posts: dict[str, int]
+) -> Iterable[Line]:
+    for part in dict.fromkeys(job.part for job in planned):
+        uids = [job.order.partner_txn_uid for job in planned if job.part is part]
+        outcomes = Counter(
+            str(files[uid].job["outcome"] or files[uid].job["state"]) for uid in uids
+        )
+        yield Line(part.meets, len(uids), dict(outcomes), sum(posts.get(uid, 0) for uid in uids))

@@ -1,0 +1,158 @@
+"""The parts of the demo: home, broker, bank, and a worker process that can be killed."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from pydantic import SecretStr
+
+from worker.app import CANCEL_QUEUE, CANCEL_TOKEN
+from worker.config import GivenSettings, Settings
+from worker.demo.plan import PARTNER
+from worker.embedded import EmbeddedBroker, ensure
+from worker.enqueue import Producer
+from worker.orders import Order
+from worker.runtime import create_celery
+from worker.sandbox import Sandbox
+from worker.schema import upgrade
+from worker.sources import PREFIX
+from worker.store import Database, Store, open_database
+
+DATABASE = "demo.db"
+STOP_WITHIN = 10.0
+# Times of a second where production has minutes: the same rules, in a hurry.
+TIMES: dict[str, Any] = {
+    "deadline_seconds": 3,
+    "lease_seconds": 5,
+    "backoff_base_seconds": 0.2,
+    "backoff_cap_seconds": 1,
+    "cooldown_base_seconds": 0.2,
+    "cooldown_cap_seconds": 0.5,
+    "sweep_seconds": 0.2,
+    "max_attempts": 5,
+    "concurrency": 8,
+}
+
+
+@dataclass
+class Stage:
+    """Everything that runs while the demo runs."""
+
+    settings: Settings
+    bank: Sandbox
+    broker: EmbeddedBroker
+    store: Store
+    producer: Producer
+    celery: Celery
+    workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+
+    @property
+    def log(self) -> Path:
+        """Where the workers write their log."""
+        return self.settings.home / "worker.log"
+
+    def start_worker(self) -> int:
+        """Start a worker in a process of its own; return its pid."""
+        with self.log.open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "worker", "worker"],
+                cwd=self.settings.home,
+                env=_environment(self.settings, self.broker.url),
+                stdout=log,
+                stderr=log,
+            )
+        self.workers.append(worker)
+        return worker.pid
+
+    def kill_worker(self) -> int:
+        """Kill the worker as `kill -9` does; return its pid."""
+        worker = self.workers[-1]
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        return worker.pid
+
+    def deliver(self, order: Order, *, whole: bool) -> None:
+        """Send one more message for an order: whole, as a foreign producer does, or a hint."""
+        message = {"partnerTxnUid": order.partner_txn_uid}
+        if whole:
+            message |= {
+                "tokenId": order.token_id,
+                "reference1": order.reference1,
+                "partnerId": PARTNER,
+            }
+        self.celery.send_task(CANCEL_TOKEN, kwargs=message, queue=CANCEL_QUEUE)
+
+    def queued(self) -> int:
+        """Return how many messages no worker has taken yet."""
+        with self.celery.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            return int(channel.client.llen(CANCEL_QUEUE))
+
+    def stop_workers(self) -> None:
+        """Stop what still runs: gently, then not."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.terminate()
+        for worker in self.workers:
+            try:
+                worker.wait(STOP_WITHIN)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+
+
+@contextmanager
+def stage(home: Path) -> Iterator[Stage]:
+    """Set everything up in an empty home; take everything down, whatever happens."""
+    secret = secrets.token_urlsafe(24)
+    with ExitStack() as stack:
+        bank = stack.enter_context(Sandbox(secrets={PARTNER: secret}))
+        settings = GivenSettings(
+            home=home,
+            database_url=SecretStr(f"sqlite:///{home / DATABASE}"),
+            bank_url=bank.cancel_url,
+            partner_id=PARTNER,
+            partner_secret=SecretStr(secret),
+            **TIMES,
+        )
+        broker = ensure(home)
+        stack.callback(broker.stop)
+        database = open_database(settings.database)
+        stack.callback(database.close)
+        upgrade(database, home=home)
+        parts = _assemble(settings, bank, broker, database)
+        stack.callback(parts.producer.close)
+        stack.callback(parts.stop_workers)
+        yield parts
+
+
+def _assemble(
+    settings: Settings, bank: Sandbox, broker: EmbeddedBroker, database: Database
+) -> Stage:
+    return Stage(
+        settings=settings,
+        bank=bank,
+        broker=broker,
+        store=Store(database),
+        producer=Producer(settings),
+        celery=create_celery(settings, url=broker.url),
+    )
+
+
+def _environment(settings: Settings, broker_url: str) -> dict[str, str]:
+    """Return the worker's environment: the caller's own settings do not reach the demo."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    values = settings.model_dump(exclude_none=True, exclude_defaults=True)
+    values["broker_url"] = broker_url
+    for name, value in values.items():
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        own[f"{PREFIX}{name.upper()}"] = str(plain)
+    return own

@@ -1,0 +1,33 @@
+"""The diagnosis: every check, one after the other."""
+
+from collections.abc import Iterator
+
+from worker.config import Settings, load_settings
+from worker.doctor.broker import broker
+from worker.doctor.finding import Finding
+from worker.doctor.origins import refused, settled
+from worker.doctor.reach import bank
+from worker.doctor.roster import dialect, partners
+from worker.doctor.storage import storage
+from worker.errors import SettingsError
+from worker.log import protect
+
+
+def diagnose() -> Iterator[Finding]:
+    """Yield what is found, as it is found; where the settings cannot be used, only that."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        yield from refused(error)
+        return
+    protect(settings.roster().secrets())
+    yield from _all(settings)
+
+
+def _all(settings: Settings) -> Iterator[Finding]:
+    yield settled(settings)
+    yield from partners(settings)
+    yield dialect(settings)
+    yield from storage(settings)
+    yield broker(settings)
+    yield from bank(settings)

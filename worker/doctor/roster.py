@@ -1,0 +1,62 @@
+"""The partners: credentials, certificates and their end; and the dialect."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from worker.bank.tls import own_context
+from worker.config import Settings
+from worker.dialect import Dialect
+from worker.doctor.certificate import certificate_end
+from worker.doctor.finding import Finding, Weight, wrong
+from worker.errors import BankError, SettingsError
+from worker.partners import Partner
+
+SOON = timedelta(days=30)
+"""A new certificate takes the bank weeks: this is when to ask for it."""
+
+
+def partners(settings: Settings) -> Iterator[Finding]:
+    """Yield a line for each configured partner."""
+    roster = settings.roster()
+    if not roster:
+        yield wrong(
+            "partners",
+            "none is configured: this is enough to enqueue, not to cancel",
+            "set KPLUS_PARTNER_ID and KPLUS_PARTNER_SECRET_FILE, or KPLUS_PARTNERS_FILE",
+        )
+    for partner in roster.values():
+        yield _partner(partner, now=datetime.now(UTC))
+
+
+def dialect(settings: Settings) -> Finding:
+    """Tell whether the bank's vocabulary can be read."""
+    try:
+        words = Dialect.load(settings.dialect_file)
+    except SettingsError as error:
+        remedy = "mend the file KPLUS_DIALECT_FILE names; the worker does not start with it"
+        return wrong("dialect", _one_line(error), remedy, weight=Weight.UNUSABLE)
+    codes = len(words.error_codes) + len(words.short_codes)
+    origin = f"built in and {settings.dialect_file}" if settings.dialect_file else "built in"
+    return Finding("dialect", f"{codes} codes and {len(words.statuses)} statuses, {origin}")
+
+
+def _partner(partner: Partner, *, now: datetime) -> Finding:
+    name = f"partner {partner.partner_id}"
+    try:
+        own_context(partner)
+        ends = certificate_end(partner.client_cert) if partner.client_cert else None
+    except (BankError, OSError, ValueError) as error:
+        return wrong(name, _one_line(error), "mend the TLS files named in KPLUS_PARTNERS_FILE")
+    if ends is None:
+        return Finding(name, "credentials present; no client certificate")
+    told = f"its client certificate ends at {ends:%Y-%m-%d %H:%M} UTC"
+    days = (ends - now) // timedelta(days=1)
+    if ends <= now:
+        return wrong(name, f"{told}: it has ended", "get a new one; the bank refuses this one")
+    if ends - now < SOON:
+        return wrong(name, f"{told}, in {days} days", "get a new one before that")
+    return Finding(name, f"credentials present; {told}, in {days} days")
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).replace("\n", "; ")

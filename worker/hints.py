@@ -1,0 +1,66 @@
+"""
+Hints: messages that say "look at this job". Losing one changes nothing.
+
+A hint never fails its sender and never makes it wait for longer than its budget: the
+row is stored already, and the sweep hints again.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from celery import Celery
+
+from worker.app import CANCEL_QUEUE, CANCEL_TOKEN
+from worker.log import get_logger
+
+log = get_logger(__name__)
+
+QUIET = 5.0
+"""Seconds without a hint after the broker failed: nobody waits for it job by job."""
+
+
+class Hints:
+    """Sends hints through one Celery application. Safe to share between threads."""
+
+    def __init__(self, app: Celery, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._monotonic = monotonic
+        self._quiet_until = 0.0
+
+    def send(self, uids: Iterable[str]) -> None:
+        """Send one hint a job, until all are sent or the broker fails."""
+        if self._monotonic() < self._quiet_until:
+            return
+        for uid in uids:
+            if not self._send(uid):
+                break
+
+    def send_within(self, uids: Iterable[str], budget: timedelta) -> None:
+        """
+        Send hints, and come back when they are sent or the budget is spent.
+
+        A connection that is being made cannot be given up from inside: redis-py tries
+        again by itself, and names are looked up without a timeout (both measured).
+        """
+        sender = threading.Thread(target=self.send, args=(uids,), daemon=True, name="kplus-hints")
+        sender.start()
+        sender.join(budget.total_seconds())
+        if sender.is_alive():
+            self._fall_silent("the broker did not answer in time")
+
+    def _send(self, uid: str) -> bool:
+        try:
+            # No retry here: a second try would double the wait of the caller.
+            self._app.send_task(
+                CANCEL_TOKEN, kwargs={"partnerTxnUid": uid}, queue=CANCEL_QUEUE, retry=False
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the row is worth more
+            self._fall_silent(f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    def _fall_silent(self, reason: str) -> None:
+        self._quiet_until = self._monotonic() + QUIET
+        log.warning("hint_not_sent", reason=reason)

@@ -1,0 +1,168 @@
+"""
+Logs: one event a line, JSON where nobody watches; and the redaction of secrets.
+
+Redaction is the last line of defence. The first is that no secret is ever passed here.
+"""
+
+import base64
+import html
+import json as jsons
+import logging
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import structlog
+from structlog.typing import Processor
+
+REDACTED = "[redacted]"
+SHORTEST_SECRET = 4
+"""Shorter values would blot out ordinary text without protecting anything."""
+
+_secrets: list[str] = []
+"""Every form of every registered secret, the longest first: one may stand inside another."""
+# A value behind a name that means a credential, in JSON, in a repr or in a query string.
+_NAMES = r"partner[-_]?secret|password|authorization"
+_NAMED = re.compile(
+    rf"""(?P<name>(?:{_NAMES})\\*["']?\s*[:=]\s*)"""
+    # JSON inside JSON, a quoted string (ended or cut off), or a bare word.
+    r"""(?:(?P<quote>\\+["']).*?(?:(?P=quote)|$)"""
+    r"""|"(?:\\.|[^"\\])*(?:"|$)|'(?:\\.|[^'\\])*(?:'|$)|[^\s,}&;]+)""",
+    re.IGNORECASE | re.DOTALL,
+)
+_NAME = re.compile(_NAMES, re.IGNORECASE)
+_PERCENT = re.compile("%[0-9A-F]{2}")
+_FOR_URLS = str.maketrans("+/", "-_")
+_URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/@]+@", re.IGNORECASE)
+# Libraries that say more than an operator needs, or more than a log may hold: at DEBUG
+# Celery prints a message's arguments (measured). What a task led to is our own event.
+_CHATTY = (
+    "alembic",
+    "amqp",
+    "celery.app.trace",
+    "celery.bootsteps",
+    "celery.utils.functional",
+    "celery.worker.strategy",
+    "httpcore",
+    "httpx",
+    "kombu",
+)
+
+
+def protect(secrets: Iterable[str]) -> None:
+    """Register secret values: `redact` replaces them wherever they stand, however encoded."""
+    long_enough = (secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
+    known = {*_secrets, *(form for secret in long_enough for form in _forms(secret))}
+    _secrets[:] = sorted(known, key=len, reverse=True)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield the secret as it is, and as JSON, URLs, HTML and base64 show it."""
+    written = jsons.dumps(secret)[1:-1]
+    for form in (secret, written):
+        yield form
+        yield form.replace("/", "\\/")  # as PHP writes JSON
+        yield from _packed(form)
+    yield jsons.dumps(written)[1:-1]
+    yield written.replace('\\"', '"')
+    yield html.escape(secret)
+    for form in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield form
+        yield _PERCENT.sub(lambda found: found.group().lower(), form)
+
+
+def _packed(text: str) -> Iterator[str]:
+    """Yield what base64 makes of a text in the middle of others: one form for each alignment."""
+    for before in range(3):
+        packed = base64.b64encode(b"x" * before + text.encode()).decode()
+        inner = packed[4 if before else 0 : -4]
+        if len(inner) > SHORTEST_SECRET:
+            yield inner
+            yield inner.translate(_FOR_URLS)
+
+
+def redact(text: str) -> str:
+    """Return the text with registered secrets and credential-like values replaced."""
+    for secret in tuple(_secrets):
+        text = text.replace(secret, REDACTED)
+    text = _NAMED.sub(rf"\g<name>{REDACTED}", text)
+    return _URL_PASSWORD.sub(rf"\g<head>{REDACTED}@", text)
+
+
+def redact_value(value: Any) -> Any:
+    """Return a structure with every text in it redacted, and what stands under a secret's name."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {
+            redact_value(key): REDACTED if _NAME.fullmatch(str(key)) else redact_value(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redact_value(item) for item in value]
+    return value if isinstance(value, int | float | None) else redact(str(value))
+
+
+def configure_logging(*, level: str = "INFO", json: bool | None = None) -> None:
+    """
+    Send all logs, ours and the libraries', to standard error, redacted.
+
+    `json` defaults to whether standard error is no terminal.
+    """
+    as_json = not sys.stderr.isatty() if json is None else json
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _exceptions(as_json=as_json),
+                _redact_event,
+                _renderer(as_json=as_json),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger whose events carry fields, not formatted text."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger
+
+
+def _exceptions(*, as_json: bool) -> Processor:
+    """Tracebacks without local variables: locals are where tokens and secrets live."""
+    if as_json:
+        return structlog.processors.ExceptionRenderer(
+            structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        )
+    return structlog.processors.format_exc_info
+
+
+def _renderer(*, as_json: bool) -> Processor:
+    if as_json:
+        return structlog.processors.JSONRenderer(ensure_ascii=False)
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+
+def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    cleaned: dict[str, Any] = redact_value(dict(event))
+    return cleaned

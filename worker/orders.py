@@ -1,0 +1,156 @@
+"""
+Cancel orders as producers send them: read strictly, with an error that says what to change.
+
+A whole order names the token; a hint names only the job, whose row exists already.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from worker.complaints import IDENTIFIER, complaints
+from worker.errors import InvalidOrder
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+LONGEST_UID = 64
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
+_NO_INSTANT = "must be Unix seconds or ISO 8601 with an offset"
+_OUT_OF_RANGE = "must lie between the years 2000 and 2100"
+
+Read = TypeVar("Read", bound="Hint")
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        message = "must be printable text, not blank and without control characters"
+        raise ValueError(message)
+    return text
+
+
+def _instant(value: object) -> datetime:
+    """Read Unix seconds or ISO 8601 with an offset, as aware UTC."""
+    if isinstance(value, str):
+        instant = _from_text(value.strip())
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        instant = _from_seconds(value)
+    elif isinstance(value, datetime):
+        instant = value
+    else:
+        raise ValueError(_NO_INSTANT)  # noqa: TRY004 - pydantic collects no TypeError
+    if instant.utcoffset() is None:
+        message = "must carry an offset, such as Z or +07:00"
+        raise ValueError(message)
+    if not EARLIEST <= instant <= LATEST:
+        raise ValueError(_OUT_OF_RANGE)
+    return instant.astimezone(UTC)
+
+
+def _from_text(text: str) -> datetime:
+    # ASCII digits only: other scripts have digits that float() refuses, quoting them.
+    if _SECONDS.fullmatch(text):
+        return _from_seconds(float(text))
+    if "\0" in text:  # where Python's own reader stops, taking what stands before it
+        raise ValueError(_NO_INSTANT)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(_NO_INSTANT) from None
+
+
+def _from_seconds(seconds: float) -> datetime:
+    # Compared before it is converted: beyond these bounds the conversion itself fails.
+    if seconds < EARLIEST.timestamp():
+        raise ValueError(_OUT_OF_RANGE)
+    if seconds <= LATEST.timestamp():
+        return datetime.fromtimestamp(seconds, tz=UTC)
+    message = "must be Unix seconds (milliseconds are too large)"
+    raise ValueError(message)
+
+
+Identifier = Annotated[str, Field(strict=True, min_length=1, max_length=128, pattern=IDENTIFIER)]
+ShortId = Annotated[str, Field(strict=True, min_length=1, max_length=64, pattern=IDENTIFIER)]
+Text = Annotated[str, Field(strict=True, min_length=1, max_length=128), AfterValidator(_printable)]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+
+class Hint(_Message):
+    """Look at this job: its row is expected to exist."""
+
+    partner_txn_uid: ShortId = Field(validation_alias="partnerTxnUid")
+
+
+class Order(Hint):
+    """
+    What is to be cancelled. `partner_id` is None where the producer left it out.
+
+    Read from the message's spelling (`partnerTxnUid`) or from ours (`partner_txn_uid`).
+    """
+
+    token_id: Identifier = Field(validation_alias="tokenId")
+    reference1: Text
+    partner_id: ShortId | None = Field(default=None, validation_alias="partnerId")
+    expires_at: Instant | None = Field(default=None, validation_alias="expiresAt")
+
+    def row(self) -> dict[str, Any]:
+        """Return the order as the store takes it."""
+        return {
+            "uid": self.partner_txn_uid,
+            "partner_id": self.partner_id,
+            "token_id": self.token_id,
+            "reference1": self.reference1,
+            "expires_at": self.expires_at,
+        }
+
+
+def read_message(kwargs: Mapping[str, Any], *, uid_length: int = LONGEST_UID) -> Order | Hint:
+    """
+    Read the keyword arguments of a `kplus.cancel_token` message.
+
+    Keys that are not ours, and nulls, are left out. Raises `InvalidOrder` naming every
+    key that is wrong.
+    """
+    fields = {key: kwargs[key] for key in _KEYS if kwargs.get(key) is not None}
+    if fields.keys() == {"partnerTxnUid"}:
+        return _read(Hint, fields, uid_length)
+    return _read(Order, fields, uid_length)
+
+
+def read_order(fields: Mapping[str, Any], *, uid_length: int = LONGEST_UID) -> Order:
+    """Read a whole order. Raises `InvalidOrder` naming every key that is wrong."""
+    return _read(Order, fields, uid_length)
+
+
+def _read(model: type[Read], fields: Mapping[str, Any], uid_length: int) -> Read:
+    try:
+        message = model.model_validate(dict(fields))
+    except ValidationError as error:
+        raise InvalidOrder("; ".join(complaints(error))) from None
+    if len(message.partner_txn_uid) > uid_length:
+        text = f"partnerTxnUid: must have at most {uid_length} characters (KPLUS_UID_LENGTH)"
+        raise InvalidOrder(text)
+    return message
+
+
+_KEYS = ("partnerTxnUid", "tokenId", "reference1", "partnerId", "expiresAt")

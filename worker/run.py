@@ -1,0 +1,99 @@
+"""One worker process: its broker, its tasks, its sweep."""
+
+import logging
+import os
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from worker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
+from worker.config import Settings
+from worker.embedded import EmbeddedBroker, ensure
+from worker.hints import Hints
+from worker.log import configure_logging, get_logger
+from worker.processes import PerProcess
+from worker.reconcile import Sweep
+from worker.runtime import Runtime, broker_url, create_celery
+from worker.sweep import Sweeper, sweep_step
+from worker.tasks import register
+
+log = get_logger(__name__)
+
+
+def run_worker(settings: Settings, *, pool: str = "threads", level: str = "INFO") -> None:
+    """
+    Work until SIGTERM, which lets calls in flight end; a second one ends at once.
+
+    Raises `SettingsError` where the dialect cannot be read, `StoreUnavailable` where the
+    database is not ready, `BrokerUnavailable` where the embedded broker cannot be started,
+    before anything is taken from a queue.
+    """
+    configure_logging(level=level)
+    # Celery warns of being root over six lines: as one event it does not break the log.
+    logging.captureWarnings(capture=True)
+    runtime = PerProcess(lambda: Runtime(settings))
+    broker = None if settings.broker_url is not None else ensure(settings.home)
+    try:
+        _greet(runtime)
+        app = build_worker(settings, runtime, pool=pool, broker=broker)
+        app.worker_main(_arguments(settings, pool, level))
+    finally:
+        runtime().close()
+        if broker is not None:
+            broker.stop()
+
+
+def build_worker(
+    settings: Settings, runtime: PerProcess[Runtime], *, pool: str, broker: EmbeddedBroker | None
+) -> Celery:
+    """Return the Celery application of a worker, with its tasks and its sweep."""
+    url = broker.url if broker is not None else broker_url(settings)
+    app = create_celery(settings, url=url or "", pool=pool)
+    register(app, runtime)
+    hints = Hints(app)
+
+    def means() -> Sweep:
+        return runtime().sweep(hints)
+
+    def before() -> None:
+        if broker is not None:
+            broker.renew()
+        runtime().follow_roster()
+
+    app.steps["worker"].add(
+        sweep_step(lambda: Sweeper(means, pause=settings.sweep_seconds, before=before))
+    )
+    return app
+
+
+def _greet(runtime: PerProcess[Runtime]) -> None:
+    """Fail early where a file or the database is not ready; let newly configured partners go on."""
+    parts = runtime()
+    _ = parts.policy  # a dialect that cannot be read stops the start, not every pass of the sweep
+    parts.follow_roster()
+    log.info(
+        "worker_starts",
+        partners=sorted(parts.roster),
+        database=parts.store.database.engine.url.render_as_string(hide_password=True),
+        concurrency=parts.settings.concurrency,
+    )
+
+
+def _arguments(settings: Settings, pool: str, level: str) -> list[str]:
+    return [
+        "--quiet",
+        "worker",
+        # Two workers of one name on one host would take each other for one in gossip.
+        f"--hostname=kplus-cancel-{os.getpid()}@%h",
+        f"--pool={pool}",
+        f"--concurrency={settings.concurrency}",
+        f"--queues={CANCEL_QUEUE},{HOUSEKEEPING_QUEUE}",
+        f"--loglevel={level}",
+        "--without-mingle",
+        "--without-heartbeat",
+    ]
+
+
+@setup_logging.connect
+def _logging_is_set_up(**_kwargs: object) -> None:
+    """Keep Celery from replacing our handlers: they redact."""

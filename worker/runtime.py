@@ -1,0 +1,167 @@
+"""
+What one process works with, put together from the settings in one place.
+
+Nothing here is made before it is asked for, and nothing survives a fork: engines and
+HTTP clients that cross one corrupt both sides (measured).
+"""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+from celery import Celery
+
+from worker.app import create_app
+from worker.backoff import Backoff
+from worker.bank import Bank
+from worker.cancel import Means
+from worker.cases import Policy
+from worker.config import Settings
+from worker.dialect import Dialect
+from worker.embedded import known_url
+from worker.hints import Hints
+from worker.log import get_logger
+from worker.maintenance import Maintenance
+from worker.partners import Roster
+from worker.processes import once
+from worker.reconcile import Sweep
+from worker.rosters import LiveRoster
+from worker.store import Rest, Store, open_database
+
+log = get_logger(__name__)
+
+HINTS_PER_SLOT = 8
+"""How many jobs the sweep keeps on the conveyor for each bank call that may run at once."""
+SPARE_CONNECTIONS = 4
+"""Database connections beside those of the bank calls: sweep, consumer, a late rescue."""
+
+
+class Runtime:
+    """The parts of one process, each made at first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._maintenance = Maintenance.read(settings.maintenance or "")
+        self._live = LiveRoster(settings.roster)
+        self._shown: dict[str, str] = {}
+
+    @property
+    def roster(self) -> Roster:
+        """The configured partners, as their file says now."""
+        return self._live()
+
+    def follow_roster(self) -> None:
+        """
+        Let partners go on whose credentials have changed since the call before.
+
+        At the first call all count as changed: a restart may have brought new ones.
+        """
+        shown = {name: partner.credentials for name, partner in self.roster.items()}
+        changed = {name: now for name, now in shown.items() if self._shown.get(name) != now}
+        if changed:
+            for name in self.store.partners.resume_changed(changed):
+                log.info("partner_resumed", partner_id=name, reason="its credentials have changed")
+        self._shown = shown
+
+    @once
+    def store(self) -> Store:
+        """The store."""
+        settings = self.settings
+        rest = Rest(
+            base=timedelta(seconds=settings.cooldown_base_seconds),
+            cap=timedelta(seconds=settings.cooldown_cap_seconds),
+        )
+        connections = settings.concurrency + SPARE_CONNECTIONS
+        database = open_database(settings.database, connections=connections)
+        return Store(database, rest=rest, inquiry_uids=settings.inquiry_uids)
+
+    @once
+    def policy(self) -> Policy:
+        """How long and how often to try, and how to read the bank."""
+        settings = self.settings
+        return Policy(
+            dialect=Dialect.load(settings.dialect_file),
+            backoff=Backoff(
+                base=timedelta(seconds=settings.backoff_base_seconds),
+                cap=timedelta(seconds=settings.backoff_cap_seconds),
+            ),
+            inquiry_backoff=Backoff(
+                base=timedelta(seconds=settings.inquiry_base_seconds),
+                cap=timedelta(
+                    seconds=max(settings.backoff_cap_seconds, settings.inquiry_base_seconds)
+                ),
+            ),
+            max_attempts=settings.max_attempts,
+            max_age=timedelta(seconds=settings.max_age_seconds),
+        )
+
+    @once
+    def bank(self) -> Bank:
+        """The bank."""
+        return Bank(
+            deadline=self.settings.deadline,
+            request_dt=self.settings.request_dt,
+            connections=self.settings.concurrency,
+        )
+
+    @once
+    def means(self) -> Means:
+        """What an attempt works with."""
+        return Means(
+            store=self.store,
+            bank=self.bank,
+            roster=lambda: self.roster,
+            policy=self.policy,
+            lease=self.settings.lease,
+            deadline=self.settings.deadline,
+            chance=random.random,
+            closed=self.is_closed,
+        )
+
+    def is_closed(self) -> bool:
+        """Say whether the bank is in maintenance now; those in flight still end."""
+        return self._maintenance.closed_until(datetime.now(UTC)) is not None
+
+    def sweep(self, hints: Hints | None) -> Sweep:
+        """
+        Return what a pass of the sweep works with.
+
+        Without hints none are given: jobs are stamped as they are hinted at, so a stamp
+        that no message follows would only delay them.
+        """
+        return Sweep(
+            store=self.store,
+            policy=self.policy,
+            high_water=self.settings.concurrency * HINTS_PER_SLOT if hints else 0,
+            hint=hints.send if hints else _nobody,
+            chance=random.random,
+            closed=self.is_closed,
+            roster=lambda: self.roster,
+        )
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "bank" in self.__dict__:
+            self.bank.close()
+        if "store" in self.__dict__:
+            self.store.close()
+
+
+def _nobody(_uids: list[str]) -> None:
+    """Hint at nothing."""
+
+
+def broker_url(settings: Settings) -> str | None:
+    """Return the broker's URL; None where the embedded one has never run."""
+    if settings.broker_url is not None:
+        return settings.broker_url.get_secret_value()
+    return known_url(settings.home)
+
+
+def create_celery(settings: Settings, *, url: str, **options: object) -> Celery:
+    """Return the Celery application on a broker, as the settings have it."""
+    return create_app(
+        broker_url=url,
+        lease=settings.lease,
+        concurrency=settings.concurrency,
+        **options,  # type: ignore[arg-type]
+    )

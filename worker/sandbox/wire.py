@@ -1,0 +1,127 @@
+"""HTTP/1.1 as the bank reads and writes it, by hand: faults need control over every byte."""
+
+import http
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, unquote, urlsplit
+
+LONGEST_HEAD = 65_536
+LONGEST_BODY = 4_194_304
+_REQUEST_LINE = re.compile(r"([A-Z]+) (\S+) HTTP/1\.([01])\Z")
+
+
+class WireError(Exception):
+    """What arrived is not HTTP as this server reads it."""
+
+
+class LineClosed(WireError):
+    """The client closed the line between two requests, or in the middle of one."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. Its headers and body carry secrets, so they never show in a repr."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    keep_alive: bool
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+class Reader:
+    """Takes requests off a stream of bytes, one after the other."""
+
+    def __init__(self, receive: Callable[[], bytes], send: Callable[[bytes], None]) -> None:
+        self._receive = receive
+        self._send = send
+        self._buffer = b""
+
+    def request(self) -> Request:
+        """Return the next request, or raise a wire error."""
+        request = _read_head(self._until(b"\r\n\r\n", LONGEST_HEAD))
+        if request.headers.get("expect", "").lower() == "100-continue":
+            self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.body = self._body(request.headers)
+        return request
+
+    def _body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            return self._chunks()
+        length = headers.get("content-length", "0")
+        if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > LONGEST_BODY:
+            raise WireError
+        return self._exactly(int(length))
+
+    def _chunks(self) -> bytes:
+        body = b""
+        while True:
+            size = self._until(b"\r\n", LONGEST_HEAD).partition(b";")[0]
+            if not re.fullmatch(rb"[0-9A-Fa-f]{1,7}", size) or len(body) > LONGEST_BODY:
+                raise WireError
+            chunk = self._exactly(int(size, 16) + 2)[:-2]
+            if not chunk:
+                return body
+            body += chunk
+
+    def _until(self, mark: bytes, longest: int) -> bytes:
+        while mark not in self._buffer:
+            if len(self._buffer) > longest:
+                raise WireError
+            self._more()
+        found, _, self._buffer = self._buffer.partition(mark)
+        return found
+
+    def _exactly(self, length: int) -> bytes:
+        while len(self._buffer) < length:
+            self._more()
+        found, self._buffer = self._buffer[:length], self._buffer[length:]
+        return found
+
+    def _more(self) -> None:
+        received = self._receive()
+        if not received:
+            raise LineClosed
+        self._buffer += received
+
+
+def head(status: int, headers: dict[str, str]) -> bytes:
+    """Return a status line and headers, up to and with the empty line."""
+    lines = [f"HTTP/1.1 {status} {reason(status)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def as_json(content: object) -> bytes:
+    """Return JSON as the bank writes it: UTF-8, nothing escaped that need not be."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def reason(status: int) -> str:
+    """Return the words beside a status, also for one that no standard knows."""
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return "Unheard Of"
+
+
+def _read_head(text: bytes) -> Request:
+    first, *lines = text.decode("latin-1").lstrip("\r\n").split("\r\n")
+    matched = _REQUEST_LINE.match(first)
+    if matched is None:
+        raise WireError
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise WireError
+        headers[name.strip().lower()] = value.strip()
+    method, target, minor = matched.groups()
+    url = urlsplit(target)
+    query = {key: values[-1] for key, values in parse_qs(url.query).items()}
+    wish = headers.get("connection", "").lower()
+    keep_alive = wish != "close" and (minor == "1" or wish == "keep-alive")
+    return Request(method, unquote(url.path), query, keep_alive, headers)

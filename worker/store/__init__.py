@@ -1,0 +1,71 @@
+"""The store: the only place that opens transactions, one short one per method."""
+
+from worker.leases import InquiryUids
+from worker.store.actions import Actions
+from worker.store.audits import Audits
+from worker.store.backlog import Backlog
+from worker.store.bulk import Bulk
+from worker.store.claims import CANCEL, INQUIRY, Claim, Evidence
+from worker.store.conversations import Conversations, Told
+from worker.store.database import Clock, Database, open_database
+from worker.store.jobs import Acceptance, Jobs, Status
+from worker.store.messages import Messages, Rejected
+from worker.store.partners import UNCONFIGURED, PartnerModes
+from worker.store.prunes import YOUNGEST, Prunes
+from worker.store.reports import JobFile, Reports, Stats
+from worker.store.requeues import NewExpiry, Ruling, Verdict, Wish
+from worker.store.rests import Rest
+from worker.store.words import Words
+
+__all__ = [
+    "CANCEL",
+    "INQUIRY",
+    "UNCONFIGURED",
+    "YOUNGEST",
+    "Acceptance",
+    "Claim",
+    "Clock",
+    "Database",
+    "Evidence",
+    "JobFile",
+    "NewExpiry",
+    "Rejected",
+    "Rest",
+    "Ruling",
+    "Stats",
+    "Status",
+    "Store",
+    "Told",
+    "Verdict",
+    "Wish",
+    "open_database",
+]
+
+
+class Store:
+    """Every statement this software sends, in rooms by what they are about."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        rest: Rest | None = None,
+        inquiry_uids: InquiryUids | None = None,
+    ) -> None:
+        self.database = database
+        self.partners = PartnerModes(database, rest or Rest())
+        uids = inquiry_uids or InquiryUids()
+        self.jobs = Jobs(database, self.partners, uids)
+        self.bulk = Bulk(database)
+        self.audits = Audits(database, self.partners, uids)
+        self.backlog = Backlog(database)
+        self.messages = Messages(database)
+        self.actions = Actions(database, self.partners)
+        self.reports = Reports(database)
+        self.words = Words(database)
+        self.conversations = Conversations(database)
+        self.prunes = Prunes(database)
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+        self.database.close()

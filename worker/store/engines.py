@@ -1,0 +1,119 @@
+"""The two kinds of database behind one behaviour: what each needs to be told."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+
+from worker.errors import StoreUnavailable
+
+READING = {"reading": True}
+CONNECT_SECONDS = 5
+AFTER = "kplus_after"
+"""The SQLite function that adds seconds to a time."""
+
+
+def make_engine(url: str, *, connections: int, patience: timedelta, silence: timedelta) -> Engine:
+    """
+    Return an engine; it connects at first use, never here.
+
+    `patience` bounds the wait for a lock and for a free connection, `silence` how long
+    PostgreSQL lets a transaction of ours say nothing.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, connections, patience)
+    return _postgresql(parsed, connections, patience, silence)
+
+
+def _sqlite(url: URL, connections: int, patience: timedelta) -> Engine:
+    _make_folder(url)
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=connections,
+        max_overflow=2,
+        pool_timeout=patience.total_seconds(),
+        connect_args={"timeout": patience.total_seconds(), "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.create_function(AFTER, 2, _after, deterministic=True)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later fails at once where another
+        # writes, whatever the timeout (measured); so writers take the lock at the start.
+        reading = connection.get_execution_options().get("reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _after(stored: str | None, seconds: float | None) -> str | None:
+    """
+    Add seconds to a time, as SQLAlchemy stores it in SQLite.
+
+    SQLite's own functions round to milliseconds: a lease would end too soon, a job be due
+    too late.
+    """
+    if stored is None or seconds is None:
+        return None
+    moment = datetime.fromisoformat(stored) + timedelta(seconds=seconds)
+    return moment.isoformat(sep=" ", timespec="microseconds")
+
+
+def _make_folder(url: URL) -> None:
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        return
+    folder = Path(url.database).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(f"the folder {folder} cannot be made: {error.strerror}") from error
+
+
+def _postgresql(url: URL, connections: int, patience: timedelta, silence: timedelta) -> Engine:
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    milliseconds = _milliseconds(patience)
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=connections,
+        max_overflow=2,
+        pool_timeout=patience.total_seconds(),
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "kplus-cancel",
+            # A network that swallows what we send must not hold a worker for a quarter of an
+            # hour, which is how long Linux would go on trying.
+            "tcp_user_timeout": milliseconds,
+            "keepalives_idle": CONNECT_SECONDS,
+            "keepalives_interval": CONNECT_SECONDS,
+            "keepalives_count": 3,
+        },
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        # Not a start-up option: those do not pass every connection pooler.
+        connection.execute(f"SET lock_timeout = {milliseconds}")
+        # A worker that stops in the middle of a transaction, or whose machine is gone, holds its
+        # locks for as long as PostgreSQL believes in it: two hours by default. The partner's row
+        # is one of them, and every other worker waits for it (measured: a full standstill).
+        connection.execute(f"SET idle_in_transaction_session_timeout = {_milliseconds(silence)}")
+        connection.commit()
+
+    return engine
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)

@@ -1,0 +1,154 @@
+"""
+The Celery tasks: thin doors that turn a message into a use case.
+
+A task never raises and never calls Celery's retry, which drops the job while Redis is
+down (measured). It gives a message back only where the message is the one copy of an
+order and the database is away.
+"""
+
+import json
+import threading
+from typing import Any, NoReturn
+
+from celery import Celery
+from celery.exceptions import Reject
+
+from worker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE
+from worker.cancel import Result, attempt
+from worker.errors import InvalidOrder, StoreUnavailable
+from worker.hints import Hints
+from worker.log import get_logger, redact, redact_value
+from worker.orders import Hint, Order, read_message
+from worker.processes import PerProcess
+from worker.reconcile import sweep
+from worker.runtime import Runtime
+from worker.store import Rejected, Status
+
+log = get_logger(__name__)
+
+GIVE_BACK_PAUSE = 2.0
+"""Seconds before a message is given back: an outage of the database is no hot loop."""
+
+_warned_of_secret = threading.Event()
+
+
+def register(app: Celery, runtime: PerProcess[Runtime]) -> None:
+    """Put the three tasks of the contract at this application."""
+
+    @app.task(name=CANCEL_TOKEN)
+    def cancel_token(*args: Any, **kwargs: Any) -> None:
+        take(args, kwargs, runtime())
+
+    @app.task(name=KEEP_REJECTED)
+    def keep_rejected(*_args: Any, **kwargs: Any) -> None:
+        keep(_rejected(kwargs), runtime())
+
+    @app.task(name=RECONCILE)
+    def reconcile(*_args: Any, **_kwargs: Any) -> None:
+        try:
+            sweep(runtime().sweep(Hints(app)))
+        except StoreUnavailable as error:
+            log.warning("reconcile_later", reason=str(error))
+        except Exception:
+            log.exception("reconcile_failed")
+
+
+def take(args: tuple[Any, ...], kwargs: dict[str, Any], runtime: Runtime) -> None:
+    """Accept what a message brings, then make one attempt."""
+    _warn_of_secret(kwargs)
+    try:
+        message = read_message(kwargs, uid_length=runtime.settings.uid_length)
+        if isinstance(message, Order):
+            message = message.model_copy(
+                update={"partner_id": runtime.roster.resolve(message.partner_id)}
+            )
+    except InvalidOrder as error:
+        detail = f"{error}; positional arguments are not read" if args else str(error)
+        keep(_unreadable(error.reason, detail, args, kwargs), runtime)
+        return
+    if isinstance(message, Order) and not _accept(message, kwargs, runtime):
+        return
+    _attempt(message, kwargs, runtime)
+
+
+def _accept(order: Order, kwargs: dict[str, Any], runtime: Runtime) -> bool:
+    """Store the order before anything else; False where it conflicts with the stored one."""
+    try:
+        acceptance = runtime.store.jobs.accept(order.row(), hinted=True)
+    except StoreUnavailable as error:
+        _give_back(error)
+    if acceptance.status is Status.CONFLICT:
+        log.warning("conflict", partner_txn_uid=order.partner_txn_uid)
+        detail = "this partnerTxnUid is stored with other content; the stored job stands"
+        keep(_unreadable("conflict", detail, (), kwargs), runtime)
+        return False
+    return True
+
+
+def _attempt(message: Hint, kwargs: dict[str, Any], runtime: Runtime) -> None:
+    uid = message.partner_txn_uid
+    try:
+        result = attempt(uid, runtime.means)
+        if result is Result.NOTHING and not isinstance(message, Order):
+            _keep_hint_without_job(uid, kwargs, runtime)
+    except StoreUnavailable as error:
+        # The row exists, or the producer's own transaction will bring it: the sweep comes back.
+        log.warning("attempt_later", partner_txn_uid=uid, reason=str(error))
+    except Exception:
+        # A defect of ours must not end the worker; the lease ends and the job is in doubt.
+        log.exception("attempt_failed", partner_txn_uid=uid)
+
+
+def _keep_hint_without_job(uid: str, kwargs: dict[str, Any], runtime: Runtime) -> None:
+    """A hint may run ahead of its row's commit, and then the sweep finds the row; else: keep it."""
+    if not runtime.store.jobs.exists(uid):
+        detail = "no job is stored under this partnerTxnUid, and the message names no token"
+        keep(_unreadable("unknown_job", detail, (), kwargs), runtime)
+
+
+def keep(message: Rejected, runtime: Runtime) -> None:
+    """Keep a message that could not become a job. Gives it back where the database is away."""
+    try:
+        runtime.store.messages.keep(message)
+    except StoreUnavailable as error:
+        _give_back(error)
+    log.warning("message_rejected", reason=message.reason, detail=message.detail)
+
+
+def _give_back(error: StoreUnavailable) -> NoReturn:
+    """Leave the message with the broker: it may be the only copy of an order."""
+    log.warning("message_given_back", reason=str(error))
+    threading.Event().wait(GIVE_BACK_PAUSE)
+    raise Reject(str(error), requeue=True) from error
+
+
+def _unreadable(
+    reason: str, detail: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Rejected:
+    """Return the message as it is kept: redacted, as JSON."""
+    content = redact_value({"args": args, "kwargs": kwargs})
+    body = json.dumps(content, ensure_ascii=True, default=str)
+    uid = kwargs.get("partnerTxnUid")
+    return Rejected(
+        reason=reason,
+        detail=redact(detail),
+        body=body,
+        task=CANCEL_TOKEN,
+        uid=redact(uid) if isinstance(uid, str) and uid.isascii() and uid.isprintable() else None,
+    )
+
+
+def _rejected(kwargs: dict[str, Any]) -> Rejected:
+    """Read what `worker.consumer` sends of a message that Celery could not hand over."""
+    return Rejected(
+        reason=str(kwargs.get("reason", "unknown")),
+        detail=redact(str(kwargs.get("detail", ""))),
+        body=redact(str(kwargs.get("body", ""))),
+        task=str(kwargs["task"]) if kwargs.get("task") else None,
+    )
+
+
+def _warn_of_secret(kwargs: dict[str, Any]) -> None:
+    if "partnerSecret" in kwargs and not _warned_of_secret.is_set():
+        _warned_of_secret.set()
+        log.warning("secret_in_message", advice="a producer sends partnerSecret; it is ignored")
