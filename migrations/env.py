@@ -42,7 +42,7 @@ def _run() -> None:
         _migrate(given)
         return
     database = open_database(load_settings().database)
-    with database.engine.connect() as connection:
+    with database.connection() as connection:
         _migrate(connection)
     database.close()
 

@@ -91,6 +91,12 @@ class Settings(BaseSettings):
         "when the bank is closed, Bangkok's time: `22:00-02:30, 2026-12-05T22:00/2026-12-06T06:00`",
     )
     sweep_seconds: float = _setting(1, "pause between two passes of the sweep", gt=0, le=60)
+    stall_seconds: float | None = _setting(
+        None,
+        "a worker that moves nothing for so long ends itself; unset: three leases, at least 180",
+        gt=0,
+        le=86400,
+    )
     concurrency: int = _setting(16, "bank calls at once in one worker process", ge=1, le=1024)
     uid_length: int = _setting(64, "the longest partnerTxnUid that is accepted", ge=1, le=64)
     inquiry_uid_prefix: UidPrefix = _setting(
@@ -125,6 +131,9 @@ class Settings(BaseSettings):
                 f"{SETTLE_MARGIN.total_seconds():g}: a lease that ends during a call lets "
                 f"a second call start"
             )
+            raise ValueError(message)
+        if self.stall < 2 * self.lease:
+            message = "KPLUS_STALL_SECONDS must be at least twice KPLUS_LEASE_SECONDS"
             raise ValueError(message)
         for kind in ("backoff", "cooldown"):
             if getattr(self, f"{kind}_base_seconds") > getattr(self, f"{kind}_cap_seconds"):
@@ -179,6 +188,13 @@ class Settings(BaseSettings):
     def lease(self) -> timedelta:
         """How long a claim holds a job."""
         return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def stall(self) -> timedelta:
+        """How long a worker may move nothing."""
+        if self.stall_seconds is None:
+            return max(timedelta(minutes=3), 3 * self.lease)
+        return timedelta(seconds=self.stall_seconds)
 
     @property
     def visibility_timeout(self) -> timedelta:

@@ -50,6 +50,16 @@ class Hints:
         if sender.is_alive():
             self._fall_silent("the broker did not answer in time")
 
+    def queued(self) -> int:
+        """Return how many messages wait to be taken; 0 where the broker does not say."""
+        if self._monotonic() < self._quiet_until:
+            return 0
+        try:
+            with self._app.pool.acquire(block=True) as connection, connection.channel() as channel:
+                return int(channel.queue_declare(CANCEL_QUEUE, passive=True).message_count)
+        except Exception:  # noqa: BLE001 - an empty queue of Redis does not exist
+            return 0
+
     def _send(self, uid: str) -> bool:
         try:
             # No retry here: a second try would double the wait of the caller.

@@ -12,10 +12,13 @@ from worker.embedded import EmbeddedBroker, ensure
 from worker.hints import Hints
 from worker.log import configure_logging, get_logger
 from worker.processes import PerProcess
+from worker.progress import Progress
+from worker.pulses import Pulse
 from worker.reconcile import Sweep
 from worker.runtime import Runtime, broker_url, create_celery
-from worker.sweep import Sweeper, sweep_step
+from worker.sweep import Sweeper, step
 from worker.tasks import register
+from worker.watchdog import Watchdog
 
 log = get_logger(__name__)
 
@@ -49,7 +52,8 @@ def build_worker(
     """Return the Celery application of a worker, with its tasks and its sweep."""
     url = broker.url if broker is not None else broker_url(settings)
     app = create_celery(settings, url=url or "", pool=pool)
-    register(app, runtime)
+    progress = Progress()
+    register(app, runtime, progress)
     hints = Hints(app)
 
     def means() -> Sweep:
@@ -60,9 +64,18 @@ def build_worker(
             broker.renew()
         runtime().follow_roster()
 
-    app.steps["worker"].add(
-        sweep_step(lambda: Sweeper(means, pause=settings.sweep_seconds, before=before))
-    )
+    def after() -> None:
+        # The broker is asked only by a worker that has heard nothing from it for a while.
+        quiet = progress.quiet() > settings.stall / 2
+        progress.passed(queued=hints.queued() if quiet else 0)
+
+    def sweeper() -> Sweeper:
+        return Sweeper(means, pause=settings.sweep_seconds, before=before, after=after)
+
+    def watchdog() -> Watchdog:
+        return Watchdog(progress, Pulse(settings.home), patience=settings.stall)
+
+    app.steps["worker"] |= {step("kplus-sweep", sweeper), step("kplus-watchdog", watchdog)}
     return app
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from celery import bootsteps
 
@@ -14,14 +14,20 @@ log = get_logger(__name__)
 
 
 class Sweeper:
-    """Makes one pass after another until it is stopped."""
+    """Makes one pass after another until it is stopped, whether they succeed or not."""
 
     def __init__(
-        self, means: Callable[[], Sweep], *, pause: float, before: Callable[[], None]
+        self,
+        means: Callable[[], Sweep],
+        *,
+        pause: float,
+        before: Callable[[], None],
+        after: Callable[[], None],
     ) -> None:
         self._means = means
         self._pause = pause
         self._before = before
+        self._after = after
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kplus-sweep", daemon=True)
 
@@ -38,6 +44,7 @@ class Sweeper:
         away = False
         while not self._stopped.is_set():
             away = self._once(already_away=away)
+            self._after()
             self._stopped.wait(self._pause)
 
     def _once(self, *, already_away: bool) -> bool:
@@ -56,10 +63,20 @@ class Sweeper:
         return False
 
 
-def sweep_step(make: Callable[[], Sweeper]) -> type[bootsteps.StartStopStep]:
-    """Return a worker step that runs a sweeper from the pool's start to the worker's stop."""
+class Thread(Protocol):
+    """What a worker starts after its pool, and stops before it."""
 
-    class SweepStep(bootsteps.StartStopStep):
+    def start(self) -> None:
+        """Start it."""
+
+    def stop(self) -> None:
+        """Stop it."""
+
+
+def step(name: str, make: Callable[[], Thread]) -> type[bootsteps.StartStopStep]:
+    """Return a worker step that runs a thread from the pool's start to the worker's stop."""
+
+    class Step(bootsteps.StartStopStep):
         """Starts after the pool: a thread that runs during a fork may hold any lock."""
 
         requires = ("celery.worker.components:Pool",)
@@ -73,4 +90,5 @@ def sweep_step(make: Callable[[], Sweeper]) -> type[bootsteps.StartStopStep]:
             del parent
             return make()
 
-    return SweepStep
+    Step.name = name
+    return Step

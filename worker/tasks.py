@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from celery import Celery
 from celery.exceptions import Reject
+from celery.signals import task_received
 
 from worker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE
 from worker.cancel import Result, attempt
@@ -20,6 +21,7 @@ from worker.hints import Hints
 from worker.log import get_logger, redact, redact_value
 from worker.orders import Hint, Order, read_message
 from worker.processes import PerProcess
+from worker.progress import Progress
 from worker.reconcile import sweep
 from worker.runtime import Runtime
 from worker.store import Rejected, Status
@@ -32,25 +34,34 @@ GIVE_BACK_PAUSE = 2.0
 _warned_of_secret = threading.Event()
 
 
-def register(app: Celery, runtime: PerProcess[Runtime]) -> None:
-    """Put the three tasks of the contract at this application."""
+def register(app: Celery, runtime: PerProcess[Runtime], progress: Progress) -> None:
+    """Put the three tasks of the contract at this application, each a sign of life."""
+    # In the main process, also where children run the tasks.
+    task_received.connect(lambda **_task: progress.received(), weak=False)
 
     @app.task(name=CANCEL_TOKEN)
     def cancel_token(*args: Any, **kwargs: Any) -> None:
-        take(args, kwargs, runtime())
+        with progress.working():
+            take(args, kwargs, runtime())
 
     @app.task(name=KEEP_REJECTED)
     def keep_rejected(*_args: Any, **kwargs: Any) -> None:
-        keep(_rejected(kwargs), runtime())
+        with progress.working():
+            keep(_rejected(kwargs), runtime())
 
     @app.task(name=RECONCILE)
     def reconcile(*_args: Any, **_kwargs: Any) -> None:
-        try:
-            sweep(runtime().sweep(Hints(app)))
-        except StoreUnavailable as error:
-            log.warning("reconcile_later", reason=str(error))
-        except Exception:
-            log.exception("reconcile_failed")
+        with progress.working():
+            _reconcile(Hints(app), runtime())
+
+
+def _reconcile(hints: Hints, runtime: Runtime) -> None:
+    try:
+        sweep(runtime.sweep(hints))
+    except StoreUnavailable as error:
+        log.warning("reconcile_later", reason=str(error))
+    except Exception:
+        log.exception("reconcile_failed")
 
 
 def take(args: tuple[Any, ...], kwargs: dict[str, Any], runtime: Runtime) -> None:

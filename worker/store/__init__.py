@@ -8,6 +8,7 @@ from worker.store.bulk import Bulk
 from worker.store.claims import CANCEL, INQUIRY, Claim, Evidence
 from worker.store.conversations import Conversations, Told
 from worker.store.database import Clock, Database, open_database
+from worker.store.engines import Waits
 from worker.store.jobs import Acceptance, Jobs, Status
 from worker.store.messages import Messages, Rejected
 from worker.store.partners import UNCONFIGURED, PartnerModes
@@ -37,6 +38,7 @@ __all__ = [
     "Store",
     "Told",
     "Verdict",
+    "Waits",
     "Wish",
     "open_database",
 ]

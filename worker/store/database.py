@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -23,16 +23,13 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import Float
 
 from worker.models import Utc
-from worker.store.engines import AFTER, READING, make_engine
+from worker.store.engines import AFTER, READING, Waits, let_it_take_its_time, make_engine
 from worker.store.faults import translated
 
 Clock = Callable[[], datetime]
 AnyRow = Row[*tuple[Any, ...]]
 
-PATIENCE = timedelta(seconds=20)
-"""The longest wait for a lock, or for a free connection."""
-SILENCE = timedelta(seconds=5)
-"""The longest that a transaction of ours may say nothing; they take milliseconds."""
+WAITS = Waits()
 
 
 class Now(FunctionElement[datetime]):
@@ -142,6 +139,7 @@ class Database:
     def connection(self) -> Iterator[Connection]:
         """Lend a bare connection to a tool that opens its own transactions: the migrations."""
         with translated(), self.engine.connect() as connection:
+            let_it_take_its_time(connection)
             yield connection
 
     def is_alone(self, connection: Connection, number: int) -> bool:
@@ -188,8 +186,7 @@ def open_database(
     *,
     connections: int = 5,
     clock: Clock | None = None,
-    patience: timedelta = PATIENCE,
-    silence: timedelta = SILENCE,
+    waits: Waits = WAITS,
 ) -> Database:
     """
     Return the database behind a URL; connects at first use, never here.
@@ -197,5 +194,5 @@ def open_database(
     Call it after a fork: an engine that crosses one corrupts both sides (measured).
     Raises `StoreUnavailable` where an SQLite file can have no folder.
     """
-    engine = make_engine(url, connections=connections, patience=patience, silence=silence)
+    engine = make_engine(url, connections=connections, waits=waits)
     return Database(engine, clock=clock)

@@ -1,5 +1,6 @@
 """The two kinds of database behind one behaviour: what each needs to be told."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,36 @@ AFTER = "kplus_after"
 """The SQLite function that adds seconds to a time."""
 
 
-def make_engine(url: str, *, connections: int, patience: timedelta, silence: timedelta) -> Engine:
+@dataclass(frozen=True, slots=True)
+class Waits:
     """
-    Return an engine; it connects at first use, never here.
+    How long what may be waited for; all but the first on PostgreSQL only.
 
-    `patience` bounds the wait for a lock and for a free connection, `silence` how long
-    PostgreSQL lets a transaction of ours say nothing.
+    `patience` bounds the wait for a lock and for a free connection, `silence` how long a
+    transaction of ours may say nothing, `statement` how long the server may work on one, and
+    `answer` how long we wait for it: the longer of the two, since the server says what was slow.
     """
+
+    patience: timedelta = timedelta(seconds=20)
+    silence: timedelta = timedelta(seconds=5)
+    statement: timedelta = timedelta(seconds=60)
+    answer: timedelta = timedelta(seconds=65)
+
+
+def make_engine(url: str, *, connections: int, waits: Waits) -> Engine:
+    """Return an engine; it connects at first use, never here."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed, connections, patience)
-    return _postgresql(parsed, connections, patience, silence)
+        return _sqlite(parsed, connections, waits.patience)
+    return _postgresql(parsed, connections, waits)
+
+
+def let_it_take_its_time(connection: Connection) -> None:
+    """Lift the bound on the time of a statement: a migration of a large table takes minutes."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET statement_timeout = 0")
+        connection.connection.driver_connection.answer_within = None  # type: ignore[union-attr]
+        connection.commit()
 
 
 def _sqlite(url: URL, connections: int, patience: timedelta) -> Engine:
@@ -79,16 +99,16 @@ def _make_folder(url: URL) -> None:
         raise StoreUnavailable(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
-def _postgresql(url: URL, connections: int, patience: timedelta, silence: timedelta) -> Engine:
+def _postgresql(url: URL, connections: int, waits: Waits) -> Engine:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    milliseconds = _milliseconds(patience)
+    milliseconds = _milliseconds(waits.patience)
     engine = create_engine(
         url,
         hide_parameters=True,
         pool_size=connections,
         max_overflow=2,
-        pool_timeout=patience.total_seconds(),
+        pool_timeout=waits.patience.total_seconds(),
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
@@ -102,14 +122,25 @@ def _postgresql(url: URL, connections: int, patience: timedelta, silence: timede
         },
     )
 
+    # Not at the top: a program on SQLite needs no psycopg.
+    from worker.store.answered import Answered  # noqa: PLC0415
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, args: Any, options: Any) -> Answered:
+        connection = Answered.connect(*args, **options)
+        connection.answer_within = waits.answer
+        return connection
+
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         # Not a start-up option: those do not pass every connection pooler.
         connection.execute(f"SET lock_timeout = {milliseconds}")
+        connection.execute(f"SET statement_timeout = {_milliseconds(waits.statement)}")
         # A worker that stops in the middle of a transaction, or whose machine is gone, holds its
         # locks for as long as PostgreSQL believes in it: two hours by default. The partner's row
         # is one of them, and every other worker waits for it (measured: a full standstill).
-        connection.execute(f"SET idle_in_transaction_session_timeout = {_milliseconds(silence)}")
+        silence = _milliseconds(waits.silence)
+        connection.execute(f"SET idle_in_transaction_session_timeout = {silence}")
         connection.commit()
 
     return engine

@@ -1,0 +1,115 @@
+"""A worker that lives and moves nothing: it says so, ends itself, and the next one goes on."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.producers import order, send
+from tests.servers.brokers import RedisServer
+from tests.servers.waiting import eventually
+from tests.servers.workers import PARTNER_ID, SECRET, StartWorker
+from worker.pulses import beats
+from worker.store import Store
+from worker.watchdog import EXIT_CODE
+
+# Room for a slow machine, and short for whoever waits for a stall.
+HASTE = {"KPLUS_DEADLINE_SECONDS": "2", "KPLUS_LEASE_SECONDS": "4", "KPLUS_STALL_SECONDS": "8"}
+STALLED = '"worker_stalled"'
+
+pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+
+
+def partners_file(path: Path, bank_url: str) -> Path:
+    path.write_text(f'[partners.{PARTNER_ID}]\nsecret = "{SECRET}"\nbank_url = "{bank_url}"\n')
+    return path
+
+
+def test_a_worker_whose_sweep_hangs_ends_itself_and_the_next_goes_on(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    broker_url: str,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    """As on a network drive that is gone: the file is opened, and that never returns."""
+    file = partners_file(tmp_path / "partners.toml", worker_env["KPLUS_BANK_URL"])
+    for name in ("KPLUS_PARTNER_ID", "KPLUS_PARTNER_SECRET"):
+        del worker_env[name]
+    environment = worker_env | HASTE | {"KPLUS_PARTNERS_FILE": str(file)}
+    home = Path(environment["KPLUS_HOME"])
+    first = worker_process(environment, "--pool=prefork")
+    eventually(lambda: [beat.pid for beat in beats(home)] == [first.pid], within=60)
+    assert beats(home)[0].stalled is None
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    pipe.replace(file)
+    eventually(lambda: any(beat.stalled for beat in beats(home)), within=60, saying=first.told)
+    assert first.wait(within=60) == EXIT_CODE
+    assert STALLED in first.told()
+    assert "no pass of the sweep has ended" in first.told()
+    assert "kplus-sweep" in first.told() or "_look" in first.told(), "where each thread stands"
+    assert SECRET not in first.told()
+    assert beats(home) == []
+
+    partners_file(tmp_path / "mended.toml", worker_env["KPLUS_BANK_URL"]).replace(file)
+    second = worker_process(environment)
+    send(broker_url, [order("UID1", "ok-1")])
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
+    assert second.stop() == 0
+    assert beats(home) == []
+
+
+def test_a_worker_that_no_message_reaches_ends_itself(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    redis_server: RedisServer,
+    store: Store,
+) -> None:
+    """Its hints go out, the queue fills, and what should come back does not."""
+    environment = worker_env | HASTE | {"KPLUS_BROKER_URL": redis_server.url}
+    worker = worker_process(environment)
+    with redis_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "-brpop")
+        send(redis_server.url, [order("UID1", "ok-1")])
+        assert worker.wait(within=90) == EXIT_CODE
+        assert STALLED in worker.told()
+        assert "messages wait, and none has come here" in worker.told()
+        client.execute_command("ACL", "SETUSER", "default", "+brpop")
+    worker_process(environment)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
+
+
+def test_a_worker_that_slept_is_no_stalled_one(
+    worker_env: dict[str, str], worker_process: StartWorker, broker_url: str, store: Store
+) -> None:
+    """Its machine was suspended; awake again, it goes on as if nothing had been."""
+    environment = worker_env | HASTE
+    worker = worker_process(environment)
+    home = Path(environment["KPLUS_HOME"])
+    eventually(lambda: beats(home), within=60)
+    worker.signal(signal.SIGSTOP)
+    eventually(lambda: beats(home)[0].age > float(HASTE["KPLUS_STALL_SECONDS"]), within=60)
+    worker.signal(signal.SIGCONT)
+    send(broker_url, [order("UID1", "ok-1")])
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
+    assert STALLED not in worker.told()
+    assert worker.stop() == 0
+
+
+def test_an_idle_worker_has_not_stalled(
+    worker_env: dict[str, str], worker_process: StartWorker, broker_url: str, store: Store
+) -> None:
+    """Nothing to do for longer than a stall may last, then a job."""
+    environment = worker_env | HASTE
+    worker = worker_process(environment)
+    home = Path(environment["KPLUS_HOME"])
+    # Not a wait for something to happen: that nothing does for so long is the point.
+    threading.Event().wait(float(HASTE["KPLUS_STALL_SECONDS"]) + 1)
+    assert [beat.stalled for beat in beats(home)] == [None]
+    send(broker_url, [order("UID1", "ok-1")])
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
+    assert worker.stop() == 0

@@ -1,0 +1,110 @@
+"""What counts as a sign of life, and what as a stall."""
+
+from datetime import timedelta
+
+import pytest
+
+from worker.progress import Progress
+
+SECOND = timedelta(seconds=1)
+PASS = "no pass of the sweep has ended"
+TASK = "a task has not ended"
+IGNORED = "messages wait, and none has come here"
+
+
+class Time:
+    """Seconds that pass when the test says so."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def progress(time: Time) -> Progress:
+    return Progress(monotonic=time)
+
+
+def told(progress: Progress) -> tuple[str, float]:
+    stall = progress.stall()
+    return stall.what, stall.lasts / SECOND
+
+
+def test_a_worker_that_begins_has_not_stalled(progress: Progress) -> None:
+    assert progress.stall().lasts == timedelta(0)
+
+
+def test_a_sweep_that_ends_no_pass_stalls(progress: Progress, time: Time) -> None:
+    time.now += 5
+    progress.passed(queued=0)
+    time.now += 30
+    assert told(progress) == (PASS, 30)
+    progress.passed(queued=0)
+    assert progress.stall().lasts == timedelta(0)
+
+
+def test_a_task_that_does_not_end_stalls_for_as_long_as_it_runs(
+    progress: Progress, time: Time
+) -> None:
+    with progress.working():
+        time.now += 40
+        progress.passed(queued=0)
+        with progress.working():
+            time.now += 1
+            assert told(progress) == (TASK, 41)
+    progress.passed(queued=0)
+    assert progress.stall().lasts == timedelta(0)
+
+
+def test_a_task_that_fails_has_ended(progress: Progress, time: Time) -> None:
+    with pytest.raises(ValueError, match="as tasks may"), progress.working():
+        raise ValueError("as tasks may")
+    time.now += 40
+    assert told(progress) == (PASS, 40)
+
+
+def test_messages_that_wait_while_none_comes_are_a_stall(progress: Progress, time: Time) -> None:
+    time.now += 100
+    progress.passed(queued=3)
+    assert progress.stall().lasts == timedelta(0), "the first look is the beginning"
+    for _ in range(50):
+        time.now += 1
+        progress.passed(queued=128)
+    assert told(progress) == (IGNORED, 50)
+
+
+def test_a_message_that_comes_ends_that_stall(progress: Progress, time: Time) -> None:
+    progress.passed(queued=3)
+    time.now += 50
+    progress.received()
+    progress.passed(queued=3)
+    assert progress.stall().lasts == timedelta(0)
+    assert progress.quiet() == timedelta(0)
+
+
+def test_a_queue_that_is_empty_for_a_moment_ends_it_too(progress: Progress, time: Time) -> None:
+    """Somebody takes the messages: this worker is idle, not stuck."""
+    progress.passed(queued=3)
+    time.now += 50
+    progress.passed(queued=0)
+    progress.passed(queued=3)
+    assert progress.stall().lasts == timedelta(0)
+    assert progress.quiet() == timedelta(seconds=50)
+
+
+def test_a_process_that_slept_is_forgiven(progress: Progress, time: Time) -> None:
+    """Its marks are old because nothing of it ran, not because something hangs."""
+    with progress.working():
+        progress.passed(queued=3)
+        time.now += 3600
+        progress.forgive()
+        assert progress.stall().lasts == timedelta(0)
+        time.now += 7
+        progress.passed(queued=0)
+        assert told(progress) == (TASK, 7)
