@@ -92,10 +92,7 @@ class Settings(BaseSettings):
     )
     sweep_seconds: float = _setting(1, "pause between two passes of the sweep", gt=0, le=60)
     stall_seconds: float | None = _setting(
-        None,
-        "a worker that moves nothing for so long ends itself; unset: three leases, at least 180",
-        gt=0,
-        le=86400,
+        None, "a worker that moves nothing ends itself; unset: three leases, at least 180", gt=0
     )
     concurrency: int = _setting(16, "bank calls at once in one worker process", ge=1, le=1024)
     uid_length: int = _setting(64, "the longest partnerTxnUid that is accepted", ge=1, le=64)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import Any
 
 from celery import Celery
 
@@ -55,8 +56,10 @@ class Hints:
         if self._monotonic() < self._quiet_until:
             return 0
         try:
-            with self._app.pool.acquire(block=True) as connection, connection.channel() as channel:
-                return int(channel.queue_declare(CANCEL_QUEUE, passive=True).message_count)
+            pool: Any = self._app.pool  # its stubs know less
+            with pool.acquire(block=True) as connection:
+                declared = connection.default_channel.queue_declare(CANCEL_QUEUE, passive=True)
+                return int(declared.message_count)
         except Exception:  # noqa: BLE001 - an empty queue of Redis does not exist
             return 0
 

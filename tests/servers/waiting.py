@@ -11,7 +11,7 @@ PAUSE = 0.02
 
 
 def eventually(
-    check: Callable[[], Found], *, within: float = 10.0, saying: Callable[[], str] | str = ""
+    check: Callable[[], Found], *, within: float = 30.0, saying: Callable[[], str] | str = ""
 ) -> Found:
     """
     Return what `check` returns once that is true; an AssertionError in it counts as not yet.

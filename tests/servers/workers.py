@@ -60,11 +60,11 @@ class WorkerProcess:
         """Return everything it wrote so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def wait_until_ready(self, *, within: float = 90.0) -> None:
+    def wait_until_ready(self, *, within: float = 180.0) -> None:
         """Return once it takes messages; fail with its words where it ends before."""
         self.wait_until(lambda: READY in self.told(), within=within)
 
-    def wait_until(self, check: Callable[[], object], *, within: float = 30.0) -> None:
+    def wait_until(self, check: Callable[[], object], *, within: float = 90.0) -> None:
         """Wait like `eventually`, but not for a worker that has ended."""
         eventually(
             lambda: check() or not self.running, within=within, saying=lambda: self.told()[-4000:]
@@ -75,7 +75,7 @@ class WorkerProcess:
         """Send it a signal."""
         os.kill(self.pid, number)
 
-    def stop(self, *, within: float = 30.0) -> int:
+    def stop(self, *, within: float = 90.0) -> int:
         """Ask it to end, as a supervisor does; return its exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(within=within)
@@ -85,7 +85,7 @@ class WorkerProcess:
         self.signal(signal.SIGKILL)
         self.wait()
 
-    def wait(self, *, within: float = 30.0) -> int:
+    def wait(self, *, within: float = 90.0) -> int:
         """Return its exit code; 128 and the signal where it was killed."""
         return self._guarded.wait(within)
 

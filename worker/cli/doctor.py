@@ -23,10 +23,15 @@ CODES = {
 
 
 @click.command
+@click.option(
+    "--worker",
+    is_flag=True,
+    help="Only whether a worker of this KPLUS_HOME moves: a health check, nothing is connected to.",
+)
 @in_two_forms
-def doctor(*, form: str | None) -> None:
+def doctor(*, worker: bool, form: str | None) -> None:
     """
-    Check settings, partners, database, clock, progress, broker and bank, one line each.
+    Check settings, partners, database, progress, workers, broker and bank, one line each.
 
     Nothing is changed and no call is made: the bank is connected to, and asked to prove
     who it is. Exit code 0 if all is well, 3 if settings cannot be used, else 4 if
@@ -34,7 +39,7 @@ def doctor(*, form: str | None) -> None:
     """
     configure_logging(level="ERROR")
     found = []
-    for finding in diagnose():
+    for finding in diagnose(worker=worker):
         found.append(finding)
         if not wants_json(form):
             _put(finding)

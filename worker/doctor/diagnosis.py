@@ -9,19 +9,24 @@ from worker.doctor.origins import refused, settled
 from worker.doctor.reach import bank
 from worker.doctor.roster import dialect, partners
 from worker.doctor.storage import storage
+from worker.doctor.workers import a_worker_moves, workers
 from worker.errors import SettingsError
 from worker.log import protect
 
 
-def diagnose() -> Iterator[Finding]:
-    """Yield what is found, as it is found; where the settings cannot be used, only that."""
+def diagnose(*, worker: bool = False) -> Iterator[Finding]:
+    """
+    Yield what is found, as it is found; where the settings cannot be used, only that.
+
+    With `worker` only whether a worker of this home moves: nothing is connected to.
+    """
     try:
         settings = load_settings()
     except SettingsError as error:
         yield from refused(error)
         return
     protect(settings.roster().secrets())
-    yield from _all(settings)
+    yield from a_worker_moves(settings) if worker else _all(settings)
 
 
 def _all(settings: Settings) -> Iterator[Finding]:
@@ -29,5 +34,6 @@ def _all(settings: Settings) -> Iterator[Finding]:
     yield from partners(settings)
     yield dialect(settings)
     yield from storage(settings)
+    yield from workers(settings)
     yield broker(settings)
     yield from bank(settings)

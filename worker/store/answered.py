@@ -4,9 +4,12 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.errors import _WaitTimeout
 
 Found = TypeVar("Found")
+LOOKS_EVERY = 0.1
+"""Seconds between two looks at the clock and for signals; psycopg's own figure."""
 
 
 class Answered(psycopg.Connection[Any]):
@@ -20,13 +23,15 @@ class Answered(psycopg.Connection[Any]):
     answer_within: timedelta | None = None
     """The longest wait for one answer; none while migrations run."""
 
-    def wait(self, gen: Any, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+    def wait(
+        self, gen: PQGen[Found], interval: float = LOOKS_EVERY, timeout: float | None = None
+    ) -> Found:
         """Wait as psycopg does, but never longer. Raises its `OperationalError`."""
-        longest = None if self.answer_within is None else self.answer_within.total_seconds()
-        if timeout is not None or longest is None:
-            return super().wait(gen, *args, timeout=timeout, **kwargs)
+        if timeout is not None or self.answer_within is None:
+            return super().wait(gen, interval, timeout)
+        longest = self.answer_within.total_seconds()
         try:
-            return super().wait(gen, *args, timeout=longest, **kwargs)
+            return super().wait(gen, interval, longest)
         except _WaitTimeout:
             self.pgconn.finish()
             raise psycopg.OperationalError(
