@@ -6,7 +6,13 @@ import pytest
 
 from tests.servers.missing import counted
 
-pytest_plugins = ["tests.servers.databases", "tests.servers.brokers", "tests.servers.workers"]
+pytest_plugins = [
+    "tests.servers.databases",
+    "tests.servers.brokers",
+    "tests.servers.rabbitmq",
+    "tests.servers.sentinels",
+    "tests.servers.workers",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from celery import Celery
-from kombu import Connection, Exchange, Queue
+from kombu import Connection
 
 from worker.transport.address import broker_settings
+from worker.transport.queues import queue
 
 CANCEL_TOKEN: Final = "kplus.cancel_token"  # noqa: S105 -- a task's name, not a token
 RECONCILE: Final = "kplus.reconcile"
@@ -45,7 +46,7 @@ def create_app(
     app.kplus_broker_url = broker["broker_url"]
     app.conf.update(
         **broker,
-        **_routing(),
+        **_routing(quorum=broker["broker_transport"] is None),
         **_tasks(lease),
         **_worker(concurrency, pool),
     )
@@ -77,13 +78,20 @@ class KplusCelery(Celery):
         """Return a connection for producing, as in Celery."""
         return super().connection_for_write(url or self.kplus_broker_url, **options)
 
+    def send_task(self, *args: Any, **options: Any) -> Any:
+        """
+        Send a task, as in Celery, and wait for RabbitMQ's word no longer than for any other.
 
-def _routing() -> dict[str, Any]:
+        Without a bound a RabbitMQ that stands still would hold the sweep for ever.
+        """
+        return super().send_task(
+            *args, **{"confirm_timeout": self.conf.broker_connection_timeout} | options
+        )
+
+
+def _routing(*, quorum: bool) -> dict[str, Any]:
     """Two fixed queues: a mistyped name fails instead of filling a queue that nobody reads."""
-    queues = [
-        Queue(name, Exchange(name, type="direct", durable=True), routing_key=name, durable=True)
-        for name in (CANCEL_QUEUE, HOUSEKEEPING_QUEUE)
-    ]
+    queues = [queue(name, quorum=quorum) for name in (CANCEL_QUEUE, HOUSEKEEPING_QUEUE)]
     return {
         "task_queues": queues,
         "task_create_missing_queues": False,

@@ -66,6 +66,8 @@ def test_an_unacknowledged_message_outlasts_two_leases(lease: float, expected: i
         ("redis://host?visibility_timeout=1", "unknown option visibility_timeout"),
         ("redis://host?ssl_ca_certs=/ca.pem", "unknown option ssl_ca_certs"),
         ("redis://a;redis://b", "need sentinel://"),
+        ("amqps://a;amqp://b", "all of its addresses must begin with amqps://"),
+        ("amqp://a?ssl=0", "unknown option ssl"),
         ("rediss://host?ssl_cert_reqs=none", "ssl_cert_reqs must be left out or 'required'"),
         ("rediss://host?ssl_cert_reqs=CERT_OPTIONAL", "ssl_cert_reqs must be left out"),
         ("rediss://host?ssl_check_hostname=false", "unknown option ssl_check_hostname"),
@@ -219,6 +221,23 @@ def test_rediss_refuses_a_certificate_of_another_name_or_time(tls_front: TlsFron
 )
 def test_every_kind_of_tls_is_verified(url: str, required: str) -> None:
     assert app_for(url).conf.broker_use_ssl[required] is ssl.CERT_REQUIRED
+
+
+def test_every_address_of_a_rabbitmq_cluster_is_verified() -> None:
+    """Celery switches to the next one by itself."""
+    connection = app_for("amqps://a;amqps://b").connection_for_read()
+    for host in ("a", "b", "a"):
+        assert connection.hostname == host
+        assert connection.transport_cls == "amqps"
+        verified: Any = connection.ssl
+        assert verified["cert_reqs"] is ssl.CERT_REQUIRED
+        connection.maybe_switch_next()
+
+
+def test_only_rabbitmq_has_quorum_queues() -> None:
+    for url, arguments in (("amqp://a", {"x-queue-type": "quorum"}), ("redis://a", None)):
+        queues = app_for(url).amqp.queues.values()
+        assert [queue.queue_arguments for queue in queues] == [arguments] * 2
 
 
 def test_sentinels_over_tls_are_verified_like_their_master() -> None:

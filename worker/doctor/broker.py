@@ -2,16 +2,21 @@
 
 import threading
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
+from worker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
 from worker.config import Settings
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.embedded.server import find_program
 from worker.errors import BrokerUnavailable, SettingsError
 from worker.log import redact
 from worker.runtime import broker_url, create_celery
+from worker.transport.queues import QUORUM, kind_of
 
 OLDEST = (6, 2)
+OLDEST_RABBITMQ = (3, 10)
+KINDS: Final = "queues"
+"""What RabbitMQ does not say about itself, and is found out: its queues, by name and kind."""
 PATIENCE = timedelta(seconds=3)
 """How long one answer may take."""
 CONFIGURED = "check KPLUS_BROKER_URL, and that the server runs; jobs wait in the table meanwhile"
@@ -27,7 +32,7 @@ def broker(settings: Settings) -> Finding:
         return wrong("broker", str(error), "mend KPLUS_BROKER_URL", weight=Weight.UNUSABLE)
     except BrokerUnavailable as error:
         return wrong("broker", str(error), CONFIGURED, weight=Weight.UNREACHABLE)
-    return _judge(info) if info else Finding("broker", "answers")
+    return _judge_rabbitmq(info) if KINDS in info else _judge(info)
 
 
 def _embedded(settings: Settings) -> Finding:
@@ -48,7 +53,7 @@ def _embedded(settings: Settings) -> Finding:
 
 
 def _ask(settings: Settings) -> dict[str, Any]:
-    """Return what Redis says about itself, nothing from RabbitMQ; raise `BrokerUnavailable`."""
+    """Return what the broker says about itself; raise `BrokerUnavailable`."""
     url = broker_url(settings) or ""
     heard: list[dict[str, Any] | Exception] = []
     asking = threading.Thread(target=_converse, args=(settings, url, heard), daemon=True)
@@ -72,20 +77,43 @@ def _converse(settings: Settings, url: str, heard: list[dict[str, Any] | Excepti
         with app.connection_for_write() as connection:
             connection.connect()
             client = getattr(connection.channel(), "client", None)
-            heard.append(dict(client.info()) if client is not None else {})
+            heard.append(dict(client.info()) if client is not None else _rabbitmq(connection))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         heard.append(error)
 
 
+def _rabbitmq(connection: Any) -> dict[str, Any]:
+    names = (CANCEL_QUEUE, HOUSEKEEPING_QUEUE)
+    kinds = {name: kind_of(name, connection) for name in names}
+    return {**connection.connection.server_properties, KINDS: kinds}
+
+
+def _judge_rabbitmq(info: dict[str, Any]) -> Finding:
+    version = str(info.get("version", "of unknown version"))
+    told, kinds = f"{info.get('product', 'RabbitMQ')} {version}", info[KINDS]
+    if _numbers(version) < OLDEST_RABBITMQ:
+        return wrong("broker", f"{told}: too old", "use RabbitMQ 3.10 or later")
+    for name, kind in kinds.items():
+        if kind not in {None, QUORUM}:
+            remedy = "delete it once it is empty: the next worker makes it one"
+            return wrong("broker", f"{told}: {name} is no quorum queue", remedy)
+    if None in kinds.values():
+        return Finding("broker", f"{told}, the first worker makes the queues")
+    return Finding("broker", f"{told}, its queues are quorum queues")
+
+
 def _judge(info: dict[str, Any]) -> Finding:
     told, policy = _version(info), info.get("maxmemory_policy")
-    numbers = tuple(int(part) for part in str(info.get("redis_version", "")).split(".")[:2])
-    if numbers < OLDEST:
+    if _numbers(str(info.get("redis_version", ""))) < OLDEST:
         return wrong("broker", f"{told}: too old", "use Redis 6.2, Valkey 7.2, or later")
     if policy not in {None, "noeviction"}:
         remedy = "set maxmemory-policy noeviction: a full broker must say so"
         return wrong("broker", f"{told}, throws messages away when full ({policy})", remedy)
     return Finding("broker", f"{told}, {_keeps(info)}")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
 def _version(info: dict[str, Any]) -> str:

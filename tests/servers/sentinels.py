@@ -1,0 +1,1 @@
+"""Sentinels for the tests."""
