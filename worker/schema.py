@@ -16,7 +16,7 @@ from sqlalchemy import Connection, inspect
 
 from worker.errors import StoreUnavailable
 from worker.models import metadata
-from worker.store import Database
+from worker.store import Database, is_locked
 
 HERE = Path(__file__).parent
 LATEST = "head"
@@ -75,14 +75,21 @@ def revisions() -> list[str]:
     return _known(ScriptDirectory.from_config(_config()))
 
 
-def upgrade(database: Database, *, home: Path, to: str = LATEST) -> list[str]:
+def upgrade(
+    database: Database, *, home: Path, to: str = LATEST, patience: str = PATIENCE
+) -> list[str]:
     """
     Run the migrations that are missing, one process at a time; return those that were run.
 
     A schema of a newer release is left as it is. Raises `StoreUnavailable`; a migration
-    runs whole or not at all.
+    runs whole or not at all, and waits for nobody for long: whoever comes after it waits too.
     """
-    with _translated(), _alone(database, home), database.connection() as connection:
+    with (
+        _translated(),
+        _in_use(),
+        _alone(database, home, patience),
+        database.connection() as connection,
+    ):
         if _examine(connection).foreign:
             return []
         before = _revisions(connection)
@@ -147,11 +154,11 @@ def _migrations() -> Path:
 
 
 @contextmanager
-def _alone(database: Database, home: Path) -> Iterator[None]:
+def _alone(database: Database, home: Path, patience: str) -> Iterator[None]:
     """Let one process at a time change a schema: two would both create the tables."""
     if not database.is_sqlite:
         with database.connection() as connection:
-            connection.exec_driver_sql(f"SET lock_timeout = '{PATIENCE}'")
+            connection.exec_driver_sql(f"SET lock_timeout = '{patience}'")
             connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
             # The lock is the session's: an open transaction would only hold back vacuum.
             connection.commit()
@@ -165,6 +172,21 @@ def _alone(database: Database, home: Path) -> Iterator[None]:
     with (home / LOCK_FILE).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _in_use() -> Iterator[None]:
+    """Say what to do where somebody else held the schema for too long."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        if not is_locked(error):
+            raise
+        raise StoreUnavailable(
+            "the schema is in use: a long transaction, or another upgrade, holds it; the migration"
+            " that met it changed nothing: run `kplus-cancel db upgrade` again, and if it fails"
+            " again end what holds it (docs/operations.md)"
+        ) from error
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The schema as users get it: by the migrations, never by the models."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -12,13 +13,22 @@ ROOT = Path(__file__).parents[2]
 
 def migrate(url: str, to: str = "head") -> None:
     """Bring a database up to a revision, as `kplus-cancel db upgrade` does, or down to `base`."""
+    _run(command.downgrade if to == "base" else command.upgrade, url, to)
+
+
+def downgrade(url: str, to: str) -> None:
+    """Bring a database down to a revision, as `alembic downgrade` does."""
+    _run(command.downgrade, url, to)
+
+
+def _run(act: Callable[[Config, str], object], url: str, to: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(ROOT / "migrations"))
     database = open_database(url)
     try:
         with database.engine.connect() as connection:
             config.attributes["connection"] = connection
-            (command.downgrade if to == "base" else command.upgrade)(config, to)
+            act(config, to)
             connection.commit()
     finally:
         database.close()

@@ -9,6 +9,7 @@ from worker.store.claims import CANCEL, INQUIRY, Claim, Evidence
 from worker.store.conversations import Conversations, Told
 from worker.store.database import Clock, Database, open_database
 from worker.store.engines import Waits
+from worker.store.faults import is_locked
 from worker.store.jobs import Acceptance, Jobs, Status
 from worker.store.messages import Messages, Rejected
 from worker.store.partners import UNCONFIGURED, PartnerModes
@@ -40,6 +41,7 @@ __all__ = [
     "Verdict",
     "Waits",
     "Wish",
+    "is_locked",
     "open_database",
 ]
 

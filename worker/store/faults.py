@@ -16,6 +16,8 @@ from sqlalchemy.exc import (
 
 from worker.errors import StoreUnavailable
 
+_LOCKED_SQLSTATE = "55P03"
+_LOCKED_WORDS = "database is locked"
 _MISSING_SQLSTATES = frozenset({"42P01", "42703"})
 _MISSING_WORDS = ("no such table", "no such column", "has no column")
 
@@ -35,6 +37,14 @@ def translated() -> Iterator[None]:
         if isinstance(error, DBAPIError):
             _without_values(error)
         raise
+
+
+def is_locked(error: StoreUnavailable) -> bool:
+    """Say whether somebody else held for too long what was wanted."""
+    cause = error.__cause__
+    told = cause.orig if isinstance(cause, DBAPIError) else None
+    locked = getattr(told, "sqlstate", None) == _LOCKED_SQLSTATE
+    return locked or (told is not None and _LOCKED_WORDS in str(told))
 
 
 def _is_a_defect(error: SQLAlchemyError) -> bool:
