@@ -4,8 +4,9 @@ import subprocess
 
 import pytest
 import redis
+from celery import Celery
 
-from tests.e2e.producers import order, send
+from tests.e2e.producers import hand_over, order, send
 from tests.servers.schema import downgrade, migrate
 from tests.servers.waiting import eventually
 from tests.servers.workers import COMMAND, PARTNER_ID, SECRET, StartWorker, clean_environment
@@ -16,6 +17,9 @@ from worker.store import Store
 PREVIOUS = revisions()[-2]
 ADDED_IN_PARTS = "0002"
 """From here on the migrations touch the tables that a worker writes at every settlement."""
+
+PATIENT = {"KPLUS_DEADLINE_SECONDS": "120", "KPLUS_LEASE_SECONDS": "240"}
+"""The call that is under way lasts as long as the upgrade, on a busy machine too."""
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
@@ -56,21 +60,26 @@ def test_an_upgrade_under_load_loses_and_doubles_nothing(
     """
     Columns go and come back under a worker that writes them; a call is under way meanwhile.
 
-    Two upgrades run at the same time, and once more where nothing is left to do.
+    Two upgrades run at the same time.
     """
-    worker = worker_process(worker_env)
-    send(broker_url, [order("PROOF", "ok-proof")])
+    worker = worker_process(worker_env | PATIENT)
+    client = Celery(broker=broker_url, set_as_current=False)
+    hand_over(client, order("PROOF", "ok-proof"))
     eventually(lambda: store.reports.stats().outcomes["cancelled"] == 1, within=60)
-    send(broker_url, [order("HELD", "hold-1")])
+    hand_over(client, order("HELD", "hold-1"))
     assert sandbox.journal.wait_for_posts(2, timeout=30)
-    send(broker_url, [order(f"A{n}", f"ok-a{n}") for n in range(20)])
+    for n in range(20):
+        hand_over(client, order(f"A{n}", f"ok-a{n}"))
     downgrade(database, ADDED_IN_PARTS)
-    send(broker_url, [order(f"B{n}", f"ok-b{n}") for n in range(20)])
-    for _ in range(2):
-        going = [upgrading(worker_env) for _ in range(2)]
-        assert [each.wait(timeout=90) for each in going] == [0, 0]
+    for n in range(20):
+        hand_over(client, order(f"B{n}", f"ok-b{n}"))
+    going = [upgrading(worker_env) for _ in range(2)]
+    assert [each.wait(timeout=120) for each in going] == [0, 0]
+    client.close()
     sandbox.release("hold-1")
-    eventually(lambda: store.reports.stats().outcomes["cancelled"] == 42, within=90)
+    eventually(
+        lambda: store.reports.stats().outcomes["cancelled"] == 42, within=90, saying=worker.told
+    )
     assert worker.running
     assert sandbox.journal.overlaps() == []
     assert set(sandbox.journal.effects().values()) == {1}

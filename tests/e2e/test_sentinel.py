@@ -1,0 +1,57 @@
+"""Sentinel: a master dies, its replica takes over, and the worker goes on with it."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from tests.servers.sentinels import Watched
+from tests.servers.waiting import eventually
+from tests.servers.workers import PARTNER_ID, StartWorker
+from worker.config import GivenSettings
+from worker.enqueue import Producer
+from worker.sandbox import Sandbox
+from worker.store import Status, Store
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_a_failover_loses_and_doubles_nothing(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    watched: Watched,
+    database: str,
+    sandbox: Sandbox,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    """Orders come before, in and after it; what Redis had not replicated is hinted again."""
+    worker = worker_process(worker_env | {"KPLUS_BROKER_URL": watched.url})
+    settings = GivenSettings(
+        home=tmp_path / "producer",
+        database_url=SecretStr(database),
+        broker_url=SecretStr(watched.url),
+        partner_id=PARTNER_ID,
+    )
+    with closing(Producer(settings)) as producer:
+
+        def enqueue(name: str, count: int) -> None:
+            for n in range(count):
+                row = {"partner_txn_uid": f"{name}{n}", "token_id": f"ok-{name}{n}"}
+                assert producer.enqueue(row | {"reference1": "R"}).status is Status.ACCEPTED
+
+        enqueue("BEFORE", 10)
+        watched.master.freeze()
+        enqueue("IN", 5)
+        watched.master.thaw()
+        watched.fail_over()
+        enqueue("AFTER", 10)
+        eventually(
+            lambda: store.reports.stats().outcomes["cancelled"] == 25,
+            within=120,
+            saying=worker.told,
+        )
+    assert worker.running
+    assert sandbox.journal.overlaps() == []
+    assert set(sandbox.journal.posts_per_uid().values()) == {1}
+    assert worker.stop(within=60) == 0
