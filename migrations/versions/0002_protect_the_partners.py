@@ -46,7 +46,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take all of it back."""
+    """
+    Take all of it back.
+
+    Lost: who has proved itself, probes and paces (learned anew); when jobs were requeued, that a
+    token was still payable after its expiry, which job continues which.
+    """
     op.drop_index("ix_cancel_attempts_unknown", "cancel_attempts")
     op.create_index(
         "ix_cancel_jobs_age",

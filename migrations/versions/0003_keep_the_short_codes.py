@@ -22,5 +22,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back."""
+    """Take it back: stored answers that were understood by it alone are not any more."""
     op.drop_column("cancel_attempts", "short_code")

@@ -66,9 +66,8 @@ class Watched:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def fail_over(self) -> None:
-        """Kill the master; return when the replica has taken its place."""
-        self.master.kill()
+    def wait_for_the_replica(self) -> None:
+        """Return when the replica has taken the master's place."""
         eventually(lambda: self.replica.replication()["role"] == "master", within=SYNC_WITHIN)
 
     def _watch(self) -> Guarded:
