@@ -35,7 +35,10 @@ def test_a_worker_takes_no_message_before_the_schema_is_its_own(
     downgrade(database, PREVIOUS)
     row = {"partner_id": PARTNER_ID, "token_id": "ok-2", "reference1": "R", "expires_at": None}
     store.jobs.accept({"uid": "ROW", **row}, hinted=True)
-    messages = [order("WHOLE", "ok-1", oldKey=[1], partnerSecret=SECRET), {"partnerTxnUid": "ROW"}]
+    messages: list[dict[str, object]] = [
+        order("WHOLE", "ok-1", oldKey=[1], partnerSecret=SECRET),
+        {"partnerTxnUid": "ROW"},
+    ]
     send(broker_url, messages)
     early = worker_process(worker_env, ready=False)
     assert early.wait(within=90) == 4

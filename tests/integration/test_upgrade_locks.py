@@ -11,7 +11,7 @@ from tests.servers.databases import StoreAt
 from tests.servers.schema import downgrade, migrate
 from worker import schema
 from worker.errors import StoreUnavailable
-from worker.store import Database, open_database
+from worker.store import Database, Waits, open_database
 
 AGAIN = r"the schema is in use: .*run `kplus-cancel db upgrade` again"
 
@@ -19,7 +19,7 @@ AGAIN = r"the schema is in use: .*run `kplus-cancel db upgrade` again"
 @pytest.fixture
 def hasty(database: str) -> Iterator[Database]:
     """A database that waits for SQLite's lock for a moment; on PostgreSQL migrations set theirs."""
-    database_ = open_database(database, patience=SHORT)
+    database_ = open_database(database, waits=Waits(patience=SHORT))
     yield database_
     database_.close()
 

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Connection, Engine, inspect, text
 
-from tests.integration.attempting import PARTNER_ID
 from tests.integration.everything import EVERYTHING, filled, held, known_at, put, rewrite
 from tests.integration.stock import Clock
 from tests.servers.databases import MakeDatabase
 from tests.servers.schema import downgrade, migrate
+from tests.servers.workers import PARTNER_ID
 from worker.cancel import Means, attempt
 from worker.models import metadata
 from worker.reconcile import Sweep, sweep
@@ -135,6 +135,11 @@ def test_jobs_that_an_older_version_left_come_to_their_right_end(
         put(connection, columns_of, {"cancel_jobs": jobs})
     ended = {job["partner_txn_uid"]: job["outcome"] for job in jobs if job["state"] in FINAL}
     moving = [str(job["partner_txn_uid"]) for job in jobs if job["state"] not in FINAL]
+
+    def heed(uids: list[str]) -> None:
+        for uid in uids:
+            attempt(uid, means)
+
     for _ in range(4):
         clock.forward(10)
         sweep(
@@ -142,7 +147,7 @@ def test_jobs_that_an_older_version_left_come_to_their_right_end(
                 store=store,
                 policy=means.policy,
                 high_water=100,
-                hint=lambda uids: [attempt(uid, means) for uid in uids] and None,
+                hint=heed,
                 chance=means.chance,
                 roster=means.roster,
             )
