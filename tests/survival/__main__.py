@@ -1,45 +1,56 @@
 """
 `./dev survival`: play every scenario in full size, and renew the table in docs/reliability.md.
 
-Arguments go to pytest, to play a few; the page then stays as it is. Without any it fails
-unless every scenario was played and held.
+Without arguments it fails unless every scenario was played and held. `--again` plays only what has
+no line yet from these very sources: what was interrupted, or did not hold. Other arguments
+go to pytest, to play a few; the page then stays as it is.
 """
 
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from tests.survival.page import PAGE, RESULTS, kept, missing, renewed
+from tests.survival.page import PAGE, RESULTS, kept, missing, renewed, sources
 from tests.survival.scenarios import RUNS
 from tools.tree import ROOT
 
 # Most of them wait, for servers and for leases, and not for a processor.
 SIDE_BY_SIDE = ("-v", "-n", "3", "--dist", "worksteal")
+AGAIN = "--again"
+TEST = "tests/survival/test_scenarios.py::test_nothing_is_lost_and_nothing_is_done_twice"
 
 
 def main(arguments: list[str]) -> int:
     """Play, and return the exit code."""
-    with tempfile.TemporaryDirectory(prefix="kplus-survival-") as folder:
-        played = subprocess.run(
-            [sys.executable, "-m", "pytest", *SIDE_BY_SIDE, "tests/survival", *arguments],
-            cwd=ROOT,
-            env={**os.environ, RESULTS: folder},
-            check=False,
-        )
-        lines = kept(Path(folder))
-    wanted = [run.name for run in RUNS]
-    for line in lines.values():
-        sys.stdout.write(f"{line}\n")
-    if arguments:
-        return played.returncode
+    others = [argument for argument in arguments if argument != AGAIN]
+    folder = ROOT / ".survival" / sources()
+    if not arguments:
+        shutil.rmtree(folder, ignore_errors=True)
+    done = list(kept(folder)) if AGAIN in arguments else []
+    code = _play(folder, [*others, *(f"--deselect={TEST}[{name}]" for name in done)])
+    lines, wanted = kept(folder), [run.name for run in RUNS]
+    for name in wanted:
+        sys.stdout.write(f"{lines[name]}\n" if name in lines else "")
+    if others:
+        return code
     not_held = missing(lines, wanted)
     for name in not_held:
         sys.stderr.write(f"not played, or not held: {name}\n")
-    if played.returncode == 0 and not not_held:
+    if code == 0 and not not_held:
         PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8"), lines, wanted), encoding="utf-8")
-    return played.returncode or bool(not_held)
+    return code or bool(not_held)
+
+
+def _play(folder: Path, arguments: list[str]) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *SIDE_BY_SIDE, "tests/survival", *arguments],
+        cwd=ROOT,
+        env={**os.environ, RESULTS: str(folder)},
+        check=False,
+    ).returncode
 
 
 if __name__ == "__main__":

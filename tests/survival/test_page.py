@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.survival.page import HEAD, PAGE, RESULTS, keep, kept, missing, renewed
+from tests.survival.__main__ import TEST
+from tests.survival.page import HEAD, PAGE, RESULTS, begin, keep, kept, missing, renewed
 from tests.survival.scenarios import RUNS, SCENARIOS
 from tools.tree import ROOT
 
@@ -37,6 +38,15 @@ def test_a_run_without_a_line_is_missed(tmp_path: Path) -> None:
     assert missing(kept(tmp_path), ["first", "second"]) == ["second"]
 
 
+def test_a_run_that_began_anew_has_no_line_until_it_holds(tmp_path: Path) -> None:
+    """`./dev survival --again` must not go by the line of a time before."""
+    keep(tmp_path, "first", "| held |")
+    begin(tmp_path, "first")
+    assert missing(kept(tmp_path), ["first"]) == ["first"]
+    keep(tmp_path, "first", "| held again |")
+    assert kept(tmp_path) == {"first": "| held again |"}
+
+
 def test_the_page_has_a_place_for_the_table() -> None:
     text = PAGE.read_text(encoding="utf-8")
     lines = dict.fromkeys((run.name for run in RUNS), "| a line |")
@@ -58,3 +68,5 @@ def test_a_test_run_collects_the_brief_ones_alone() -> None:
     )
     collected = [run.name for run in RUNS if f"[{run.name}]" in done.stdout]
     assert collected == [run.name for run in RUNS if run.is_brief]
+    # By these names `--again` leaves out what has its line.
+    assert all(f"{TEST}[{name}]" in done.stdout.splitlines() for name in collected)

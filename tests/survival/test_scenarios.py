@@ -7,7 +7,7 @@ import pytest
 
 from tests.survival.conftest import MakeArena
 from tests.survival.load import Load
-from tests.survival.page import keep
+from tests.survival.page import begin, keep
 from tests.survival.plan import plan
 from tests.survival.runner import run
 from tests.survival.scenarios import RUNS, Run
@@ -31,6 +31,8 @@ def test_nothing_is_lost_and_nothing_is_done_twice(
     """One scenario, one line of the table in docs/reliability.md."""
     jobs = plan(FULL if results else BRIEF)
     scenario = each.scenario
+    if results:
+        begin(results, each.name)
     with make_arena(each.database, pool=each.pool) as arena:
         load = Load(
             jobs,
