@@ -16,6 +16,7 @@ from worker.progress import Progress
 from worker.pulses import Pulse
 from worker.reconcile import Sweep
 from worker.runtime import Runtime, broker_url, create_celery
+from worker.stop import TO_SETTLE, Stop
 from worker.sweep import Sweeper, step
 from worker.tasks import register
 from worker.watchdog import Watchdog
@@ -25,7 +26,7 @@ log = get_logger(__name__)
 
 def run_worker(settings: Settings, *, pool: str = "threads", level: str = "INFO") -> None:
     """
-    Work until SIGTERM, which lets calls in flight end; a second one ends at once.
+    Work until SIGTERM, which lets calls in flight end; a second one, or SIGQUIT, ends at once.
 
     Raises `SettingsError` where the dialect cannot be read, `StoreUnavailable` where the
     database is not ready, `BrokerUnavailable` where the embedded broker cannot be started,
@@ -34,7 +35,9 @@ def run_worker(settings: Settings, *, pool: str = "threads", level: str = "INFO"
     configure_logging(level=level)
     # Celery warns of being root over six lines: as one event it does not break the log.
     logging.captureWarnings(capture=True)
-    runtime = PerProcess(lambda: Runtime(settings))
+    stop = Stop(within=settings.deadline + TO_SETTLE)
+    stop.listen()
+    runtime = PerProcess(lambda: Runtime(settings, stopping=stop))
     broker = None if settings.broker_url is not None else ensure(settings.home)
     try:
         _greet(runtime)

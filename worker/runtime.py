@@ -6,6 +6,7 @@ HTTP clients that cross one corrupt both sides (measured).
 """
 
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from celery import Celery
@@ -38,8 +39,9 @@ SPARE_CONNECTIONS = 4
 class Runtime:
     """The parts of one process, each made at first use."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, stopping: Callable[[], bool] = bool) -> None:
         self.settings = settings
+        self.stopping = stopping
         self._maintenance = Maintenance.read(settings.maintenance or "")
         self._live = LiveRoster(settings.roster)
         self._shown: dict[str, str] = {}
@@ -118,8 +120,8 @@ class Runtime:
         )
 
     def is_closed(self) -> bool:
-        """Say whether the bank is in maintenance now; those in flight still end."""
-        return self._maintenance.closed_until(datetime.now(UTC)) is not None
+        """Say whether no call may begin: the bank rests, or this worker stops. Others still end."""
+        return self.stopping() or self._maintenance.closed_until(datetime.now(UTC)) is not None
 
     def sweep(self, hints: Hints | None) -> Sweep:
         """

@@ -3,7 +3,7 @@ The Celery tasks: thin doors that turn a message into a use case.
 
 A task never raises and never calls Celery's retry, which drops the job while Redis is
 down (measured). It gives a message back only where the message is the one copy of an
-order and the database is away.
+order and the database is away, and where its worker stops: another takes it at once.
 """
 
 import json
@@ -65,7 +65,9 @@ def _reconcile(hints: Hints, runtime: Runtime) -> None:
 
 
 def take(args: tuple[Any, ...], kwargs: dict[str, Any], runtime: Runtime) -> None:
-    """Accept what a message brings, then make one attempt."""
+    """Accept what a message brings, then make one attempt. A worker that stops does neither."""
+    if runtime.stopping():
+        raise Reject("this worker stops", requeue=True)
     _warn_of_secret(kwargs)
     try:
         message = read_message(kwargs, uid_length=runtime.settings.uid_length)

@@ -1,0 +1,194 @@
+"""A stop: calls under way end, nothing new begins, and what a harder end leaves is rescued."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.producers import order, send
+from tests.servers.brokers import RedisServer
+from tests.servers.waiting import eventually
+from tests.servers.workers import StartWorker, WorkerProcess
+from worker.sandbox import Sandbox
+from worker.store import Store
+
+PATIENT = {
+    "KPLUS_DEADLINE_SECONDS": "20",
+    "KPLUS_LEASE_SECONDS": "30",
+    "KPLUS_CONCURRENCY": "2",
+}
+"""A worker whose held calls outlast whatever a test does meanwhile."""
+HASTY = PATIENT | {"KPLUS_DEADLINE_SECONDS": "5", "KPLUS_LEASE_SECONDS": "6"}
+
+TERM, INT, QUIT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL
+WAITING = 40
+
+GROUNDS = pytest.mark.parametrize(
+    ("database_kind", "pool"),
+    [("sqlite", "threads"), pytest.param("postgresql", "prefork", marks=pytest.mark.postgres)],
+    indirect=["database_kind"],
+)
+
+
+def _family(worker: WorkerProcess) -> list[int]:
+    """Return the process ids of a worker and, with prefork, its children."""
+    parent = worker.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
+    return [parent, *map(int, children.split())]
+
+
+def _alive(pids: Sequence[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and _runs(pid)]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {"Z", "X"}
+
+
+def ask(worker: WorkerProcess, number: signal.Signals = TERM) -> None:
+    """Send a first signal; return when its handler has run."""
+    worker.signal(number)
+    worker.wait_until(lambda: "shutdown (MainProcess)" in worker.told())
+
+
+def held(broker_url: str, sandbox: Sandbox, tokens: Sequence[str]) -> None:
+    """Put a job into flight for each token, and let the bank sit on them."""
+    before = len(sandbox.journal)
+    send(broker_url, [order(f"HELD{number}", token) for number, token in enumerate(tokens)])
+    assert sandbox.journal.wait_for_posts(before + len(tokens), timeout=60)
+
+
+def proved(broker_url: str, store: Store) -> None:
+    """Let the partner prove itself: until then one call goes first, and the others wait."""
+    send(broker_url, [order("FIRST", "ok-first")])
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
+
+
+@GROUNDS
+def test_a_stop_ends_the_calls_under_way_and_begins_no_other(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    broker_url: str,
+    sandbox: Sandbox,
+    store: Store,
+    pool: str,
+) -> None:
+    """Every slot is held by the bank, and many jobs wait: in the queue, and for the sweep."""
+    first = worker_process(worker_env | PATIENT, "--pool", pool)
+    proved(broker_url, store)
+    tokens = ["hold-1", "holdbefore-2"]
+    held(broker_url, sandbox, tokens)
+    send(broker_url, [order(f"WAIT{number:02}", f"ok-{number}") for number in range(WAITING)])
+    ask(first)
+    for token in tokens:
+        sandbox.release(token)
+    assert first.wait(within=60) == 0
+    assert len(sandbox.journal) == 1 + len(tokens)
+    assert store.reports.stats().states["succeeded"] == 1 + len(tokens)
+    for number in range(len(tokens)):
+        file = store.reports.file(f"HELD{number}")
+        assert file is not None
+        assert [attempt["heard"] for attempt in file.attempts] == ["cancelled"]
+    worker_process(worker_env | PATIENT, "--pool", pool)
+    everything = 1 + len(tokens) + WAITING
+    eventually(
+        lambda: store.reports.stats().states["succeeded"] == everything, within=60
+    )
+    assert set(sandbox.journal.posts_per_uid().values()) == {1}
+    assert sandbox.journal.overlaps() == []
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ways", [(INT, INT), (QUIT,)])
+def test_whoever_will_not_wait_ends_a_worker_at_once(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    broker_url: str,
+    sandbox: Sandbox,
+    store: Store,
+    ways: Sequence[signal.Signals],
+) -> None:
+    worker = worker_process(worker_env | PATIENT)
+    held(broker_url, sandbox, ["hold-1"])
+    *first, last = ways
+    for number in first:
+        ask(worker, number)
+    worker.signal(last)
+    assert worker.wait(within=15) == 128 + last
+    file = store.reports.file("HELD0")
+    assert file is not None
+    assert file.job["state"] == "in_flight"
+    assert not file.attempts
+
+
+@GROUNDS
+def test_what_a_harder_end_leaves_in_flight_is_rescued(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    broker_url: str,
+    sandbox: Sandbox,
+    store: Store,
+    pool: str,
+) -> None:
+    """The bank had acted on one job and not on the other: neither is guessed."""
+    worker = worker_process(worker_env | HASTY, "--pool", pool)
+    proved(broker_url, store)
+    tokens = ["hold-1", "holdbefore-2"]
+    held(broker_url, sandbox, tokens)
+    family = _family(worker)
+    ask(worker)
+    # A second SIGTERM, or what a supervisor does when its patience ends.
+    last = TERM if pool == "prefork" else KILL
+    worker.signal(last)
+    assert worker.wait(within=15) == 128 + last
+    eventually(lambda: not _alive(family), within=15)
+    for token in tokens:
+        sandbox.release(token)
+    worker_process(worker_env | HASTY, "--pool", pool)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 3, within=60)
+    for number in range(len(tokens)):
+        file = store.reports.file(f"HELD{number}")
+        assert file is not None
+        assert [attempt["heard"] for attempt in file.attempts] == ["lease_ended", "cancelled"]
+    assert sandbox.journal.posts_per_uid() == {"FIRST": 1, "HELD0": 2, "HELD1": 2}
+    assert sandbox.journal.overlaps() == []
+
+
+@pytest.fixture
+def lonely_env(worker_env: dict[str, str], redis_server: RedisServer) -> dict[str, str]:
+    """The settings of a worker whose broker may be broken."""
+    return worker_env | PATIENT | {"KPLUS_BROKER_URL": redis_server.url}
+
+
+@pytest.fixture(params=["gone", "frozen"])
+def broker_away(request: pytest.FixtureRequest, redis_server: RedisServer) -> Iterator[object]:
+    """Breaks the broker when it is called."""
+    frozen = request.param == "frozen"
+    yield redis_server.freeze if frozen else redis_server.stop
+    if frozen:
+        redis_server.thaw()
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_a_stop_does_not_wait_for_a_broker_that_is_away(
+    lonely_env: dict[str, str],
+    worker_process: StartWorker,
+    redis_server: RedisServer,
+    broker_away: object,
+    sandbox: Sandbox,
+    store: Store,
+) -> None:
+    """The call under way ends, and its outcome is written."""
+    worker = worker_process(lonely_env)
+    held(redis_server.url, sandbox, ["hold-1"])
+    assert callable(broker_away)
+    broker_away()
+    ask(worker)
+    sandbox.release("hold-1")
+    assert worker.wait(within=40) == 0
+    assert store.reports.stats().outcomes["cancelled"] == 1
