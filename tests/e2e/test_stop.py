@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from tests.e2e.producers import order, send
 from tests.servers.brokers import RedisServer
 from tests.servers.waiting import eventually
 from tests.servers.workers import StartWorker, WorkerProcess
+from tests.survival.proxy import HOST, Proxy
 from worker.sandbox import Sandbox
 from worker.store import Store
 
@@ -96,9 +98,7 @@ def test_a_stop_ends_the_calls_under_way_and_begins_no_other(
         assert [attempt["heard"] for attempt in file.attempts] == ["cancelled"]
     worker_process(worker_env | PATIENT, "--pool", pool)
     everything = 1 + len(tokens) + WAITING
-    eventually(
-        lambda: store.reports.stats().states["succeeded"] == everything, within=60
-    )
+    eventually(lambda: store.reports.stats().states["succeeded"] == everything, within=60)
     assert set(sandbox.journal.posts_per_uid().values()) == {1}
     assert sandbox.journal.overlaps() == []
 
@@ -157,6 +157,30 @@ def test_what_a_harder_end_leaves_in_flight_is_rescued(
         assert [attempt["heard"] for attempt in file.attempts] == ["lease_ended", "cancelled"]
     assert sandbox.journal.posts_per_uid() == {"FIRST": 1, "HELD0": 2, "HELD1": 2}
     assert sandbox.journal.overlaps() == []
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_a_stop_does_not_outlast_the_lease_where_the_database_is_away(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    broker_url: str,
+    sandbox: Sandbox,
+    store: Store,
+) -> None:
+    """The outcome cannot be written: whoever looks next finds the lease ended."""
+    real = make_url(worker_env["KPLUS_DATABASE_URL"])
+    assert real.port is not None
+    with Proxy(real.port) as line:
+        through = real.set(host=HOST, port=line.port).render_as_string(hide_password=False)
+        worker = worker_process(worker_env | HASTY | {"KPLUS_DATABASE_URL": through})
+        held(broker_url, sandbox, ["hold-1"])
+        line.down()
+        ask(worker)
+        sandbox.release("hold-1")
+        assert worker.wait(within=40) == 0
+    file = store.reports.file("HELD0")
+    assert file is not None
+    assert file.job["state"] == "in_flight"
 
 
 @pytest.fixture

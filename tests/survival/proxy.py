@@ -253,7 +253,7 @@ class Proxy:
             self._drop(link)
 
     def _down(self) -> None:
-        if self._listener in self._selector.get_map():
+        if self._listener.fileno() >= 0:
             self._selector.unregister(self._listener)
         self._listener.close()
         self._cut()
