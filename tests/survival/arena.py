@@ -57,9 +57,10 @@ class Arena:
     ) -> None:
         self.faults: Counter[str] = Counter()
         self.places: dict[str, Place] = {}
+        self.measured: dict[str, float] = {}
         self.gone: set[str] = set()
         """Places whose worker was ended on purpose."""
-        self._folder, self._pool, self._command = folder, pool, command
+        self.folder, self._pool, self._command = folder, pool, command
         self._settings = {**SETTINGS, "KPLUS_HOME": str(folder / "home"), **(settings or {})}
         self.database = database
         self._stack = ExitStack()
@@ -68,7 +69,7 @@ class Arena:
         with self._stack as stack:
             rules = Rules(latency_ms=BANK_TAKES_MS)
             self.bank = stack.enter_context(Sandbox(secrets={PARTNER_ID: SECRET}, rules=rules))
-            self.redis = stack.enter_context(RedisServer(self._folder / "redis"))
+            self.redis = stack.enter_context(RedisServer(self.folder / "redis"))
             self.store = Store(open_database(self.database))
             stack.callback(self.store.close)
             self._stack = stack.pop_all()
@@ -79,16 +80,20 @@ class Arena:
 
     def start(self, *names: str, command: Sequence[str] | None = None, **settings: str) -> None:
         """Start a worker at each of these places, all at once; return when they take messages."""
+        self.launch(*names, command=command, **settings)
+        for name in names:
+            self.places[name].process.wait_until_ready(within=READY_WITHIN)
+
+    def launch(self, *names: str, command: Sequence[str] | None = None, **settings: str) -> None:
+        """Start a worker at each of these places; do not wait for them."""
         for name in names:
             self._place(name, command).launch({**self._settings, **settings}, "--pool", self._pool)
             self.gone.discard(name)
-        for name in names:
-            self.places[name].process.wait_until_ready(within=READY_WITHIN)
 
     def _place(self, name: str, command: Sequence[str] | None) -> Place:
         if name not in self.places:
             real = Addresses(self.redis.url, self.database, self.bank.cancel_url)
-            place = Place(name, self._folder, real, command or self._command)
+            place = Place(name, self.folder, real, command or self._command)
             self._stack.callback(place.close)
             self.places[name] = place
         return self.places[name]

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID
@@ -14,6 +15,7 @@ from tests.survival.proxy import Caught
 
 LEASE = float(SETTINGS["KPLUS_LEASE_SECONDS"])
 KILLS = 3
+JUMPS = 4
 
 # What each step of a job looks like on the lines of its worker.
 _CLAIM = b"conversations=(cancel_jobs.conversations + "
@@ -159,6 +161,31 @@ def clocks(arena: Arena, load: Load) -> None:
             arena.wait_for_a_call()
             arena.kill(name)
         arena.start(name)
+
+
+def jumping(arena: Arena, load: Load) -> None:
+    """Let the clocks of two workers jump by an hour and back, in mid-flight, and opposite ways."""
+    clocks = {name: arena.folder / f"clock-{name}" for name in "ab"}
+    for name, clock in clocks.items():
+        clock.write_text("0", encoding="ascii")
+        arena.start(name, command=[sys.executable, "-m", "tests.survival.shifted", str(clock)])
+    arena.start("c")
+    for turn, portion in enumerate(load.rounds(JUMPS)):
+        with load.delivering(portion):
+            for hours in (1, 0):
+                arena.wait_for_a_call()
+                for clock, sign in zip(clocks.values(), (1, -1), strict=True):
+                    way = sign if turn % 2 else -sign
+                    _write(clock, str(way * hours * 3600))
+                    arena.fault(f"clock {way:+} h" if hours else "clock right again")
+                arena.pause(1)
+
+
+def _write(path: Path, word: str) -> None:
+    """Write a file that others read meanwhile: they find the old word or the new one."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(word, encoding="ascii")
+    fresh.replace(path)
 
 
 def paused(arena: Arena, load: Load) -> None:

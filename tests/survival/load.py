@@ -43,7 +43,9 @@ class Load:
     ) -> None:
         self.jobs = list(jobs)
         self.accepted: dict[str, str] = {}
-        self._rate = rate
+        self.rate = rate
+        self.delivered = 0
+        """Jobs that the plain client has gone through."""
         self._failed: list[BaseException] = []
         self._celery = Celery(broker=broker, set_as_current=False)
         self._celery.conf.broker_transport_options = {
@@ -119,6 +121,10 @@ class Load:
             self._send_whole(job)
         return len(silent)
 
+    def answers_remote_control(self) -> bool:
+        """Say whether a worker answers a ping by remote control."""
+        return bool(self._celery.control.ping(timeout=2, limit=1))
+
     def message(self, job: Job, *, whole: bool) -> dict[str, str]:
         """Return the keyword arguments of a message."""
         hint = {"partnerTxnUid": job.uid}
@@ -145,8 +151,10 @@ class Load:
         idle = threading.Event()
         try:
             for number, job in enumerate(jobs):
-                idle.wait(max(0.0, began + number / self._rate - time.monotonic()))
+                idle.wait(max(0.0, began + number / self.rate - time.monotonic()))
                 deliver(int(job.uid[4:]), job)
+                if deliver == self._send:
+                    self.delivered += 1
         except BaseException as error:  # noqa: BLE001 - told by whoever waits for the stream
             self._failed.append(error)
 

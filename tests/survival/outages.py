@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from tests.servers.waiting import eventually
 from tests.survival.arena import SETTINGS, Arena
+from tests.survival.controlled import COMMAND
 from tests.survival.load import Load
 from tests.survival.plan import Job, job
 
@@ -12,15 +14,19 @@ AWAY = 3.0
 """Seconds that an outage lasts, where its length is not the point."""
 
 
-def restarted(busy: Callable[[int], int]) -> Callable[[Arena, Load], None]:
+def restarted(
+    busy: Callable[[int], int], *, controlled: bool = False
+) -> Callable[[Arena, Load], None]:
     """
     Return the scenario of a Redis that restarts under a worker with so many slots busy.
 
-    One worker alone: a second one would hide that the first has stopped moving.
+    One worker alone: a second one would hide that the first has stopped moving. `controlled`
+    is one that listens to remote control.
     """
 
     def play(arena: Arena, load: Load) -> None:
-        arena.start("a")
+        arena.start("a", command=COMMAND if controlled else None)
+        eventually(lambda: load.answers_remote_control() is controlled, within=30)
         # Until a partner has proved itself one call goes first: never all slots at once.
         load.store(load.jobs[0])
         arena.wait_until_idle()

@@ -4,16 +4,18 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
 
 from tests.servers.waiting import eventually
 from tests.survival.arena import Arena
 from tests.survival.checker import Seen, Verdict, check
 from tests.survival.load import QUEUE, Load
+from tests.survival.remarks import NOTHING, Remark
 from tests.survival.scenarios import Scenario
+from worker.models import cancel_attempts
 from worker.store import JobFile
-
-PATIENCE = 150.0
-"""Seconds for the last job to end after the last fault; on a quiet machine it takes twenty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,49 +27,49 @@ class Result:
     sent_again: int
     fallen: list[str]
     seconds: float
-    remark: str = ""
+    remark: Remark = NOTHING
 
     @property
     def holds(self) -> bool:
-        """Whether every invariant holds, and no worker ended by itself."""
-        return self.verdict.holds and not self.fallen
+        """Whether all invariants hold, the scenario's own too, and no worker ended by itself."""
+        return self.verdict.holds and not self.fallen and not self.remark.complaints
 
     def line(self, name: str) -> str:
         """Return the run as one line of the table."""
         told = ", ".join(f"{fault} {count}" for fault, count in sorted(self.faults.items()))
         if self.sent_again:
             told += f"; {self.sent_again} sent again"
-        if self.remark:
-            told += f"; {self.remark}"
+        if self.remark.words:
+            told += f"; {self.remark.words}"
         return self.verdict.line(name, faults=told or "none", seconds=self.seconds)
 
 
-def run(scenario: Scenario, arena: Arena, load: Load, *, patience: float = PATIENCE) -> Result:
+def run(scenario: Scenario, arena: Arena, load: Load) -> Result:
     """Play a scenario to its end. What is broken then stands in the result; nothing is raised."""
     began = time.monotonic()
     scenario.play(arena, load)
-    sent_again = _let_it_end(scenario, arena, load, patience)
+    sent_again = _let_it_end(scenario, arena, load)
     return Result(
         verdict=check(_seen(arena, load)),
         faults=arena.faults,
         sent_again=sent_again,
         fallen=arena.fallen(),
         seconds=time.monotonic() - began,
-        remark=scenario.remark(arena, load) if scenario.remark else "",
+        remark=scenario.remark(arena, load) if scenario.remark else NOTHING,
     )
 
 
-def _let_it_end(scenario: Scenario, arena: Arena, load: Load, patience: float) -> int:
+def _let_it_end(scenario: Scenario, arena: Arena, load: Load) -> int:
     """Offer what nobody took, and wait until every job is final, or the patience is spent."""
     if not arena.seated:
         arena.start("a")
-    until = time.monotonic() + patience
+    until = time.monotonic() + scenario.patience
     while len(load.accepted) < len(load.jobs) and time.monotonic() < until:
         load.offer_again()
     sent_again = 0
     if scenario.forgetful:
         with suppress(AssertionError):
-            eventually(lambda: _queued(arena) == 0, within=patience)
+            eventually(lambda: _queued(arena) == 0, within=scenario.patience)
         sent_again = load.send_again(arena.store.jobs.exists)
     with suppress(AssertionError):
         eventually(lambda: _all_ended(arena, load), within=max(1.0, until - time.monotonic()))
@@ -91,12 +93,18 @@ def _seen(arena: Arena, load: Load) -> Seen:
         posts=journal.entries(),
         overlaps=journal.overlaps(),
         lives={name: token.life.value for name, token in tokens.items() if token is not None},
-        files=_files(arena, load),
+        files=_files(arena),
     )
 
 
-def _files(arena: Arena, load: Load) -> dict[str, JobFile]:
-    """Return the file of every stored job, ordered or not."""
-    stored = {row["partner_txn_uid"] for row in arena.store.reports.jobs(most=1_000_000)}
-    found = {uid: arena.store.reports.file(uid) for uid in stored | {job.uid for job in load.jobs}}
-    return {uid: file for uid, file in found.items() if file is not None}
+def _files(arena: Arena) -> dict[str, JobFile]:
+    """Return the file of every stored job, ordered or not; thousands in two statements."""
+    store = arena.store
+    attempts: dict[str, list[dict[str, Any]]] = {}
+    by_age = select(cancel_attempts).order_by(cancel_attempts.c.number)
+    for row in store.database.read(by_age):
+        attempts.setdefault(row.partner_txn_uid, []).append(dict(row._mapping))  # noqa: SLF001 - public, for all its name
+    return {
+        job["partner_txn_uid"]: JobFile(job, attempts.get(job["partner_txn_uid"], []), [])
+        for job in store.reports.jobs(most=1_000_000)
+    }

@@ -52,7 +52,7 @@ def test_a_broken_build_is_found(mutant: str, make_arena: MakeArena, tmp_path: P
             rate=40,
         )
         with closing(load):
-            scenario = Scenario(mutant, play, forgetful=True)
-            verdict = run(scenario, arena, load, patience=PATIENCE).verdict
+            scenario = Scenario(mutant, play, forgetful=True, patience=PATIENCE)
+            verdict = run(scenario, arena, load).verdict
         broken = {name for name, uids in verdict.against.items() if uids}
         assert broken & expected, f"{verdict}\n{arena.told()}"

@@ -12,25 +12,24 @@ from tests.survival.plan import plan
 from tests.survival.runner import run
 from tests.survival.scenarios import RUNS, Run
 
-FULL, BRIEF = 240, 60
-PER_SECOND = 40.0
+BRIEF = 60
 
 
 def _played(each: Run) -> object:
-    marks = [] if each.is_brief else [pytest.mark.survival]
+    marks = [pytest.mark.timeout(600 + 2 * each.scenario.patience)]
+    marks += [] if each.is_brief else [pytest.mark.survival]
     return pytest.param(each, id=each.name, marks=marks)
 
 
 @pytest.mark.e2e
 @pytest.mark.broker
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("each", [_played(each) for each in RUNS])
 def test_nothing_is_lost_and_nothing_is_done_twice(
     each: Run, make_arena: MakeArena, results: Path | None, tmp_path: Path
 ) -> None:
     """One scenario, one line of the table in docs/reliability.md."""
-    jobs = plan(FULL if results else BRIEF)
     scenario = each.scenario
+    jobs = plan(scenario.jobs if results else BRIEF)
     if results:
         begin(results, each.name)
     with make_arena(each.database, pool=each.pool) as arena:
@@ -39,11 +38,13 @@ def test_nothing_is_lost_and_nothing_is_done_twice(
             broker=arena.redis.url,
             database=arena.database,
             home=tmp_path / "producer",
-            rate=PER_SECOND,
+            rate=scenario.rate,
         )
         with closing(load):
             result = run(scenario, arena, load)
         line = result.line(each.name)
-        assert result.holds, "\n".join([line, str(result.verdict), *result.fallen, arena.told()])
+        assert result.holds, "\n".join(
+            [line, str(result.verdict), *result.remark.complaints, *result.fallen, arena.told()]
+        )
     if results:
         keep(results, each.name, line)
