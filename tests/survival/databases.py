@@ -10,7 +10,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 
 from tests.survival.arena import Arena
 from tests.survival.load import Load
-from tests.survival.outages import each
+from tests.survival.outages import AWAY, each
 
 # A commit that fails when it is told to: the trigger waits for the end of the transaction.
 _TRAP = """
@@ -70,6 +70,17 @@ def crashed(arena: Arena) -> Iterator[None]:
 
 
 @contextmanager
+def restarted(arena: Arena) -> Iterator[None]:
+    """Let the server be gone for the workers, as in a restart: refused, until it has recovered."""
+    with crashed(arena):
+        arena.lines("database", "down")
+        try:
+            yield
+        finally:
+            arena.lines("database", "up")
+
+
+@contextmanager
 def _failing_commits(arena: Arena, word: str, name: str) -> Iterator[None]:
     """Let no outcome be committed."""
     _ask(arena, "INSERT INTO told_to_fail VALUES (:word)", word=word)
@@ -105,4 +116,5 @@ def locked(arena: Arena, load: Load) -> None:
 
 
 CRASHES = each([crashed] * 3, seconds=2)
+RESTARTS = each([restarted] * 3, seconds=AWAY)
 TERMINATIONS = each([terminated] * 6, seconds=0.5)

@@ -125,6 +125,7 @@ SCENARIOS = (
     Scenario("answers lost on the line", outages.ANSWERS_LOST, forgetful=True),
     Scenario("bank away", outages.BANK_AWAY),
     Scenario("PostgreSQL crashes and recovers", databases.CRASHES, ON_POSTGRESQL),
+    Scenario("PostgreSQL restarts, away for 3 s", databases.RESTARTS, ON_POSTGRESQL),
     Scenario("PostgreSQL's connections terminated", databases.TERMINATIONS, ON_POSTGRESQL),
     Scenario("PostgreSQL frozen", outages.POSTGRESQL_FROZEN, ON_POSTGRESQL),
     Scenario("commits done, their word lost", outages.WORD_LOST, ON_POSTGRESQL),
