@@ -185,8 +185,11 @@ class Arena:
         self.faults[name] += 1
 
     def rows(self) -> int:
-        """Return how many jobs are stored."""
-        return sum(self.store.reports.stats().states.values())
+        """Return how many jobs are stored; -1 where the database does not say."""
+        try:
+            return sum(self.store.reports.stats().states.values())
+        except StoreUnavailable:
+            return -1
 
     def moving(self) -> int:
         """Return how many stored jobs are not final yet; -1 where the database does not say."""

@@ -82,7 +82,8 @@ def _queued(arena: Arena) -> int:
 
 
 def _all_ended(arena: Arena, load: Load) -> bool:
-    return arena.moving() == 0 and arena.rows() >= len(load.jobs)
+    # The rows first, which only grow: one that comes between the two looks may still be moving.
+    return arena.rows() >= len(load.jobs) and arena.moving() == 0
 
 
 def _seen(arena: Arena, load: Load) -> Seen:
