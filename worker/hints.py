@@ -3,6 +3,9 @@ Hints: messages that say "look at this job". Losing one changes nothing.
 
 A hint never fails its sender and never makes it wait for longer than its budget: the
 row is stored already, and the sweep hints again.
+
+Hints have the second queue, which a worker serves in turn with the first: a flood of whole
+messages there, of one job for instance, holds up no stored job (ADR 14).
 """
 
 import threading
@@ -13,7 +16,7 @@ from typing import Any
 
 from celery import Celery
 
-from worker.app import CANCEL_QUEUE, CANCEL_TOKEN
+from worker.app import CANCEL_TOKEN, HOUSEKEEPING_QUEUE
 from worker.log import get_logger
 
 log = get_logger(__name__)
@@ -67,7 +70,7 @@ class Hints:
         try:
             # No retry here: a second try would double the wait of the caller.
             self._app.send_task(
-                CANCEL_TOKEN, kwargs={"partnerTxnUid": uid}, queue=CANCEL_QUEUE, retry=False
+                CANCEL_TOKEN, kwargs={"partnerTxnUid": uid}, queue=HOUSEKEEPING_QUEUE, retry=False
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the row is worth more
             self._fall_silent(f"{type(error).__name__}: {error}")
