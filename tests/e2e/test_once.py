@@ -1,10 +1,21 @@
 """Whatever is delivered how often, the bank is asked once."""
 
+from contextlib import closing
+
+import pytest
+import redis
+from pydantic import SecretStr
+
 from tests.e2e.producers import order, send
 from tests.servers.waiting import eventually
-from tests.servers.workers import StartWorker
+from tests.servers.workers import PARTNER_ID, StartWorker
+from worker.app import CANCEL_QUEUE
+from worker.config import GivenSettings
+from worker.enqueue import Producer
 from worker.sandbox import Sandbox
 from worker.store import Store
+
+FLOOD = 2000
 
 
 def test_two_hundred_messages_for_fifty_uids_are_fifty_posts(
@@ -45,3 +56,32 @@ def test_a_message_that_comes_long_after_the_end_does_nothing(
     eventually(lambda: store.reports.stats().states["succeeded"] == 2, within=30)
     assert store.reports.file("UID1") == before
     assert sandbox.journal.posts_per_uid()["UID1"] == 1
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_a_flood_of_one_uid_holds_up_no_stored_job(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    broker_url: str,
+    sandbox: Sandbox,
+    store: Store,
+) -> None:
+    """The hint comes last, and its job is done while most of the flood still waits."""
+    send(broker_url, [order("DROWNED", "ok-1")] * FLOOD)
+    with closing(
+        Producer(
+            GivenSettings(
+                database_url=SecretStr(worker_env["KPLUS_DATABASE_URL"]),
+                broker_url=SecretStr(broker_url),
+                partner_id=PARTNER_ID,
+            )
+        )
+    ) as producer:
+        producer.enqueue({"partner_txn_uid": "OTHER", "token_id": "ok-2", "reference1": "R"})
+    with redis.Redis.from_url(broker_url) as client:
+        worker_process(worker_env | {"KPLUS_CONCURRENCY": "1"}, ready=False)
+        waiting = eventually(
+            lambda: sandbox.journal.posts_per_uid().get("OTHER") and client.llen(CANCEL_QUEUE),
+            within=60,
+        )
+    assert waiting > FLOOD / 2
