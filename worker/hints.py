@@ -16,7 +16,7 @@ from typing import Any
 
 from celery import Celery
 
-from worker.app import CANCEL_TOKEN, HOUSEKEEPING_QUEUE
+from worker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
 from worker.log import get_logger
 
 log = get_logger(__name__)
@@ -58,10 +58,13 @@ class Hints:
         """Return how many messages wait to be taken; 0 where the broker does not say."""
         if self._monotonic() < self._quiet_until:
             return 0
+        return sum(self._length(queue) for queue in (CANCEL_QUEUE, HOUSEKEEPING_QUEUE))
+
+    def _length(self, queue: str) -> int:
         try:
             pool: Any = self._app.pool  # its stubs know less
             with pool.acquire(block=True) as connection:
-                declared = connection.default_channel.queue_declare(CANCEL_QUEUE, passive=True)
+                declared = connection.default_channel.queue_declare(queue, passive=True)
                 return int(declared.message_count)
         except Exception:  # noqa: BLE001 - an empty queue of Redis does not exist
             return 0
