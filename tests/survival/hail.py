@@ -1,4 +1,4 @@
-"""The long one: five minutes in which a worker is killed every three seconds, under load."""
+"""The long one: five minutes of load in which a worker is killed every three seconds."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.survival.remarks import Remark
 RATE = 50.0
 JOBS = 15_000
 EVERY = 3.0
-"""Seconds between two kills."""
+"""Seconds between two kills, where workers start fast enough."""
 WARM_UP = 60.0
 """Seconds after which a worker has made whatever it makes once."""
 FLAT = 1.15
@@ -55,9 +55,10 @@ def flat(arena: Arena, load: Load) -> Remark:
     _weigh(arena, "end")
     start, minute, end = (arena.measured[moment] for moment in ("start", "minute", "end"))
     grown = [f"it grew by {end / minute:.2f}"] if end > FLAT * minute else []
-    rate = len(load.jobs) / arena.measured["seconds"]
+    seconds = arena.measured["seconds"]
+    pace, rate = seconds / arena.faults["kill"], len(load.jobs) / seconds
     return Remark(
-        f"{rate:.0f} jobs/s; RSS of the worker that was never killed "
+        f"one every {pace:.1f} s; {rate:.0f} jobs/s; RSS of the worker that was never killed "
         f"{start:.0f} MB at the start, {minute:.0f} MB after a minute, {end:.0f} MB at the end",
         grown,
     )

@@ -83,7 +83,7 @@ SCENARIOS = (
     Scenario("rolling SIGTERM", deaths.rolling(deaths.terminated)),
     Scenario("rolling SIGKILL", deaths.rolling(Arena.kill), ALL, forgetful=True),
     Scenario(
-        "a SIGKILL every 3 s for five minutes",
+        "SIGKILL after SIGKILL for five minutes",
         hail.hail,
         ((POSTGRESQL, THREADS),),
         forgetful=True,
