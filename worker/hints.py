@@ -5,7 +5,7 @@ A hint never fails its sender and never makes it wait for longer than its budget
 row is stored already, and the sweep hints again.
 
 Hints have the second queue, which a worker serves in turn with the first: a flood of whole
-messages there, of one job for instance, holds up no stored job (ADR 14).
+messages there, of one job for instance, holds up no stored job (ADR 15).
 """
 
 import threading
