@@ -19,7 +19,7 @@ from tests.servers.brokers import RedisServer
 from tests.servers.schema import ROOT
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, SECRET
-from worker.app import HOUSEKEEPING_QUEUE
+from worker.app import CANCEL_QUEUE
 from worker.cancel import Result, attempt
 from worker.config import GivenSettings
 from worker.enqueue import Producer
@@ -131,14 +131,14 @@ def test_an_accepted_job_outlives_every_message(
     """Promise 1: An accepted job is never lost."""
     parts = make_parts(redis_server.url)
     assert parts.order("ok-1") is Status.ACCEPTED
-    assert parts.broker.llen(HOUSEKEEPING_QUEUE) == 1
+    assert parts.broker.llen(CANCEL_QUEUE) == 1
     parts.broker.flushall()
     redis_server.stop()
     assert parts.order("ok-2", "UID2") is Status.ACCEPTED
     redis_server.start()
 
     assert parts.sweep().hinted == 2
-    assert parts.broker.llen(HOUSEKEEPING_QUEUE) == 2
+    assert parts.broker.llen(CANCEL_QUEUE) == 2
     assert [parts.finish(), parts.finish("UID2")] == ["cancelled", "cancelled"]
 
 

@@ -15,9 +15,8 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
+from worker.addresses import check_broker_url, check_database_url
 from worker.complaints import UID_PREFIX, complaints
 from worker.errors import SettingsError
 from worker.kplus import RequestDt
@@ -33,9 +32,7 @@ from worker.partners import (
 from worker.sources import PREFIX, SecretFiles, both_set, given_names, refuse_unknown
 
 CANCEL_URL = "https://kbankapi.tech/v1/kplus/payment/cancel-token"
-BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps")
 UidPrefix = Annotated[str, Field(pattern=UID_PREFIX)]
-DATABASE_BACKENDS = ("sqlite", "postgresql")
 SETTLE_MARGIN = timedelta(seconds=1)
 """What a worker needs after the bank's answer: the commit, on a slow day."""
 
@@ -272,40 +269,19 @@ def load_settings(**overrides: Any) -> Settings:
 
     `overrides` are the command line's; they win over every other source.
     """
+    settings = read_settings(**overrides)
+    settings.roster()
+    return settings
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Return the same without a look at the partners' files, which may hang where they lie."""
     try:
-        settings = Settings(**overrides)
-        settings.roster()
+        return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError(_explain(error, PREFIX)) from None
     except UnicodeDecodeError:
         raise SettingsError(".env cannot be read: it is not UTF-8 text") from None
-    return settings
-
-
-def check_database_url(url: str) -> None:
-    """Raise ValueError where the store cannot run on this URL; the URL is never shown."""
-    try:
-        parts = make_url(url)
-        backend = parts.get_backend_name()
-        if backend in DATABASE_BACKENDS:
-            parts.get_dialect()  # raises where nobody has heard of the driver
-    except (ArgumentError, ValueError):
-        backend = ""
-    if backend not in DATABASE_BACKENDS:
-        message = (
-            "KPLUS_DATABASE_URL must be an SQLAlchemy URL of PostgreSQL or SQLite, such as "
-            "postgresql+psycopg://user@host/name or sqlite:////path/file.db"
-        )
-        raise ValueError(message)
-
-
-def check_broker_url(url: str) -> None:
-    """Raise ValueError where the broker cannot be used; the URL is never shown."""
-    scheme = url.partition("://")[0] if "://" in url else ""
-    if scheme not in BROKER_SCHEMES:
-        hint = "; Redis Cluster is not supported by Celery" if "cluster" in scheme else ""
-        message = f"KPLUS_BROKER_URL must begin with {', '.join(BROKER_SCHEMES)} and ://{hint}"
-        raise ValueError(message)
 
 
 def _explain(error: ValidationError, prefix: str) -> str:

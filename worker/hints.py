@@ -3,9 +3,6 @@ Hints: messages that say "look at this job". Losing one changes nothing.
 
 A hint never fails its sender and never makes it wait for longer than its budget: the
 row is stored already, and the sweep hints again.
-
-Hints have the second queue, which a worker serves in turn with the first: a flood of whole
-messages there, of one job for instance, holds up no stored job (ADR 15).
 """
 
 import threading
@@ -15,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from celery import Celery
+from kombu.exceptions import ChannelError
 
 from worker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
 from worker.log import get_logger
@@ -33,12 +31,17 @@ class Hints:
         self._monotonic = monotonic
         self._quiet_until = 0.0
 
-    def send(self, uids: Iterable[str]) -> None:
-        """Send one hint a job, until all are sent or the broker fails."""
+    def send(self, uids: Iterable[str], *, aside: bool = False) -> None:
+        """
+        Send one hint a job, until all are sent or the broker fails.
+
+        `aside` they go by the second queue, which workers serve in turn with the first.
+        """
         if self._monotonic() < self._quiet_until:
             return
+        queue = HOUSEKEEPING_QUEUE if aside else CANCEL_QUEUE
         for uid in uids:
-            if not self._send(uid):
+            if not self._send(uid, queue):
                 break
 
     def send_within(self, uids: Iterable[str], budget: timedelta) -> None:
@@ -55,25 +58,25 @@ class Hints:
             self._fall_silent("the broker did not answer in time")
 
     def queued(self) -> int:
-        """Return how many messages wait to be taken; 0 where the broker does not say."""
+        """Return how many messages wait for a worker; 0 where the broker does not say."""
         if self._monotonic() < self._quiet_until:
             return 0
-        return sum(self._length(queue) for queue in (CANCEL_QUEUE, HOUSEKEEPING_QUEUE))
-
-    def _length(self, queue: str) -> int:
         try:
             pool: Any = self._app.pool  # its stubs know less
             with pool.acquire(block=True) as connection:
-                declared = connection.default_channel.queue_declare(queue, passive=True)
+                declared = connection.default_channel.queue_declare(CANCEL_QUEUE, passive=True)
                 return int(declared.message_count)
-        except Exception:  # noqa: BLE001 - an empty queue of Redis does not exist
+        except ChannelError:
+            return 0  # an empty queue of Redis does not exist
+        except Exception as error:  # noqa: BLE001 - whatever it is, hints would fare no better
+            self._fall_silent(f"{type(error).__name__}: {error}")
             return 0
 
-    def _send(self, uid: str) -> bool:
+    def _send(self, uid: str, queue: str) -> bool:
         try:
             # No retry here: a second try would double the wait of the caller.
             self._app.send_task(
-                CANCEL_TOKEN, kwargs={"partnerTxnUid": uid}, queue=HOUSEKEEPING_QUEUE, retry=False
+                CANCEL_TOKEN, kwargs={"partnerTxnUid": uid}, queue=queue, retry=False
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the row is worth more
             self._fall_silent(f"{type(error).__name__}: {error}")

@@ -37,8 +37,7 @@ class Progress:
 
     def forgive(self) -> None:
         """Begin anew: at the start, and after a sleep of the whole process."""
-        now = self._monotonic()
-        self._passed = self._received = now
+        now = self._passed = self._monotonic()
         self._ignored: float | None = None
         for number in list(self._tasks):
             self._tasks[number] = now
@@ -53,7 +52,6 @@ class Progress:
 
     def received(self) -> None:
         """Mark that a message has come to this process."""
-        self._received = self._monotonic()
         self._ignored = None
 
     @contextmanager
@@ -65,10 +63,6 @@ class Progress:
             yield
         finally:
             self._tasks.pop(number, None)
-
-    def quiet(self) -> timedelta:
-        """Return how long no message has come: where that is short, nobody need look further."""
-        return timedelta(seconds=self._monotonic() - self._received)
 
     def stall(self) -> Stall:
         """Return what has not moved for the longest time; a moment, where all is well."""

@@ -68,9 +68,7 @@ def build_worker(
         runtime().follow_roster()
 
     def after() -> None:
-        # The broker is asked only by a worker that has heard nothing from it for a while.
-        quiet = progress.quiet() > settings.stall / 2
-        progress.passed(queued=hints.queued() if quiet else 0)
+        progress.passed(queued=hints.queued())
 
     def sweeper() -> Sweeper:
         return Sweeper(means, pause=settings.sweep_seconds, before=before, after=after)

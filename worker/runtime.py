@@ -8,6 +8,7 @@ HTTP clients that cross one corrupt both sides (measured).
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from celery import Celery
 
@@ -24,7 +25,7 @@ from worker.log import get_logger
 from worker.maintenance import Maintenance
 from worker.partners import Roster
 from worker.processes import once
-from worker.reconcile import Sweep
+from worker.reconcile import HINT_AGAIN_AFTER, Sweep
 from worker.rosters import LiveRoster
 from worker.store import Rest, Store, open_database
 
@@ -32,6 +33,10 @@ log = get_logger(__name__)
 
 HINTS_PER_SLOT = 8
 """How many jobs the sweep keeps on the conveyor for each bank call that may run at once."""
+BLOCKED = 4
+"""How many times the conveyor's high-water mark blocks the queue: others filled it (ADR 15)."""
+SOON = timedelta(seconds=2)
+"""After so long a hint counts as lost in a blocked queue."""
 SPARE_CONNECTIONS = 4
 """Database connections beside those of the bank calls: sweep, consumer, a late rescue."""
 
@@ -130,11 +135,14 @@ class Runtime:
         Without hints none are given: jobs are stamped as they are hinted at, so a stamp
         that no message follows would only delay them.
         """
+        high_water = self.settings.concurrency * HINTS_PER_SLOT
+        blocked = hints is not None and hints.queued() > BLOCKED * high_water
         return Sweep(
             store=self.store,
             policy=self.policy,
-            high_water=self.settings.concurrency * HINTS_PER_SLOT if hints else 0,
-            hint=hints.send if hints else _nobody,
+            high_water=high_water if hints else 0,
+            hint=partial(hints.send, aside=blocked) if hints else _nobody,
+            hint_again_after=SOON if blocked else HINT_AGAIN_AFTER,
             chance=random.random,
             closed=self.is_closed,
             roster=lambda: self.roster,

@@ -43,7 +43,7 @@ def send(broker_url: str, messages: Iterable[Mapping[str, object]]) -> None:
         text=True,
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=240,
     )
 
 

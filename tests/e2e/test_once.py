@@ -15,7 +15,7 @@ from worker.enqueue import Producer
 from worker.sandbox import Sandbox
 from worker.store import Store
 
-FLOOD = 2000
+FLOOD = 4000
 
 
 def test_two_hundred_messages_for_fifty_uids_are_fifty_posts(

@@ -36,6 +36,7 @@ def health(environment: dict[str, str], *, code: int) -> str:
         cwd=environment["KPLUS_HOME"],
         capture_output=True,
         text=True,
+        timeout=120,
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr

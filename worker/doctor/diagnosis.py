@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from worker.config import Settings, load_settings
+from worker.config import Settings, load_settings, read_settings
 from worker.doctor.broker import broker
 from worker.doctor.finding import Finding
 from worker.doctor.origins import refused, settled
@@ -18,15 +18,19 @@ def diagnose(*, worker: bool = False) -> Iterator[Finding]:
     """
     Yield what is found, as it is found; where the settings cannot be used, only that.
 
-    With `worker` only whether a worker of this home moves: nothing is connected to.
+    With `worker` only whether a worker of this home moves: nothing is connected to, and no file
+    of the partners is read: one that hangs may be what a worker stalls at.
     """
     try:
-        settings = load_settings()
+        settings = read_settings() if worker else load_settings()
     except SettingsError as error:
         yield from refused(error)
         return
+    if worker:
+        yield from a_worker_moves(settings)
+        return
     protect(settings.roster().secrets())
-    yield from a_worker_moves(settings) if worker else _all(settings)
+    yield from _all(settings)
 
 
 def _all(settings: Settings) -> Iterator[Finding]:

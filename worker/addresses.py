@@ -1,0 +1,33 @@
+"""Which URLs of databases and brokers this software runs on. No complaint shows one."""
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps")
+DATABASE_BACKENDS = ("sqlite", "postgresql")
+
+
+def check_database_url(url: str) -> None:
+    """Raise ValueError where the store cannot run on this URL; the URL is never shown."""
+    try:
+        parts = make_url(url)
+        backend = parts.get_backend_name()
+        if backend in DATABASE_BACKENDS:
+            parts.get_dialect()  # raises where nobody has heard of the driver
+    except (ArgumentError, ValueError):
+        backend = ""
+    if backend not in DATABASE_BACKENDS:
+        message = (
+            "KPLUS_DATABASE_URL must be an SQLAlchemy URL of PostgreSQL or SQLite, such as "
+            "postgresql+psycopg://user@host/name or sqlite:////path/file.db"
+        )
+        raise ValueError(message)
+
+
+def check_broker_url(url: str) -> None:
+    """Raise ValueError where the broker cannot be used; the URL is never shown."""
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme not in BROKER_SCHEMES:
+        hint = "; Redis Cluster is not supported by Celery" if "cluster" in scheme else ""
+        message = f"KPLUS_BROKER_URL must begin with {', '.join(BROKER_SCHEMES)} and ://{hint}"
+        raise ValueError(message)
