@@ -1,5 +1,6 @@
 """`doctor`: what is well, what is wrong with its remedy, and nothing sent to the bank."""
 
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from tests.servers.brokers import RedisServer
 from tests.servers.schema import ROOT
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.doctor.certificate import certificate_end
+from worker.pulses import Pulse
 from worker.sandbox import Sandbox
 from worker.store import Rest, Store, open_database
 
@@ -72,6 +74,28 @@ def test_it_runs_as_a_process_of_its_own(
 ) -> None:
     done = start("doctor", "--table", **settings)
     assert (done.code, done.err) == (0, "")
+
+
+def test_a_health_check_wants_a_worker_and_connects_to_nothing(
+    run: Run, settings: dict[str, str], home: Path
+) -> None:
+    nowhere = {"KPLUS_BROKER_URL": "redis://127.0.0.1:1/0", "KPLUS_PARTNERS_FILE": "/no/such/file"}
+    for name in ("KPLUS_PARTNER_ID", "KPLUS_PARTNER_SECRET"):
+        del settings[name]
+    done = run(*DOCTOR, "--worker", **settings | nowhere)
+    assert (done.code, done.json["ok"]) == (1, False)
+    assert "KPLUS_HOME" in line(done, "workers")["remedy"]
+
+    pulse = Pulse(home)
+    pulse.beat(stalled=None)
+    done = run(*DOCTOR, "--worker", **settings | nowhere)
+    assert (done.code, line(done, f"worker {os.getpid()}")["text"]) == (0, "moves")
+    pulse.beat(stalled="a task has not ended for 99 s")
+    done = run(*DOCTOR, "--worker", **settings | nowhere)
+    assert (done.code, len(done.json["checks"])) == (1, 1)
+    assert "a task has not ended for 99 s" in line(done, "worker")["text"]
+    pulse.close()
+    assert run(*DOCTOR, "--worker", **settings | nowhere).code == 1
 
 
 def test_settings_that_cannot_be_used_are_all_that_is_told(run: Run) -> None:

@@ -2,8 +2,8 @@
 
 import os
 import signal
-import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,9 @@ import pytest
 from tests.e2e.producers import order, send
 from tests.servers.brokers import RedisServer
 from tests.servers.waiting import eventually
-from tests.servers.workers import COMMAND, PARTNER_ID, SECRET, StartWorker, clean_environment
+from tests.servers.workers import PARTNER_ID, SECRET, StartWorker
+from worker.doctor.diagnosis import diagnose
+from worker.doctor.finding import Finding
 from worker.pulses import beats
 from worker.store import Store
 from worker.watchdog import EXIT_CODE
@@ -28,19 +30,22 @@ def partners_file(path: Path, bank_url: str) -> Path:
     return path
 
 
-def health(environment: dict[str, str], *, code: int) -> str:
-    """Return what a health check says; it is its exit code that counts."""
-    done = subprocess.run(
-        [*COMMAND, "doctor", "--worker", "--table"],
-        env=clean_environment() | environment,
-        cwd=environment["KPLUS_HOME"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
+def _bad(found: list[Finding]) -> list[Finding]:
+    return [each for each in found if not each.good]
+
+
+Health = Callable[[dict[str, str]], list[Finding]]
+
+
+@pytest.fixture
+def health(settings_env: Callable[..., None]) -> Health:
+    """Return what a health check finds, from inside: a process of its own would take too long."""
+
+    def look(environment: dict[str, str]) -> list[Finding]:
+        settings_env(**environment)
+        return list(diagnose(worker=True))
+
+    return look
 
 
 def test_a_worker_whose_sweep_hangs_ends_itself_and_the_next_goes_on(
@@ -48,6 +53,7 @@ def test_a_worker_whose_sweep_hangs_ends_itself_and_the_next_goes_on(
     worker_process: StartWorker,
     broker_url: str,
     store: Store,
+    health: Health,
     tmp_path: Path,
 ) -> None:
     """As on a network drive that is gone: the file is opened, and that never returns."""
@@ -63,8 +69,8 @@ def test_a_worker_whose_sweep_hangs_ends_itself_and_the_next_goes_on(
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     pipe.replace(file)
-    eventually(lambda: any(beat.stalled for beat in beats(home)), within=60, saying=first.told)
-    assert "does not move: no pass of the sweep has ended" in health(environment, code=1)
+    (found,) = eventually(lambda: _bad(health(environment)), within=60, saying=first.told)
+    assert "does not move: no pass of the sweep has ended" in found.text
     assert first.wait(within=60) == EXIT_CODE
     assert STALLED in first.told()
     assert "no pass of the sweep has ended" in first.told()
@@ -77,7 +83,7 @@ def test_a_worker_whose_sweep_hangs_ends_itself_and_the_next_goes_on(
     send(broker_url, [order("UID1", "ok-1")])
     eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
     assert second.stop() == 0
-    assert "none runs here" in health(environment, code=1)
+    assert "none runs here" in health(environment)[0].text
 
 
 def test_a_worker_that_no_message_reaches_ends_itself(
@@ -118,14 +124,18 @@ def test_a_worker_that_slept_is_no_stalled_one(
 
 
 def test_an_idle_worker_has_not_stalled(
-    worker_env: dict[str, str], worker_process: StartWorker, broker_url: str, store: Store
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    broker_url: str,
+    store: Store,
+    health: Health,
 ) -> None:
     """Nothing to do for longer than a stall may last, then a job."""
     environment = worker_env | HASTE
     worker = worker_process(environment)
     # Not a wait for something to happen: that nothing does for so long is the point.
     threading.Event().wait(float(HASTE["KPLUS_STALL_SECONDS"]) + 1)
-    assert "moves" in health(environment, code=0)
+    assert [found.text for found in health(environment)] == ["moves"]
     send(broker_url, [order("UID1", "ok-1")])
     eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
     assert worker.stop() == 0
