@@ -8,15 +8,17 @@ never makes it wait longer than `BUDGET`: the sweep of any worker finds the row.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from worker.config import Settings, load_settings
+from worker.errors import InvalidOrder
 from worker.hints import Hints
 from worker.log import redact_value
 from worker.orders import Order, read_order
@@ -24,12 +26,14 @@ from worker.processes import PerProcess, once
 from worker.runtime import Runtime, broker_url, create_celery
 from worker.sources import PREFIX
 from worker.states import Outcome, State
-from worker.store import Rejected, Status
+from worker.store import Acceptance, Rejected, Status
 
 BUDGET = timedelta(seconds=1.5)
 """The longest wait for the broker."""
 PATIENCE = timedelta(seconds=1)
 """The longest wait for one answer of the broker."""
+CHUNK = 1000
+"""Orders in one statement of `enqueue_many`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,15 @@ class Receipt:
 
     `accepted`: stored now. `duplicate`: stored before, with the same content.
     `conflict`: stored before with other content, which stands; the order is kept aside.
+    `invalid`, from `enqueue_many` alone: nothing was stored, `reason` names every field that is
+    wrong, `state` is None, and the uid is empty where the order names none.
     """
 
     partner_txn_uid: str
     status: Status
-    state: State
-    outcome: Outcome | None
+    state: State | None
+    outcome: Outcome | None = None
+    reason: str | None = None
 
 
 class Producer:
@@ -82,13 +89,87 @@ class Producer:
         connection = session.connection() if isinstance(session, Session) else session
         jobs = self._runtime.store.jobs
         acceptance = jobs.accept(whole.row(), hinted=connection is None, connection=connection)
+        if acceptance.status is Status.ACCEPTED and connection is None and self._hints is not None:
+            self._hints.send_within([whole.partner_txn_uid], BUDGET)
+        return self._told(whole, acceptance, connection)
+
+    def enqueue_many(
+        self,
+        orders: Iterable[Order | Mapping[str, Any]],
+        *,
+        session: Session | Connection | None = None,
+        chunk: int = CHUNK,
+        dry_run: bool = False,
+    ) -> Iterator[Receipt]:
+        """
+        Store orders by the thousand; yield a receipt for each, in input order.
+
+        Reads no further than one chunk ahead, and each chunk is one transaction: whoever is
+        interrupted brings the same orders again, and those that are stored are duplicates. An
+        order that cannot be read is a receipt, never an error. Hints are sent for as many as the
+        conveyor takes; the sweep sees to the rest. With `session` all rows join the
+        caller's transaction. In a dry run nothing is stored, and `accepted` is what would be.
+        Raises `SettingsError` and `StoreUnavailable`: of the chunk under way nothing was
+        stored then.
+        """
+        if session is None:
+            _ = self._hints
+        if dry_run:
+            for some in _chunks(orders, chunk):
+                yield from self._looked_at(some)
+            return
+        connection = session.connection() if isinstance(session, Session) else session
+        room = 0 if connection is not None or self._hints is None else self._runtime.high_water
+        for some in _chunks(orders, chunk):
+            receipts = self._chunk(some, connection, room)
+            room -= sum(receipt.status is Status.ACCEPTED for receipt in receipts[:room])
+            yield from receipts
+
+    def _chunk(
+        self, orders: Sequence[Any], connection: Connection | None, room: int
+    ) -> list[Receipt]:
+        read = [self._read(order) for order in orders]
+        receipts: list[Receipt | None] = [
+            each if isinstance(each, Receipt) else None for each in read
+        ]
+        left = [(at, each) for at, each in enumerate(read) if isinstance(each, Order)]
+        while left:
+            # A uid that comes twice in a chunk is stored first, and then met again.
+            wave = {order.partner_txn_uid: (at, order) for at, order in reversed(left)}
+            first = {at for at, _ in wave.values()}
+            hinted = {order.partner_txn_uid for at, order in wave.values() if at < room}
+            done = self._runtime.store.bulk.accept(
+                [order.row() for _, order in wave.values()], hinted=hinted, connection=connection
+            )
+            for at, order in wave.values():
+                receipts[at] = self._told(order, done[order.partner_txn_uid], connection)
+            new = [uid for uid in hinted if done[uid].status is Status.ACCEPTED]
+            if new and self._hints is not None:
+                self._hints.send_within(new, BUDGET)
+            left = [(at, order) for at, order in left if at not in first]
+        return [receipt for receipt in receipts if receipt is not None]
+
+    def _looked_at(self, orders: Sequence[Any]) -> Iterator[Receipt]:
+        read = [self._read(order) for order in orders]
+        rows = [each.row() for each in read if isinstance(each, Order)]
+        done = self._runtime.store.bulk.compare(rows)
+        for each in read:
+            yield each if isinstance(each, Receipt) else _receipt(each, done[each.partner_txn_uid])
+
+    def _read(self, order: Any) -> Order | Receipt:
+        """Return the whole order, or why it cannot be one."""
+        try:
+            if not isinstance(order, Order | Mapping):
+                raise InvalidOrder("an order is a mapping of its fields")  # noqa: TRY301
+            return self._whole(order)
+        except InvalidOrder as error:
+            uid = _uid_of(order)
+            return Receipt(uid, Status.INVALID, None, reason=str(error))
+
+    def _told(self, order: Order, acceptance: Acceptance, connection: Connection | None) -> Receipt:
         if acceptance.status is Status.CONFLICT:
-            self._runtime.store.messages.keep(_conflict(whole), connection=connection)
-        elif acceptance.status is Status.ACCEPTED and connection is None:
-            self._hint(whole.partner_txn_uid)
-        return Receipt(
-            whole.partner_txn_uid, acceptance.status, acceptance.state, acceptance.outcome
-        )
+            self._runtime.store.messages.keep(_conflict(order), connection=connection)
+        return _receipt(order, acceptance)
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -100,10 +181,6 @@ class Producer:
         assumed = self._runtime.settings.partner_id if not self._runtime.roster else None
         partner_id = order.partner_id or assumed
         return order.model_copy(update={"partner_id": self._runtime.roster.resolve(partner_id)})
-
-    def _hint(self, uid: str) -> None:
-        if self._hints is not None:
-            self._hints.send_within([uid], BUDGET)
 
 
 def enqueue_cancel(  # noqa: PLR0913 - the contract's own keywords
@@ -130,11 +207,34 @@ def enqueue_cancel(  # noqa: PLR0913 - the contract's own keywords
     return _producer().enqueue(order, session=session)
 
 
-def enqueue_many(orders: Iterable[Order | Mapping[str, Any]]) -> Iterator[Receipt]:
-    """Enqueue orders one after another; receipts come in input order."""
-    producer = _producer()
-    for order in orders:
-        yield producer.enqueue(order)
+def enqueue_many(
+    orders: Iterable[Order | Mapping[str, Any]], *, session: Session | Connection | None = None
+) -> Iterator[Receipt]:
+    """
+    Store orders by the thousand, by the settings of the environment; receipts in input order.
+
+    Nothing is stored before the first receipt is asked for. See `Producer.enqueue_many` for
+    what is promised.
+    """
+    yield from _producer().enqueue_many(orders, session=session)
+
+
+def _receipt(order: Order, acceptance: Acceptance) -> Receipt:
+    return Receipt(order.partner_txn_uid, acceptance.status, acceptance.state, acceptance.outcome)
+
+
+def _chunks(orders: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(orders)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def _uid_of(order: Any) -> str:
+    """Return the uid that an order names, however wrong the rest of it is."""
+    if isinstance(order, Mapping):
+        uid = order.get("partner_txn_uid", order.get("partnerTxnUid"))
+        return uid if isinstance(uid, str) else ""
+    return str(getattr(order, "partner_txn_uid", ""))
 
 
 def _settings_given() -> frozenset[tuple[str, str]]:

@@ -128,6 +128,11 @@ class Runtime:
         """Say whether no call may begin: the bank rests, or this worker stops. Others still end."""
         return self.stopping() or self._maintenance.closed_until(datetime.now(UTC)) is not None
 
+    @property
+    def high_water(self) -> int:
+        """How many jobs may be on the conveyor at once."""
+        return self.settings.concurrency * HINTS_PER_SLOT
+
     def sweep(self, hints: Hints | None) -> Sweep:
         """
         Return what a pass of the sweep works with.
@@ -135,12 +140,11 @@ class Runtime:
         Without hints none are given: jobs are stamped as they are hinted at, so a stamp
         that no message follows would only delay them.
         """
-        high_water = self.settings.concurrency * HINTS_PER_SLOT
-        blocked = hints is not None and hints.queued() > BLOCKED * high_water
+        blocked = hints is not None and hints.queued() > BLOCKED * self.high_water
         return Sweep(
             store=self.store,
             policy=self.policy,
-            high_water=high_water if hints else 0,
+            high_water=self.high_water if hints else 0,
             hint=partial(hints.send, aside=blocked) if hints else _nobody,
             hint_again_after=SOON if blocked else HINT_AGAIN_AFTER,
             chance=random.random,

@@ -156,6 +156,9 @@ BANK_AWAY = each(
 POSTGRESQL_FROZEN = each(
     [broken("database", "PostgreSQL frozen", act="freeze", undo="thaw")] * 2, seconds=10
 )
+POSTGRESQL_DEAF = each(
+    [broken("database", "PostgreSQL deaf for good", act="orphan")] * 2, seconds=1
+)
 WORD_LOST = each(
     [broken("database", "PostgreSQL's answers lost", act="lose_replies", undo="heal")] * 3,
     seconds=2,

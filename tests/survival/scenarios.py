@@ -128,6 +128,8 @@ SCENARIOS = (
     Scenario("PostgreSQL restarts, away for 3 s", databases.RESTARTS, ON_POSTGRESQL),
     Scenario("PostgreSQL's connections terminated", databases.TERMINATIONS, ON_POSTGRESQL),
     Scenario("PostgreSQL frozen", outages.POSTGRESQL_FROZEN, ON_POSTGRESQL),
+    # Its lines are given up after 65 s.
+    Scenario("PostgreSQL deaf for good", outages.POSTGRESQL_DEAF, ON_POSTGRESQL, patience=400),
     Scenario("commits done, their word lost", outages.WORD_LOST, ON_POSTGRESQL),
     Scenario("commit fails after the bank's answer", databases.commits_fail, ON_POSTGRESQL),
     Scenario(

@@ -30,6 +30,7 @@ SECTIONS = {
     },
     "Jobs": {
         "enqueue": ("orders:enqueue", "Hand in one token to be cancelled."),
+        "import": ("imports:import_orders", "Hand in a file of tokens to be cancelled."),
         "show": ("jobs:show", "Show one job: where it stands, what happens next, its attempts."),
         "why": ("why:why", "Explain one job: what happened, what happens next, what moves it."),
         "list": ("jobs:list_jobs", "List jobs, the last changed first."),

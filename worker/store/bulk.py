@@ -1,10 +1,10 @@
 """Many orders at once: accept them, look them up, and list what was accepted in a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from worker.models import Utc
 from worker.states import State
@@ -14,6 +14,7 @@ from worker.store.known import known
 from worker.store.moves import JOBS
 
 PAGE = 2000
+NEW = Acceptance(Status.ACCEPTED, State.PENDING, None)
 
 
 class Bulk:
@@ -36,27 +37,48 @@ class Bulk:
             .limit(bindparam("most"))
         )
 
-    def accept(self, orders: Sequence[Mapping[str, Any]]) -> dict[str, Acceptance]:
+    def accept(
+        self,
+        orders: Sequence[Mapping[str, Any]],
+        *,
+        hinted: Collection[str] = (),
+        connection: Connection | None = None,
+    ) -> dict[str, Acceptance]:
         """
         Store the orders whose uid is new, in one statement; say of each what became of it.
 
         `orders` are as `Jobs.accept` takes them, up to a thousand, each uid once. They are left
-        to the sweep, which hints at them by and by.
+        to the sweep, which hints at them by and by, but for the uids in `hinted`: the caller
+        does so at once. With a `connection` the rows join the caller's transaction.
         """
         # Whoever brings the same orders brings them in this order, and waits for no other.
         ordered = sorted(orders, key=lambda order: str(order["uid"]))
-        with self._database.writing() as connection:
-            times = self._database.times
-            rows = [{**times, **order, "hinted": False} for order in ordered]
-            new = set(connection.execute(self._accept, rows).scalars()) if rows else set()
-            others = [order["uid"] for order in ordered if order["uid"] not in new]
-            stored = rows_of(connection, self._known, {"uids": others}) if others else []
-        by_uid = {row.partner_txn_uid: row for row in stored}
-        accepted = Acceptance(Status.ACCEPTED, State.PENDING, None)
-        return {
-            order["uid"]: accepted if order["uid"] in new else compared(by_uid[order["uid"]], order)
-            for order in ordered
-        }
+        if connection is not None:
+            stored = self._accept_on(connection, ordered, hinted)
+        else:
+            with self._database.writing() as own:
+                stored = self._accept_on(own, ordered, hinted)
+        return _compared(ordered, stored)
+
+    def compare(self, orders: Sequence[Mapping[str, Any]]) -> dict[str, Acceptance]:
+        """Say of each order what `accept` would make of it, and store nothing."""
+        stored = self.look([order["uid"] for order in orders])
+        return _compared(orders, stored.values())
+
+    def _accept_on(
+        self,
+        connection: Connection,
+        ordered: Sequence[Mapping[str, Any]],
+        hinted: Collection[str],
+    ) -> list[AnyRow]:
+        """Store what is new; return what is known of the others."""
+        if not ordered:
+            return []
+        times = self._database.times
+        rows = [{**times, **order, "hinted": order["uid"] in hinted} for order in ordered]
+        new = set(connection.execute(self._accept, rows).scalars())
+        others = [order["uid"] for order in ordered if order["uid"] not in new]
+        return rows_of(connection, self._known, {"uids": others}) if others else []
 
     def look(self, uids: Sequence[str]) -> dict[str, AnyRow]:
         """Return what is known of these uids: their jobs, or the tombstones of pruned ones."""
@@ -75,3 +97,13 @@ class Bulk:
             if rows:
                 yield rows
                 after = rows[-1].partner_txn_uid
+
+
+def _compared(
+    orders: Iterable[Mapping[str, Any]], stored: Iterable[AnyRow]
+) -> dict[str, Acceptance]:
+    by_uid = {row.partner_txn_uid: row for row in stored}
+    return {
+        order["uid"]: compared(by_uid[order["uid"]], order) if order["uid"] in by_uid else NEW
+        for order in orders
+    }

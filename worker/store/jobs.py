@@ -51,6 +51,7 @@ class Status(StrEnum):
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
+    INVALID = "invalid"
 
 
 @dataclass(frozen=True, slots=True)
