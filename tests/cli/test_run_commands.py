@@ -71,7 +71,9 @@ def test_reconcile_rescues_and_hints_through_the_broker(
     claimed(stored, "U1")
     _silence(stored)
     settings = {"KPLUS_DATABASE_URL": database, "KPLUS_BROKER_URL": broker_url}
-    done = run("reconcile", "--json", **settings)
+    # What is rescued waits a while before it is asked about, however slow this machine is.
+    later = dict.fromkeys(("KPLUS_BACKOFF_BASE_SECONDS", "KPLUS_INQUIRY_BASE_SECONDS"), "300")
+    done = run("reconcile", "--json", **settings, **later)
     assert done.json == {"rescued": 1, "exhausted": 0, "hinted": 1, "broker_reached": True}
     found = stored.reports.file("U1")
     assert found is not None

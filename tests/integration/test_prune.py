@@ -328,6 +328,25 @@ def test_a_batch_of_a_large_table_is_found_by_an_index(store: Store) -> None:
     assert "Sort" not in told
 
 
+@only_postgresql
+def test_an_insert_into_a_table_that_was_empty_reads_no_other_row(store: Store) -> None:
+    """The trigger's plan is as old as the session; made on an empty table it would scan it all."""
+    many = (
+        "INSERT INTO cancel_jobs (partner_txn_uid, partner_id, token_id, reference1)"
+        " SELECT 'B' || n, 'P1', 'T', 'R' FROM generate_series(1, 300) AS n"
+    )
+    scanned = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'cancel_jobs'"
+    with store.database.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql("VACUUM ANALYZE cancel_jobs, tombstones")
+    with store.database.engine.connect() as connection:
+        before = connection.exec_driver_sql(scanned).scalar()
+        connection.exec_driver_sql(many)
+        after = connection.exec_driver_sql(scanned).scalar()
+        connection.rollback()
+    assert after == before
+
+
 def test_rejected_messages_are_removed_when_they_were_last_seen_long_ago(
     store: Store, clock: Clock
 ) -> None:

@@ -1,11 +1,14 @@
 """Everything that runs in a scenario: servers, workers behind proxies, and the faults of each."""
 
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Self
+
+from sqlalchemy import make_url
 
 from tests.servers.brokers import RedisServer
 from tests.servers.waiting import eventually
@@ -116,9 +119,28 @@ class Arena:
         return self.places[name].stop(within=STOP_WITHIN)
 
     def freeze(self, name: str) -> None:
-        """Stop a worker with SIGSTOP."""
+        """
+        Stop a worker with SIGSTOP, but not while it holds all of SQLite.
+
+        That is the matter of a scenario of its own; here nobody else could even start.
+        """
         self.fault("SIGSTOP")
-        self.places[name].freeze()
+        place = self.places[name]
+        place.freeze()
+        while self.store.database.is_sqlite and not self._is_free():
+            place.thaw()
+            self.pause(0.05)
+            place.freeze()
+
+    def _is_free(self) -> bool:
+        """Say whether SQLite can be written now."""
+        with closing(sqlite3.connect(make_url(self.database).database or "")) as connection:
+            connection.execute("PRAGMA busy_timeout = 50")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            return True
 
     def thaw(self, name: str) -> None:
         """Let a stopped worker go on."""

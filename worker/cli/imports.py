@@ -69,7 +69,7 @@ class Tally:
         return self.counts[Status.INVALID] + self.counts[Status.CONFLICT]
 
 
-@click.command
+@click.command(name="import")
 @click.argument("file", type=click.File("rb"))
 @click.option(
     "--report",
