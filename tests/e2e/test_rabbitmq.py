@@ -84,6 +84,7 @@ def test_every_door_works_and_what_is_no_job_is_kept(
 ) -> None:
     worker = worker_process(environment)
     assert all(rabbit.is_quorum(queue) for queue in QUEUES)
+    assert not rabbit.has("celery_delayed_27"), "Celery makes 28 of them beside a quorum queue"
     producer = make_producer(rabbit.url)
     for n in range(10):
         row = {"partner_txn_uid": f"UID{n}", "token_id": f"ok-{n}", "reference1": "R"}

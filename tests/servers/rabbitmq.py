@@ -54,6 +54,15 @@ class RabbitServer:
         """Return when nothing waits in the queues, and nothing comes back to them."""
         eventually(lambda: not any(self.waiting(queue) for queue in QUEUES), within=60)
 
+    def has(self, queue: str) -> bool:
+        """Say whether there is a queue of this name."""
+        with self.channel() as channel:
+            try:
+                channel.queue_declare(queue, passive=True)
+            except channel.connection.channel_errors:
+                return False
+        return True
+
     def is_quorum(self, queue: str) -> bool:
         """Say of what kind a queue is: declared as another it is refused."""
         with self.channel() as channel:
