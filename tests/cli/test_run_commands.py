@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.conftest import WITHIN, Run
 from tests.integration.stock import accept, claimed, execute
+from tests.servers.brokers import RedisServer
 from tests.servers.waiting import eventually
 from tests.servers.workers import (
     COMMAND,
@@ -78,6 +79,19 @@ def test_reconcile_rescues_and_hints_through_the_broker(
     found = stored.reports.file("U1")
     assert found is not None
     assert found.job["state"] == "in_doubt"
+
+
+def test_no_worker_starts_on_a_broker_that_throws_messages_away(
+    start: Run, database: str, redis_server: RedisServer, stored: Store
+) -> None:
+    """A message may be the only copy of an order. Keys that expire are another matter."""
+    with redis_server.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lfu")
+    settings = {"KPLUS_DATABASE_URL": database, "KPLUS_BROKER_URL": redis_server.url}
+    done = start("worker", **settings)
+    assert done.code == 3
+    assert "throws messages away when full (allkeys-lfu)" in done.err
+    assert "set maxmemory-policy noeviction" in done.err
 
 
 def test_reconcile_without_a_broker_does_the_rest_and_says_so(

@@ -9,6 +9,7 @@ from worker.cli.means import database_of, ready_schema, refuse_missing_file, set
 from worker.cli.output import print_json, wants_json
 from worker.cli.words import jobs
 from worker.config import Settings
+from worker.doctor.broker import refuse_a_forgetful_broker
 from worker.hints import Hints
 from worker.log import configure_logging
 from worker.reconcile import Pass, sweep
@@ -50,6 +51,7 @@ def worker(*, concurrency: int | None, pool: str, log_level: str) -> None:
     settings = settings_now(concurrency=concurrency)
     configure_logging(level=log_level)
     ready_schema(settings)
+    refuse_a_forgetful_broker(settings)
     run_worker(settings, pool=pool, level=log_level.upper())
 
 

@@ -35,6 +35,22 @@ def broker(settings: Settings) -> Finding:
     return _judge_rabbitmq(info) if KINDS in info else _judge(info)
 
 
+def refuse_a_forgetful_broker(settings: Settings) -> None:
+    """
+    Raise `SettingsError` where the broker throws away messages that are an order's only copy.
+
+    One that does not answer is no reason: a worker waits for its broker.
+    """
+    if settings.broker_url is None:
+        return
+    try:
+        finding = _evicting(_ask(settings))
+    except BrokerUnavailable:
+        return
+    if finding is not None:
+        raise SettingsError(f"{finding.check}: {finding.text}: {finding.remedy}")
+
+
 def _embedded(settings: Settings) -> Finding:
     try:
         program = find_program()
@@ -103,13 +119,19 @@ def _judge_rabbitmq(info: dict[str, Any]) -> Finding:
 
 
 def _judge(info: dict[str, Any]) -> Finding:
-    told, policy = _version(info), info.get("maxmemory_policy")
+    told = _version(info)
     if _numbers(str(info.get("redis_version", ""))) < OLDEST:
         return wrong("broker", f"{told}: too old", "use Redis 6.2, Valkey 7.2, or later")
-    if policy not in {None, "noeviction"}:
-        remedy = "set maxmemory-policy noeviction: a full broker must say so"
-        return wrong("broker", f"{told}, throws messages away when full ({policy})", remedy)
-    return Finding("broker", f"{told}, {_keeps(info)}")
+    return _evicting(info) or Finding("broker", f"{told}, {_keeps(info)}")
+
+
+def _evicting(info: dict[str, Any]) -> Finding | None:
+    """Tell of a policy that reaches queues, which have no time to live: the `volatile-…` do not."""
+    policy = str(info.get("maxmemory_policy", ""))
+    if not policy.startswith("allkeys"):
+        return None
+    remedy = "set maxmemory-policy noeviction: a full broker must say so"
+    return wrong("broker", f"{_version(info)}, throws messages away when full ({policy})", remedy)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
