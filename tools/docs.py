@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.integration.behaviours.row import Behaviour, End
 from tests.integration.behaviours.table import GROUPS, behaviours
+from tools import asyncapi
 from tools.tree import ROOT
 from worker import states
 from worker.backoff import Backoff
@@ -239,3 +240,4 @@ if __name__ == "__main__":
     for name in PAGES:
         path = Path(ROOT, name)
         path.write_text(renewed(path.read_text()))
+    asyncapi.PAGE.write_text(asyncapi.document())

@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
 )
 
 from worker.complaints import IDENTIFIER, complaints
@@ -82,7 +83,16 @@ def _from_seconds(seconds: float) -> datetime:
 Identifier = Annotated[str, Field(strict=True, min_length=1, max_length=128, pattern=IDENTIFIER)]
 ShortId = Annotated[str, Field(strict=True, min_length=1, max_length=64, pattern=IDENTIFIER)]
 Text = Annotated[str, Field(strict=True, min_length=1, max_length=128), AfterValidator(_printable)]
-Instant = Annotated[datetime, BeforeValidator(_instant)]
+_INSTANT_ON_THE_WIRE = {
+    "description": _NO_INSTANT,
+    "anyOf": [
+        {"type": "number", "minimum": EARLIEST.timestamp(), "maximum": LATEST.timestamp()},
+        {"type": "string", "minLength": 1},
+    ],
+}
+Instant = Annotated[
+    datetime, BeforeValidator(_instant), WithJsonSchema(_INSTANT_ON_THE_WIRE, mode="validation")
+]
 
 
 class _Message(BaseModel):
