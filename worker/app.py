@@ -136,7 +136,7 @@ def _tasks(lease: timedelta) -> dict[str, Any]:
 def _worker(concurrency: int, pool: str) -> dict[str, Any]:
     return {
         "worker_consumer": "worker.consumer:Consumer",
-        "worker_pool": pool,
+        "worker_pool": "worker.consumer.processes:TaskPool" if pool == "prefork" else pool,
         "worker_concurrency": concurrency,
         "worker_prefetch_multiplier": 1,
         # Reduced at a reconnect, it returns only as tasks end. A hint too many costs nothing.

@@ -1,16 +1,22 @@
 """What we lean on in Celery and kombu without a promise of theirs: red when it changes."""
 
 import inspect
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
 import kombu
 import pytest
+from celery.concurrency import get_implementation
+from celery.concurrency.asynpool import AsynPool
 from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu.asynchronous.hub import Hub
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
 from worker import consumer, transport
+from worker.app import create_app
+from worker.consumer.processes import Processes
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,7 @@ def test_the_release_is_the_one_that_was_measured(package: str, measured: str) -
         (virtual.QoS, "ack", ["self", "delivery_tag"]),
         (kombu_redis.Channel, "_deliver_fanout_message", ["self", "message", "exchange"]),
         (kombu_redis.SentinelChannel, "_deliver_fanout_message", ["self", "message", "exchange"]),
+        (AsynPool, "_track_child_process", ["self", "proc", "hub"]),
         (CeleryConsumer, "create_task_handler", ["self", "promise"]),
         (CeleryConsumer, "on_decode_error", ["self", "message", "exc"]),
         (CeleryConsumer, "on_unknown_message", ["self", "body", "message"]),
@@ -44,6 +51,35 @@ def test_the_release_is_the_one_that_was_measured(package: str, measured: str) -
 )
 def test_what_we_override_is_still_called_so(owner: Any, name: str, parameters: list[str]) -> None:
     assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+class Dead:
+    """A child that ended, as Celery leaves it in its pool until another takes its place."""
+
+    _sentinel_poll = None
+
+
+def track(kind: Any, hub: Hub) -> None:
+    """Let a pool of a kind, without processes, listen to a dead one."""
+    kind._track_child_process(kind.__new__(kind), Dead(), hub)  # noqa: SLF001 -- what is overridden
+
+
+def test_the_pool_does_not_listen_to_a_dead_child() -> None:
+    """Celery does, where it connects anew in that moment, and its worker ends."""
+    hub = Hub()
+    try:
+        with pytest.raises(ValueError, match="file descriptor is None"):
+            track(AsynPool, hub)
+        track(Processes, hub)
+        assert hub.readers == {}
+    finally:
+        hub.close()
+
+
+def test_prefork_means_that_pool() -> None:
+    url = "redis://127.0.0.1/0"
+    app = create_app(broker_url=url, lease=timedelta(seconds=60), pool="prefork")
+    assert get_implementation(app.conf.worker_pool).Pool is Processes
 
 
 def source(owner: Any, name: str) -> str:
