@@ -49,7 +49,7 @@ def test_an_upgrade_gives_way_to_a_long_transaction(
             schema.upgrade(hasty, home=tmp_path)
         assert store.reports.stats().states["pending"] == 0
         assert schema.examine(hasty).current == "0002"
-    assert len(schema.upgrade(hasty, home=tmp_path)) == 3
+    assert len(schema.upgrade(hasty, home=tmp_path)) == len(schema.revisions()) - 2
     assert schema.examine(hasty).up_to_date
 
 
