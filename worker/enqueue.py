@@ -178,9 +178,10 @@ class Producer:
     def _whole(self, order: Order | Mapping[str, Any]) -> Order:
         if not isinstance(order, Order):
             order = read_order(order, uid_length=self._runtime.settings.uid_length)
-        assumed = self._runtime.settings.partner_id if not self._runtime.roster else None
-        partner_id = order.partner_id or assumed
-        return order.model_copy(update={"partner_id": self._runtime.roster.resolve(partner_id)})
+        partner_id = self._runtime.roster.resolve(
+            order.partner_id, named=self._runtime.settings.partner_id
+        )
+        return order.model_copy(update={"partner_id": partner_id})
 
 
 def enqueue_cancel(  # noqa: PLR0913 - the contract's own keywords

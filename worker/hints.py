@@ -30,6 +30,8 @@ class Hints:
         self._app = app
         self._monotonic = monotonic
         self._quiet_until = 0.0
+        self.waiting = 0
+        """How many messages waited for a worker at the last look."""
 
     def send(self, uids: Iterable[str], *, aside: bool = False) -> None:
         """
@@ -57,10 +59,12 @@ class Hints:
         if sender.is_alive():
             self._fall_silent("the broker did not answer in time")
 
-    def queued(self) -> int:
+    def look(self) -> int:
         """Return how many messages wait for a worker; 0 where the broker does not say."""
-        if self._monotonic() < self._quiet_until:
-            return 0
+        self.waiting = 0 if self._monotonic() < self._quiet_until else self._length()
+        return self.waiting
+
+    def _length(self) -> int:
         try:
             pool: Any = self._app.pool  # its stubs know less
             with pool.acquire(block=True) as connection:

@@ -94,15 +94,18 @@ class Roster(Mapping[str, Partner]):
     def __len__(self) -> int:
         return len(self._partners)
 
-    def resolve(self, partner_id: str | None) -> str:
+    def resolve(self, partner_id: str | None, *, named: str | None = None) -> str:
         """
         Return the partner an order belongs to.
 
-        An order may leave its partner out only where exactly one is configured;
-        otherwise `MissingPartner` says so.
+        An order may leave its partner out only where exactly one is configured, or where none
+        is and one is `named`, as at a producer, which knows no secret; otherwise
+        `MissingPartner` says so.
         """
         if partner_id is not None:
             return partner_id
+        if not self and named is not None:
+            return named
         if len(self) == 1:
             return next(iter(self))
         known = ", ".join(sorted(self)) or "none"

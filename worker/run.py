@@ -68,7 +68,7 @@ def build_worker(
         runtime().follow_roster()
 
     def after() -> None:
-        progress.passed(queued=hints.queued())
+        progress.passed(queued=hints.look())
 
     def sweeper() -> Sweeper:
         return Sweeper(means, pause=settings.sweep_seconds, before=before, after=after)

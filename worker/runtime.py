@@ -140,7 +140,7 @@ class Runtime:
         Without hints none are given: jobs are stamped as they are hinted at, so a stamp
         that no message follows would only delay them.
         """
-        blocked = hints is not None and hints.queued() > BLOCKED * self.high_water
+        blocked = hints is not None and hints.waiting > BLOCKED * self.high_water
         return Sweep(
             store=self.store,
             policy=self.policy,

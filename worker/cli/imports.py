@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TextIO
 import click
 
 from worker.cli.failures import NO
+from worker.cli.manifests import entries
 from worker.cli.means import ready_to_enqueue, settings_now
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.progress import Pace, pace
@@ -22,7 +23,7 @@ from worker.config import Settings
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
 from worker.log import configure_logging
-from worker.manifest import Entry, Refusal, read_manifest
+from worker.manifest import Entry, Refusal
 from worker.orders import Order
 from worker.store import Status
 
@@ -97,8 +98,7 @@ def import_orders(
     producer = Producer(settings)
     try:
         with pace(_size(file)) as told, _explained(tally):
-            entries = _read(file, settings, told)
-            for line, receipt in _handed_in(producer, entries, dry_run=dry_run):
+            for line, receipt in _handed_in(producer, _read(file, settings, told), dry_run=dry_run):
                 tally.count(line, receipt)
                 told.lines(1)
     finally:
@@ -117,31 +117,25 @@ def _size(file: BufferedReader) -> int | None:
 
 
 def _read(file: BufferedReader, settings: Settings, told: Pace) -> Iterator[Entry | Refusal]:
-    """Read the file as the producers' door would: an order may leave the one partner out."""
-    roster = settings.roster()
-    assumed = settings.partner_id if not roster else None
-
-    def resolve(partner_id: str | None) -> str:
-        return roster.resolve(partner_id or assumed)
-
+    """Read the file, packed or not, and tell how much of it is read."""
     plain: BinaryIO = file
     if file.peek(len(GZIP))[: len(GZIP)] == GZIP:
         plain = gzip.GzipFile(fileobj=file)  # type: ignore[assignment]
-    for entry in read_manifest(plain, resolve=resolve, uid_length=settings.uid_length):
+    for entry in entries(plain, settings):
         if told.total is not None:
             told.at(file.tell())
         yield entry
 
 
 def _handed_in(
-    producer: Producer, entries: Iterable[Entry | Refusal], *, dry_run: bool
+    producer: Producer, said: Iterable[Entry | Refusal], *, dry_run: bool
 ) -> Iterator[tuple[int, Receipt]]:
     """Yield the receipt of each line, in order."""
     # The producer reads a chunk ahead: lines that wait for their receipt, or have one already.
     waiting: deque[tuple[int, Receipt | None]] = deque()
 
     def orders() -> Iterator[Order]:
-        for entry in entries:
+        for entry in said:
             if isinstance(entry, Entry):
                 waiting.append((entry.line, None))
                 yield entry.order

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, BinaryIO, TextIO
 
 import click
@@ -95,21 +96,16 @@ def _compared(
     with staging() as staged:
         agreement = Agreement(store, staged, examples.tell)
         with progress("reading", None) as advance:
-            agreement.stage(_entries(wish.manifest, settings), _in_hundreds(advance))
+            agreement.stage(entries(wish.manifest, settings), _in_hundreds(advance))
         with progress("comparing", agreement.orders) as advance:
             agreement.compare(advance)
         yield agreement
 
 
-def _entries(manifest: BinaryIO, settings: Settings) -> Iterator[Entry | Refusal]:
-    """Read the manifest as the producers' door would: an order may leave the one partner out."""
-    roster = settings.roster()
-    assumed = settings.partner_id if not roster else None
-
-    def resolve(partner_id: str | None) -> str:
-        return roster.resolve(partner_id or assumed)
-
-    return read_manifest(manifest, resolve=resolve, uid_length=settings.uid_length)
+def entries(file: BinaryIO, settings: Settings) -> Iterator[Entry | Refusal]:
+    """Read a file as the producers' door would: an order may leave the one partner out."""
+    resolve = partial(settings.roster().resolve, named=settings.partner_id)
+    return read_manifest(file, resolve=resolve, uid_length=settings.uid_length)
 
 
 def _in_hundreds(advance: Callable[[int], None]) -> Callable[[int], None]:
