@@ -35,10 +35,10 @@ def shared_clock() -> Clock:
 
 
 @contextmanager
-def _shared(server: Databases, clock: Clock) -> Iterator[Store]:
+def _shared(server: Databases, clock: Clock, **options: Any) -> Iterator[Store]:
     """Yield a store that lasts: its statements are built and compiled once for all tests."""
     url = server.create()
-    store = Store(open_database(url, clock=clock))
+    store = Store(open_database(url, clock=clock, **options))
     yield store
     store.close()
     server.drop(url)
@@ -53,7 +53,8 @@ def shared_sqlite(sqlite_server: Databases, shared_clock: Clock) -> Iterator[Sto
 
 @pytest.fixture(scope="session")
 def shared_postgresql(postgresql_server: Databases, shared_clock: Clock) -> Iterator[Store]:
-    with _shared(postgresql_server, shared_clock) as store:
+    # As in a worker, one for each thread of a test: the pool is not fair to those who wait for one.
+    with _shared(postgresql_server, shared_clock, connections=16) as store:
         yield store
 
 

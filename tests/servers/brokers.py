@@ -4,7 +4,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -68,14 +68,15 @@ class RedisServer:
         """End it in order, as a machine that is shut down does."""
         if self._guarded is not None:
             if self._guarded.running:
-                self.thaw()
-            self._guarded.end()
-            self._guarded = None
+                # One that dies just now is gone before its guard has noticed.
+                with suppress(ProcessLookupError):
+                    self.thaw()
+            self._end()
 
     def kill(self) -> None:
         """End it outright."""
         os.kill(self.pid, signal.SIGKILL)
-        self.stop()
+        self._end()
 
     def restart(self) -> None:
         """Stop and start it."""
@@ -89,6 +90,11 @@ class RedisServer:
     def thaw(self) -> None:
         """Let it go on."""
         os.kill(self.pid, signal.SIGCONT)
+
+    def _end(self) -> None:
+        assert self._guarded is not None, "the server is not running"
+        self._guarded.end()
+        self._guarded = None
 
     def _configuration(self) -> str:
         return "\n".join(

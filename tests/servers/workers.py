@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,7 +93,8 @@ class WorkerProcess:
         """End it in whatever state it is."""
         if self._guarded.running:
             # Not asked first: a test that cares has stopped it, and one that failed may hang.
-            os.kill(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                self.signal(signal.SIGKILL)
         self._guarded.end()
 
 
