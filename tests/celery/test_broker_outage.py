@@ -1,5 +1,6 @@
 """A worker outlives its broker: idle or busy, with threads or processes."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,8 @@ from celery import Celery
 
 from tests.celery.conftest import StartWorker
 from tests.celery.parts import RedisServer
+from tests.servers.sentinels import Watched
+from tests.servers.waiting import eventually
 from worker.app import CANCEL_TOKEN, create_app
 
 LOST = "Connection to broker lost"
@@ -95,3 +98,42 @@ def test_a_failed_acknowledgement_gives_its_slot_back(
     send(producer, n="after")
     worker.wait(lambda: "after" in worker.numbers("done"), "the worker to go on", patience=120)
     assert {entry["worker"] for entry in worker.entries("done")} == {worker.process.pid}
+
+
+@pytest.mark.broker
+def test_a_closed_connection_still_knows_its_sentinels(watched: Watched) -> None:
+    """
+    Celery 5.7.0 closes twice; between the two kombu forgets where the sentinels are.
+
+    Its AttributeError then ends the worker: where a message is unacknowledged when the master
+    dies, and gossip's connection is the first to notice.
+    """
+    producer = create_app(broker_url=watched.url, lease=timedelta(seconds=60))
+    send(producer, n=1)
+    connection = producer.connection_for_read()
+    received: list[Any] = []
+    queue = producer.amqp.queues["kplus.cancel"]
+    connection.Consumer([queue], on_message=received.append).consume()
+    eventually(lambda: _drain(connection) or received)
+    # As in a worker, each of two channels waits for a message when the master dies.
+    connection.Consumer([queue], channel=connection.channel()).consume()
+    _drain(connection)
+
+    watched.master.kill()
+    connection.collect(socket_timeout=1)
+    connection.close()
+
+    watched.wait_for_the_replica()
+    (message,) = received
+    eventually(lambda: _acknowledged(connection, message))
+
+
+def _drain(connection: Any) -> None:
+    with suppress(TimeoutError):
+        connection.drain_events(timeout=0.5)
+
+
+def _acknowledged(connection: Any, message: Any) -> bool:
+    with suppress(*connection.connection_errors):
+        message.ack()
+    return bool(message.acknowledged)

@@ -41,6 +41,7 @@ def test_the_release_is_the_one_that_was_measured(package: str, measured: str) -
         (virtual.QoS, "ack", ["self", "delivery_tag"]),
         (kombu_redis.Channel, "_deliver_fanout_message", ["self", "message", "exchange"]),
         (kombu_redis.SentinelChannel, "_deliver_fanout_message", ["self", "message", "exchange"]),
+        (kombu_redis.SentinelChannel, "_sentinel_managed_pool", ["self", "asynchronous"]),
         (AsynPool, "_track_child_process", ["self", "proc", "hub"]),
         (CeleryConsumer, "create_task_handler", ["self", "promise"]),
         (CeleryConsumer, "on_decode_error", ["self", "message", "exc"]),

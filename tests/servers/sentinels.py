@@ -1,11 +1,12 @@
 """A master, its replica and a sentinel: the replica takes over when the master dies."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
 import pytest
+import redis
 
 from tests.servers.brokers import REMEDY, RedisServer
 from tests.servers.missing import unavailable
@@ -42,6 +43,7 @@ class Watched:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._log = folder / "sentinel.log"
         self._stack = ExitStack()
         sentinel = Seat.fresh()
         self.sentinel = Seat(sentinel.port, "")
@@ -68,7 +70,13 @@ class Watched:
 
     def wait_for_the_replica(self) -> None:
         """Return when the replica has taken the master's place."""
-        eventually(lambda: self.replica.replication()["role"] == "master", within=SYNC_WITHIN)
+        eventually(self._leads, within=SYNC_WITHIN, saying=self._log.read_text)
+
+    def _leads(self) -> bool:
+        # It drops its clients while it takes over.
+        with suppress(redis.ConnectionError):
+            return bool(self.replica.replication()["role"] == "master")
+        return False
 
     def _watch(self) -> Guarded:
         path = self._folder / "sentinel.conf"
@@ -81,7 +89,7 @@ class Watched:
             f"sentinel failover-timeout {NAME} 10000\n"
         )
         order = Order([str(find_program()), str(path), "--sentinel"])
-        return Guarded(order, log=self._folder / "sentinel.log")
+        return Guarded(order, log=self._log)
 
     def _knows_both(self) -> bool:
         if self.sentinel.occupant() is None:

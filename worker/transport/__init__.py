@@ -119,6 +119,22 @@ class Transport(kombu_redis.Transport):
 class SentinelChannel(_Hardened, kombu_redis.SentinelChannel):
     """A channel to the master that the sentinels name."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._known_pools: dict[bool, Any] = {}
+        super().__init__(*args, **kwargs)
+
+    def _sentinel_managed_pool(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 -- kombu's signature
+        """
+        Return a pool of connections to the master, the last one after it was closed.
+
+        As with `_connparams`: kombu asks a closed connection for the sentinels' addresses, and
+        the worker ends (1 of 13 failovers). A pool that was disconnected asks the sentinels again.
+        """
+        parent: Any = super()
+        if getattr(self.connection, "client", None) is not None:
+            self._known_pools[asynchronous] = parent._sentinel_managed_pool(asynchronous)  # noqa: SLF001 -- an override
+        return self._known_pools[asynchronous]
+
 
 class SentinelTransport(kombu_redis.SentinelTransport):
     """`sentinel://`."""
