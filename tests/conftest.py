@@ -26,9 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Name what was not run for want of a server: a skip among many is easily overlooked."""
+    """Name what was not run for want of something: a skip among many is easily overlooked."""
     missing = counted(terminalreporter.stats.get("skipped", ()))
     if missing:
-        terminalreporter.section("NOT RUN: no server", red=True, bold=True)
+        terminalreporter.section("NOT RUN: not at hand", red=True, bold=True)
         for reason, count in missing.items():
             terminalreporter.line(f"{count} tests not run: {reason}", red=True)

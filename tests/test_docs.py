@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click import Context
 
-from tools.docs import PAGES, renewed
+from tools.docs import EXAMPLES, PAGES, renewed
 from worker.cli import cli
 from worker.config import Settings
 from worker.models import metadata
@@ -22,6 +22,12 @@ def test_the_generated_parts_are_those_of_the_code(page: str) -> None:
     """If this fails: `python -m tools.docs` renews them."""
     text = (ROOT / page).read_text()
     assert renewed(text) == text
+
+
+def test_every_example_is_shown() -> None:
+    text = (DOCS / "producers.md").read_text()
+    shown = re.findall(r"<!-- generated: (\w+) -->", text)
+    assert sorted(shown) == sorted(path.stem for path in EXAMPLES)
 
 
 @pytest.mark.parametrize("name", [f"KPLUS_{name.upper()}" for name in Settings.model_fields])

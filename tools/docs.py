@@ -30,7 +30,11 @@ from worker.kplus import Answer, CancelRequest
 from worker.outcomes import decide
 from worker.sources import PREFIX, SECRETS
 
-PAGES = ("docs/architecture.md", "docs/states.md", "docs/bank.md", "docs/settings.md")
+PAGES = tuple(
+    f"docs/{name}.md" for name in ("architecture", "states", "bank", "settings", "producers")
+)
+EXAMPLES = sorted((ROOT / "docs" / "examples").iterdir())
+_FENCES = {".mjs": "js", ".php": "php", ".py": "python", ".sh": "sh"}
 _PART = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
 _REQUEST = CancelRequest("RGH001", "KP2XXX", "TOKEN1", "ORDER-1")
@@ -225,6 +229,10 @@ def _default(value: Any) -> str:
     return f"`{value.value if isinstance(value, Enum) else value}`"
 
 
+def _example(path: Path) -> Callable[[], str]:
+    return lambda: f"```{_FENCES[path.suffix]}\n{path.read_text(encoding='utf-8')}```"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "layers": _layers,
     "diagram": _diagram,
@@ -233,6 +241,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "behaviours": _behaviours,
     "dialect": _dialect,
     "settings": _settings,
+    **{path.stem: _example(path) for path in EXAMPLES},
 }
 
 

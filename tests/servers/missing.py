@@ -1,4 +1,4 @@
-"""What becomes of tests whose server cannot be had: skipped loudly, or failed on request."""
+"""Tests whose server or language cannot be had: skipped loudly, or failed on request."""
 
 import os
 from collections.abc import Iterable
@@ -7,14 +7,14 @@ from typing import Any, NoReturn
 import pytest
 
 REQUIRE = "KPLUS_TEST_REQUIRE_SERVERS"
-_MARK = "no server: "
+_MARK = "not at hand: "
 
 
 def unavailable(what: str, reason: object, *, installable: bool = True) -> NoReturn:
     """
     Skip the test, and say at the end of the run what was not run and why.
 
-    A server that no wheel brings is not `installable`: nobody can be made to have it.
+    What no wheel brings is not `installable`: nobody can be made to have it.
     """
     text = f"{_MARK}{what}: {reason}"
     if installable and os.environ.get(REQUIRE) == "1":
