@@ -4,7 +4,9 @@
 # line every user of the machine would see it.
 set -eu
 
-case "$*" in *[\"\\]*) echo "quotes and backslashes need a JSON encoder" >&2; exit 2 ;; esac
+case $1$2$3 in
+    *[[:cntrl:]\"\\]*) echo "quotes, backslashes and control characters need jq" >&2; exit 2 ;;
+esac
 order=$(printf '{\\"partnerTxnUid\\":\\"%s\\",\\"tokenId\\":\\"%s\\",\\"reference1\\":\\"%s\\"}' "$1" "$2" "$3")
 id=$(cat /proc/sys/kernel/random/uuid)
 

@@ -16,7 +16,7 @@ import redis
 from jsonschema import Draft7Validator
 from sqlalchemy import create_engine, text
 
-from tests.servers.missing import unavailable
+from tests.servers.missing import REQUIRE, unavailable
 from tests.servers.rabbitmq import RabbitServer
 from tests.servers.schema import ROOT
 from tests.servers.waiting import eventually
@@ -186,12 +186,22 @@ def test_a_broker_that_takes_nothing_is_told(
     assert queue.llen(CANCEL_QUEUE) == 0
 
 
-@pytest.mark.parametrize("text", ['with "quotes"', "with \\ backslash"])
+@pytest.mark.parametrize("text", ['with "quotes"', "with \\ backslash", "with a\nnew line"])
 def test_the_shell_sends_no_broken_json(
     text: str, run: Run, broker_url: str, queue: "redis.Redis"
 ) -> None:
     done = run("from_shell.sh", UID, TOKEN, text, env=broker_env(broker_url))
     assert (done.returncode, queue.llen(CANCEL_QUEUE)) == (2, 0)
+
+
+def test_a_language_that_is_not_there_is_told_and_fails_nobody(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not even where servers are required: nobody can be made to have PHP."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv(REQUIRE, "1")
+    with pytest.raises(pytest.skip.Exception, match=r"at hand: docs/examples/from_php.php: needs"):
+        run("from_php.php", UID, TOKEN, REFERENCE, env={})
 
 
 @one_kind
