@@ -68,6 +68,8 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def broker_env(url: str) -> dict[str, str]:
     """Return a broker's address as the examples take it."""
     parts = urlsplit(url)
+    if parts.scheme != "redis" or parts.username:
+        unavailable("a Redis without TLS and user names", "another is given", installable=False)
     return {
         "KPLUS_BROKER_URL": url,
         "REDIS_HOST": str(parts.hostname),
