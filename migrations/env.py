@@ -6,8 +6,9 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
 
+from worker.columns import Utc
 from worker.config import load_settings
-from worker.models import Utc, metadata
+from worker.models import metadata
 from worker.store import open_database
 
 LOCK_TIMEOUT = "5s"

@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.servers.rabbitmq",
     "tests.servers.sentinels",
     "tests.servers.workers",
+    "tests.servers.receivers",
 ]
 
 

@@ -27,6 +27,7 @@ from worker.errors import (
     CertificateRefused,
 )
 from worker.kplus import Answer, CancelRequest
+from worker.outcome_settings import OutcomeSettings
 from worker.outcomes import decide
 from worker.sources import PREFIX, SECRETS
 
@@ -215,7 +216,8 @@ def _dialect() -> str:
 
 def _settings() -> str:
     lines = ["| name | default | meaning |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
+    later = OutcomeSettings.model_fields
+    for name, field in sorted(Settings.model_fields.items(), key=lambda item: item[0] in later):
         file = f" (or `{PREFIX}{name.upper()}_FILE`)" if name in SECRETS else ""
         lines.append(
             f"| `{PREFIX}{name.upper()}`{file} | {_default(field.default)} | {field.description} |"

@@ -22,6 +22,7 @@ from worker.errors import SettingsError
 from worker.kplus import RequestDt
 from worker.leases import SHORTEST_CHANCE, InquiryUids
 from worker.maintenance import Maintenance
+from worker.outcome_settings import OutcomeSettings
 from worker.partners import (
     HttpUrl,
     Partner,
@@ -29,7 +30,14 @@ from worker.partners import (
     load_roster,
     read_secret,
 )
-from worker.sources import PREFIX, SecretFiles, both_set, given_names, refuse_unknown
+from worker.sources import (
+    PREFIX,
+    SecretFiles,
+    both_set,
+    given_names,
+    refuse_unknown,
+    setting,
+)
 
 CANCEL_URL = "https://kbankapi.tech/v1/kplus/payment/cancel-token"
 UidPrefix = Annotated[str, Field(pattern=UID_PREFIX)]
@@ -37,13 +45,7 @@ SETTLE_MARGIN = timedelta(seconds=1)
 """What a worker needs after the bank's answer: the commit, on a slow day."""
 
 
-def _setting(default: Any, meaning: str, **bounds: float) -> Any:
-    """Return a field; its meaning is what docs/settings.md says of it."""
-    options: dict[str, Any] = dict(bounds, allow_inf_nan=False) if bounds else {}
-    return Field(default=default, validate_default=True, description=meaning, **options)
-
-
-class Settings(BaseSettings):
+class Settings(OutcomeSettings):
     """All settings, frozen. Each name stands in docs/settings.md with its meaning."""
 
     model_config = SettingsConfigDict(
@@ -55,45 +57,45 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    home: Path = _setting(".kplus-cancel", "the folder of the embedded default: database, broker")
-    database_url: SecretStr | None = _setting(
+    home: Path = setting(".kplus-cancel", "the folder of the embedded default: database, broker")
+    database_url: SecretStr | None = setting(
         None, "any SQLAlchemy URL of PostgreSQL (14 or newer) or SQLite; unset: SQLite in the home"
     )
-    broker_url: SecretStr | None = _setting(
+    broker_url: SecretStr | None = setting(
         None, "`redis://`, `rediss://`, `sentinel://`, `amqp://`; unset: the embedded broker"
     )
-    bank_url: HttpUrl = _setting(CANCEL_URL, "the whole URL of the cancel call")
-    inquiry_url: HttpUrl | None = _setting(None, "the whole URL of inquire-token")
-    partner_id: str | None = _setting(None, "the one partner of a small installation")
-    partner_secret: SecretStr | None = _setting(None, "its secret")
-    partner_secret_file: Path | None = _setting(
+    bank_url: HttpUrl = setting(CANCEL_URL, "the whole URL of the cancel call")
+    inquiry_url: HttpUrl | None = setting(None, "the whole URL of inquire-token")
+    partner_id: str | None = setting(None, "the one partner of a small installation")
+    partner_secret: SecretStr | None = setting(None, "its secret")
+    partner_secret_file: Path | None = setting(
         None, "the file of its secret, read again when it changes"
     )
-    partners_file: Path | None = _setting(None, "TOML, many partners: `[partners.ID]` tables")
-    dialect_file: Path | None = _setting(None, "TOML, more of the bank's words")
-    request_dt: RequestDt = _setting(RequestDt.UNIX, "`unix`, `unix_ms` or `iso8601`")
-    deadline_seconds: float = _setting(15, "the bank call as a whole", gt=0, le=300)
-    lease_seconds: float = _setting(60, "how long a claim holds a job", gt=0, le=3600)
-    max_attempts: int = _setting(20, "after so many attempts a job ends", ge=1, le=10_000)
-    max_age_seconds: float = _setting(86400, "after so long a job ends", gt=0, le=366 * 86400)
-    backoff_base_seconds: float = _setting(2, "the first wait; half of it is chance", gt=0, le=3600)
-    backoff_cap_seconds: float = _setting(300, "no wait is longer", gt=0, le=86400)
-    cooldown_base_seconds: float = _setting(
+    partners_file: Path | None = setting(None, "TOML, many partners: `[partners.ID]` tables")
+    dialect_file: Path | None = setting(None, "TOML, more of the bank's words")
+    request_dt: RequestDt = setting(RequestDt.UNIX, "`unix`, `unix_ms` or `iso8601`")
+    deadline_seconds: float = setting(15, "the bank call as a whole", gt=0, le=300)
+    lease_seconds: float = setting(60, "how long a claim holds a job", gt=0, le=3600)
+    max_attempts: int = setting(20, "after so many attempts a job ends", ge=1, le=10_000)
+    max_age_seconds: float = setting(86400, "after so long a job ends", gt=0, le=366 * 86400)
+    backoff_base_seconds: float = setting(2, "the first wait; half of it is chance", gt=0, le=3600)
+    backoff_cap_seconds: float = setting(300, "no wait is longer", gt=0, le=86400)
+    cooldown_base_seconds: float = setting(
         5, "a partner's first rest after a run of faults; it doubles", gt=0, le=3600
     )
-    cooldown_cap_seconds: float = _setting(300, "no rest is longer", gt=0, le=86400)
-    inquiry_base_seconds: float = _setting(2, "wait before the first inquiry", gt=0, le=3600)
-    maintenance: str | None = _setting(
+    cooldown_cap_seconds: float = setting(300, "no rest is longer", gt=0, le=86400)
+    inquiry_base_seconds: float = setting(2, "wait before the first inquiry", gt=0, le=3600)
+    maintenance: str | None = setting(
         None,
         "when the bank is closed, Bangkok's time: `22:00-02:30, 2026-12-05T22:00/2026-12-06T06:00`",
     )
-    sweep_seconds: float = _setting(1, "pause between two passes of the sweep", gt=0, le=60)
-    stall_seconds: float | None = _setting(
+    sweep_seconds: float = setting(1, "pause between two passes of the sweep", gt=0, le=60)
+    stall_seconds: float | None = setting(
         None, "a worker that moves nothing ends itself; unset: three leases, at least 180", gt=0
     )
-    concurrency: int = _setting(16, "bank calls at once in one worker process", ge=1, le=1024)
-    uid_length: int = _setting(64, "the longest partnerTxnUid that is accepted", ge=1, le=64)
-    inquiry_uid_prefix: UidPrefix = _setting(
+    concurrency: int = setting(16, "bank calls at once in one worker process", ge=1, le=1024)
+    uid_length: int = setting(64, "the longest partnerTxnUid that is accepted", ge=1, le=64)
+    inquiry_uid_prefix: UidPrefix = setting(
         InquiryUids().prefix, "how the partnerTxnUid of an inquiry begins; up to 6 characters"
     )
 

@@ -4,17 +4,12 @@ The tables, and the invariants of `states` once more, as CHECKs.
 No statement of anybody's, ours or an operator's, can store a job that is two things.
 """
 
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
     DDL,
     JSON,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -24,12 +19,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     event,
     text,
 )
 
 from worker import triggers
+from worker.columns import Utc, listed, partial_index
+from worker.destinations import Destination
 from worker.states import FINAL, OUTCOMES, WAITING, Outcome, State
 
 metadata = MetaData(
@@ -43,47 +39,9 @@ metadata = MetaData(
 )
 
 
-class Utc(TypeDecorator[datetime]):
-    """
-    An aware UTC time, the same on both databases.
-
-    SQLite has no time type and gives naive times back (measured): they are stored and
-    read as UTC. A naive time is refused on the way in.
-    """
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the time as the database stores it."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            message = "a time without an offset cannot be stored"
-            raise ValueError(message)
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Return the time as aware UTC."""
-        if value is None:
-            return None
-        stored: datetime = value
-        return stored.replace(tzinfo=UTC) if dialect.name == "sqlite" else stored.astimezone(UTC)
-
-
-def _listed(values: frozenset[Any]) -> str:
-    return ", ".join(f"'{value}'" for value in sorted(values))
-
-
-def _partial_index(name: str, *columns: str, where: str) -> Index:
-    """Return an index over the few rows that matter to it: the many do not burden it."""
-    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
-
-
-_WAITING = f"state IN ({_listed(WAITING)})"
+_WAITING = f"state IN ({listed(WAITING)})"
 _OUTCOME_OF_STATE = " OR ".join(
-    f"(state = '{state}' AND outcome IS NOT NULL AND outcome IN ({_listed(outcomes)}))"
+    f"(state = '{state}' AND outcome IS NOT NULL AND outcome IN ({listed(outcomes)}))"
     for state, outcomes in OUTCOMES.items()
 )
 
@@ -114,16 +72,17 @@ cancel_jobs = Table(
     Column("hinted_at", Utc),
     Column("requeued_at", Utc),
     Column("still_payable_at", Utc),
+    Column("ends", Integer, nullable=False, server_default=text("0")),
     Column("continues", String(64)),
     Column("continued_by", String(64)),
-    CheckConstraint(f"state IN ({_listed(frozenset(State))})", name="state_known"),
-    CheckConstraint(f"outcome IN ({_listed(frozenset(Outcome))})", name="outcome_known"),
+    CheckConstraint(f"state IN ({listed(frozenset(State))})", name="state_known"),
+    CheckConstraint(f"outcome IN ({listed(frozenset(Outcome))})", name="outcome_known"),
     CheckConstraint(
-        f"(state NOT IN ({_listed(FINAL)}) AND outcome IS NULL) OR {_OUTCOME_OF_STATE}",
+        f"(state NOT IN ({listed(FINAL)}) AND outcome IS NULL) OR {_OUTCOME_OF_STATE}",
         name="outcome_fits_state",
     ),
     CheckConstraint(
-        f"(state IN ({_listed(FINAL)})) = (finished_at IS NOT NULL)", name="final_is_finished"
+        f"(state IN ({listed(FINAL)})) = (finished_at IS NOT NULL)", name="final_is_finished"
     ),
     CheckConstraint(
         f"(state = '{State.IN_FLIGHT}') = (lease_id IS NOT NULL)", name="lease_in_flight"
@@ -138,10 +97,10 @@ cancel_jobs = Table(
         f"outcome IS NULL OR outcome <> '{Outcome.UNKNOWN}' OR doubted",
         name="unknown_was_doubted",
     ),
-    _partial_index("ix_cancel_jobs_due", "next_attempt_at", where=_WAITING),
-    _partial_index("ix_cancel_jobs_conveyor", "expires_at", "next_attempt_at", where=_WAITING),
-    _partial_index("ix_cancel_jobs_hinted", "hinted_at", where="hinted_at IS NOT NULL"),
-    _partial_index("ix_cancel_jobs_leases", "lease_ends_at", where="lease_id IS NOT NULL"),
+    partial_index("ix_cancel_jobs_due", "next_attempt_at", where=_WAITING),
+    partial_index("ix_cancel_jobs_conveyor", "expires_at", "next_attempt_at", where=_WAITING),
+    partial_index("ix_cancel_jobs_hinted", "hinted_at", where="hinted_at IS NOT NULL"),
+    partial_index("ix_cancel_jobs_leases", "lease_ends_at", where="lease_id IS NOT NULL"),
     Index("ix_cancel_jobs_listed", "state", "updated_at"),
     comment="One job a partnerTxnUid: what the order system wants cancelled, and its outcome",
 )
@@ -160,7 +119,7 @@ tombstones = Table(
     Column("outcome", String(24), nullable=False),
     Column("finished_at", Utc, nullable=False),
     Column("pruned_at", Utc, nullable=False),
-    CheckConstraint(f"outcome IN ({_listed(frozenset(Outcome))})", name="outcome_known"),
+    CheckConstraint(f"outcome IN ({listed(frozenset(Outcome))})", name="outcome_known"),
     comment="What is kept for ever of a job that was pruned: its uid never becomes a job again",
 )
 
@@ -190,7 +149,7 @@ cancel_attempts = Table(
     Column("short_code", String(200)),
     PrimaryKeyConstraint("partner_txn_uid", "number"),
     CheckConstraint("kind IN ('cancel', 'inquiry')", name="kind_known"),
-    _partial_index(
+    partial_index(
         "ix_cancel_attempts_unknown",
         "heard",
         "error_code",
@@ -235,7 +194,7 @@ audits = Table(
     Column("detail", Text),
     CheckConstraint("verdict IN ('agrees', 'drifts', 'unheard')", name="verdict_known"),
     CheckConstraint("(finished_at IS NULL) = (verdict IS NULL)", name="finished_is_judged"),
-    _partial_index("ix_audits_in_flight", "partner_id", where="finished_at IS NULL"),
+    partial_index("ix_audits_in_flight", "partner_id", where="finished_at IS NULL"),
     Index("ix_audits_started_at", "started_at"),
     comment="What the bank said when it was asked again about a job that was final",
 )
@@ -289,4 +248,48 @@ operator_actions = Table(
     Column("before", JSON, nullable=False),
     Column("after", JSON, nullable=False),
     comment="What operators did, when and why",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("event_id", String(36), nullable=False),
+    Column("destination", String(8), nullable=False),
+    Column("partner_txn_uid", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False, server_default="waiting"),
+    Column("created_at", Utc, nullable=False),
+    Column("next_attempt_at", Utc),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("tried_at", Utc),
+    Column("lease_id", String(36)),
+    Column("fault", String(200)),
+    Column("delivered_at", Utc),
+    PrimaryKeyConstraint("event_id", "destination"),
+    CheckConstraint(f"destination IN ({listed(frozenset(Destination))})", name="destination_known"),
+    CheckConstraint("state IN ('dead', 'delivered', 'waiting')", name="state_known"),
+    CheckConstraint("(state = 'waiting') = (next_attempt_at IS NOT NULL)", name="waiting_is_due"),
+    CheckConstraint("(state = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_once"),
+    # In this order a job's events are delivered.
+    Index("ix_outbox_of_a_job", "partner_txn_uid", "destination", "number"),
+    partial_index("ix_outbox_due", "destination", "next_attempt_at", where="state = 'waiting'"),
+    partial_index("ix_outbox_dead", "created_at", where="state = 'dead'"),
+    partial_index("ix_outbox_delivered", "delivered_at", where="state = 'delivered'"),
+    comment="What the order system is told of a job's end, once for each way to tell it",
+)
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("destination", String(8), primary_key=True),
+    Column("mode", String(8), nullable=False, server_default="active"),
+    Column("reason", String(200)),
+    Column("resume_at", Utc),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("updated_at", Utc, nullable=False),
+    CheckConstraint(f"destination IN ({listed(frozenset(Destination))})", name="destination_known"),
+    CheckConstraint("mode IN ('active', 'disabled')", name="mode_known"),
+    CheckConstraint("mode = 'active' OR reason IS NOT NULL", name="disabled_has_a_reason"),
+    comment="Whether a receiver of outcomes is served now; no row means that it is",
 )

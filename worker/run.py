@@ -2,26 +2,35 @@
 
 import logging
 import os
+from collections.abc import Callable, Iterator
 
 from celery import Celery
+from celery.bootsteps import StartStopStep
 from celery.signals import setup_logging
 
+from worker.announce import Announcer
 from worker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
 from worker.config import Settings
+from worker.courier import deliver
+from worker.destinations import Destination
 from worker.embedded import EmbeddedBroker, ensure
 from worker.hints import Hints
 from worker.log import configure_logging, get_logger
 from worker.processes import PerProcess
 from worker.progress import Progress
 from worker.pulses import Pulse
-from worker.reconcile import Sweep
+from worker.reconcile import sweep
 from worker.runtime import Runtime, broker_url, create_celery
 from worker.stop import TO_SETTLE, Stop
-from worker.sweep import Sweeper, step
+from worker.sweep import Rounds, step
 from worker.tasks import register
 from worker.watchdog import Watchdog
+from worker.webhook import Poster
 
 log = get_logger(__name__)
+
+FAREWELL = 1.0
+"""Seconds that a stop waits for a try under way; what comes of it later is told again."""
 
 
 def run_worker(settings: Settings, *, pool: str = "threads", level: str = "INFO") -> None:
@@ -59,25 +68,46 @@ def build_worker(
     register(app, runtime, progress)
     hints = Hints(app)
 
-    def means() -> Sweep:
-        return runtime().sweep(hints)
-
-    def before() -> None:
+    def one_pass() -> bool:
         if broker is not None:
             broker.renew()
         runtime().follow_roster()
+        sweep(runtime().sweep(hints))
+        return False
 
     def after() -> None:
         progress.passed(queued=hints.look())
 
-    def sweeper() -> Sweeper:
-        return Sweeper(means, pause=settings.sweep_seconds, before=before, after=after)
+    def sweeper() -> Rounds:
+        return Rounds("sweep", one_pass, pause=settings.sweep_seconds, after=after)
 
     def watchdog() -> Watchdog:
         return Watchdog(progress, Pulse(settings.home), patience=settings.stall)
 
     app.steps["worker"] |= {step("kplus-sweep", sweeper), step("kplus-watchdog", watchdog)}
+    app.steps["worker"] |= {*_couriers(settings, runtime, app)}
     return app
+
+
+def _couriers(
+    settings: Settings, runtime: PerProcess[Runtime], app: Celery
+) -> Iterator[type[StartStopStep]]:
+    """Yield a thread for each way to tell of outcomes: a slow receiver holds up nothing else."""
+    ways: dict[Destination, Poster | Announcer] = {}
+    if settings.webhook is not None:
+        ways[Destination.WEBHOOK] = Poster(settings.webhook)
+    if settings.message is not None:
+        ways[Destination.MESSAGE] = Announcer(app, settings.message)
+    for name, way in ways.items():
+
+        def one_round(name: Destination = name, way: Poster | Announcer = way) -> bool:
+            return deliver(runtime().courier(name, way))
+
+        def courier(name: Destination = name, make: Callable[[], bool] = one_round) -> Rounds:
+            pause = settings.sweep_seconds
+            return Rounds(f"{name}-courier", make, pause=pause, farewell=FAREWELL)
+
+        yield step(f"kplus-{name}-courier", courier)
 
 
 def _greet(runtime: PerProcess[Runtime]) -> None:

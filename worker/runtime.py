@@ -12,22 +12,26 @@ from functools import partial
 
 from celery import Celery
 
+from worker.announce import Announcer
 from worker.app import create_app
 from worker.backoff import Backoff
 from worker.bank import Bank
 from worker.cancel import Means
 from worker.cases import Policy
 from worker.config import Settings
+from worker.courier import Courier
+from worker.destinations import Destination
 from worker.dialect import Dialect
 from worker.embedded import known_url
 from worker.hints import Hints
-from worker.log import get_logger
+from worker.log import get_logger, protect
 from worker.maintenance import Maintenance
 from worker.partners import Roster
 from worker.processes import once
 from worker.reconcile import HINT_AGAIN_AFTER, Sweep
 from worker.rosters import LiveRoster
 from worker.store import Rest, Store, open_database
+from worker.webhook import Poster
 
 log = get_logger(__name__)
 
@@ -37,8 +41,8 @@ BLOCKED = 4
 """How many times the conveyor's high-water mark blocks the queue: others filled it (ADR 15)."""
 SOON = timedelta(seconds=2)
 """After so long a hint counts as lost in a blocked queue."""
-SPARE_CONNECTIONS = 4
-"""Database connections beside those of the bank calls: sweep, consumer, a late rescue."""
+SPARE_CONNECTIONS = 6
+"""Database connections beside those of the bank calls: sweep, couriers, consumer, a late rescue."""
 
 
 class Runtime:
@@ -49,6 +53,7 @@ class Runtime:
         self.stopping = stopping
         self._maintenance = Maintenance.read(settings.maintenance or "")
         self._live = LiveRoster(settings.roster)
+        protect(settings.outcome_secrets())
         self._shown: dict[str, str] = {}
 
     @property
@@ -79,7 +84,12 @@ class Runtime:
         )
         connections = settings.concurrency + SPARE_CONNECTIONS
         database = open_database(settings.database, connections=connections)
-        return Store(database, rest=rest, inquiry_uids=settings.inquiry_uids)
+        return Store(
+            database,
+            rest=rest,
+            inquiry_uids=settings.inquiry_uids,
+            destinations=settings.destinations,
+        )
 
     @once
     def policy(self) -> Policy:
@@ -150,6 +160,18 @@ class Runtime:
             chance=random.random,
             closed=self.is_closed,
             roster=lambda: self.roster,
+        )
+
+    def courier(self, destination: Destination, way: Poster | Announcer) -> Courier:
+        """Return what a round of telling the order system works with."""
+        return Courier(
+            store=self.store,
+            destination=destination,
+            send=way.send,
+            within=way.within,
+            max_attempts=self.settings.outcome_max_attempts,
+            max_age=timedelta(seconds=self.settings.outcome_max_age_seconds),
+            chance=random.random,
         )
 
     def close(self) -> None:

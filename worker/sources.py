@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from pydantic_settings.sources import DotEnvSettingsSource
 
@@ -14,8 +15,20 @@ from worker.partners import read_secret
 
 PREFIX = "KPLUS_"
 TEST_PREFIX = "KPLUS_TEST_"
-SECRETS = ("database_url", "broker_url")
+SECRETS = (
+    "database_url",
+    "broker_url",
+    "webhook_url",
+    "webhook_secret",
+    "webhook_previous_secret",
+)
 """Settings that may hold a secret and are read once: `KPLUS_…_FILE` may stand in their place."""
+
+
+def setting(default: Any, meaning: str, **bounds: float) -> Any:
+    """Return a field; its meaning is what docs/settings.md says of it."""
+    options: dict[str, Any] = dict(bounds, allow_inf_nan=False) if bounds else {}
+    return Field(default=default, validate_default=True, description=meaning, **options)
 
 
 class SecretFiles(PydanticBaseSettingsSource):

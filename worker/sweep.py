@@ -1,4 +1,4 @@
-"""The sweep's own thread, in every worker process: no beat, no leader, safe in any number."""
+"""Threads of a worker's own that make one round after another: no beat, no leader."""
 
 import threading
 from collections.abc import Callable
@@ -8,59 +8,66 @@ from celery import bootsteps
 
 from worker.errors import StoreUnavailable
 from worker.log import get_logger
-from worker.reconcile import Sweep, sweep
 
 log = get_logger(__name__)
 
 
-class Sweeper:
-    """Makes one pass after another until it is stopped, whether they succeed or not."""
+class Rounds:
+    """Makes one round after another until it is stopped, whether they succeed or not."""
 
     def __init__(
         self,
-        means: Callable[[], Sweep],
+        name: str,
+        make: Callable[[], bool],
         *,
         pause: float,
-        before: Callable[[], None],
-        after: Callable[[], None],
+        after: Callable[[], None] = lambda: None,
+        farewell: float = 10,
     ) -> None:
-        self._means = means
+        """`make` says whether to go on without a pause; `farewell` bounds a stop, in seconds."""
+        self._waits, self._failed, self._resumes = (
+            f"{name}_{what}" for what in ("waits", "failed", "resumes")
+        )
+        self._make = make
         self._pause = pause
-        self._before = before
         self._after = after
+        self._farewell = farewell
+        self._away = False
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="kplus-sweep", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"kplus-{name}", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; the first pass is made at once."""
+        """Start the thread; the first round is made at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the pass under way end; start no other."""
+        """Let the round under way end; start no other."""
         self._stopped.set()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=self._farewell)
 
     def _run(self) -> None:
-        away = False
         while not self._stopped.is_set():
-            away = self._once(already_away=away)
+            goes_on = self._once()
             self._after()
-            self._stopped.wait(self._pause)
+            if not goes_on:
+                self._stopped.wait(self._pause)
 
-    def _once(self, *, already_away: bool) -> bool:
-        """Make one pass; True where the database was away. Said once, not each second."""
+    def _once(self) -> bool:
+        """Make one round. That the database is away is said once, not each second."""
+        goes_on = False
         try:
-            self._before()
-            sweep(self._means())
+            goes_on = self._make()
         except StoreUnavailable as error:
-            if not already_away:
-                log.warning("sweep_waits", reason=str(error))
-            return True
+            if not self._away:
+                log.warning(self._waits, reason=str(error))
+            self._away = True
+            return False
         except Exception:
-            log.exception("sweep_failed")
-        if already_away:
-            log.info("sweep_resumes")
-        return False
+            log.exception(self._failed)
+        if self._away:
+            log.info(self._resumes)
+        self._away = False
+        return goes_on
 
 
 class Thread(Protocol):

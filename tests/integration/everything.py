@@ -26,7 +26,7 @@ def _job(uid: str, state: str, **more: Any) -> dict[str, Any]:
 
 def _final(state: str, outcome: str) -> dict[str, Any]:
     said = {"token_status": "S", "status_code": "00", "error_code": "E", "error_desc": "คืนเงิน"}
-    counted = {"attempts": 2, "conversations": 3, "doubted": outcome == "unknown"}
+    counted = {"attempts": 2, "conversations": 3, "ends": 1, "doubted": outcome == "unknown"}
     return _job(f"END-{outcome}", state, outcome=outcome, finished_at=NOON, **said, **counted)
 
 
@@ -80,6 +80,11 @@ def _partner(name: str, mode: str, **more: Any) -> dict[str, Any]:
 def _audit(uid: str, **more: Any) -> dict[str, Any]:
     common = {"partner_txn_uid": uid, "partner_id": "ACTIVE", "wire_uid": "q1", "held": "cancelled"}
     return {**common, "started_at": NOON, "ends_at": NOON + HOUR, **more}
+
+
+def _event(number: int, **more: Any) -> dict[str, Any]:
+    common = {"event_id": f"evt_{number}", "destination": "webhook", "partner_txn_uid": "REQUEUED"}
+    return {**common, "number": number, "body": "{}", "created_at": NOON, **more}
 
 
 EVERYTHING: Final[Rows] = {
@@ -138,6 +143,27 @@ EVERYTHING: Final[Rows] = {
             "outcome": "cancelled",
             "finished_at": NOON,
             "pruned_at": NOON,
+        },
+    ),
+    "outbox": (
+        _event(1, state="delivered", delivered_at=NOON, attempts=1, tried_at=NOON),
+        _event(2, state="dead", attempts=9, tried_at=NOON, fault="http_500"),
+        _event(3, next_attempt_at=NOON, attempts=1, tried_at=NOON, lease_id="L-9"),
+        _event(3, next_attempt_at=NOON, destination="message"),
+    ),
+    "endpoints": (
+        {
+            "destination": "webhook",
+            "mode": "disabled",
+            "reason": "http_410",
+            "failures": 3,
+            "updated_at": NOON,
+        },
+        {
+            "destination": "message",
+            "failures": 2,
+            "resume_at": NOON + HOUR,
+            "updated_at": NOON,
         },
     ),
     "audits": (

@@ -11,6 +11,7 @@ leases. They go together until somebody sets the wall clock. What is promised ab
   only where the job is in doubt. Nothing else that is held here gives way.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -29,16 +30,17 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import Engine, delete, event
+from sqlalchemy import Engine, delete, event, select
 
 from tests.integration.stock import Clock
 from tests.properties.answers import heard, listed
 from worker.backoff import Backoff
 from worker.cases import Case, Policy
+from worker.destinations import Destination
 from worker.dialect import Dialect
 from worker.errors import BankError
 from worker.kplus import Answer
-from worker.models import cancel_attempts, cancel_jobs, metadata, partners
+from worker.models import cancel_attempts, cancel_jobs, metadata, outbox, partners
 from worker.outcomes import abandon, decide
 from worker.partners import Roster
 from worker.reconcile import Sweep, sweep
@@ -95,7 +97,8 @@ class Life(RuleBasedStateMachine):
                 connection.execute(delete(table))
         self.clock = Clock()
         self.real = timedelta(0)
-        self.store = Store(Database(engine, clock=self.clock), rest=REST)
+        database = Database(engine, clock=self.clock)
+        self.store = Store(database, rest=REST, destinations=Destination)
         self.journal: list[Call] = []
         self.accepted: dict[str, str] = {}
         self.before: Rows = {}
@@ -338,8 +341,12 @@ class Life(RuleBasedStateMachine):
         with self.store.database.reading() as connection:
             evidence = [row._asdict() for row in connection.execute(cancel_attempts.select())]
             resting = [row._asdict() for row in connection.execute(partners.select())]
+            told = Counter(connection.execute(select(outbox.c.partner_txn_uid)).scalars())
         assert set(self.known) == set(self.accepted) - set(self.pruned)
         for uid, job in self.known.items():
+            # Each end is told once by each way: whoever ended the job, and however.
+            assert told[uid] == len(Destination) * job["ends"]
+            assert (job["ends"] > 0) or job["outcome"] is None
             self._holds_for(job, [row for row in evidence if row["partner_txn_uid"] == uid])
             if uid in self.before:
                 self._has_moved_rightly(self.before[uid], job)

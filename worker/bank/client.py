@@ -153,7 +153,7 @@ class Bank:
         redirects that it does not follow, and logs whole URLs.
         """
         with closing(transport.handle_request(message)) as response:
-            _refuse_stray(response)
+            refuse_stray(response)
             coding = response.headers.get("content-encoding", "").strip().lower()
             if coding not in ("", "identity"):
                 return self._flawed(response, "the body is compressed, against our request")
@@ -262,7 +262,7 @@ def bounded_transport(context: SSLContext, *, connections: int) -> httpx.HTTPTra
     return transport
 
 
-def _refuse_stray(response: httpx.Response) -> None:
+def refuse_stray(response: httpx.Response) -> None:
     """
     Raise where the answer lay in wait for our request.
 

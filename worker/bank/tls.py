@@ -29,7 +29,7 @@ def default_context() -> ssl.SSLContext:
 
 def own_context(partner: Partner) -> ssl.SSLContext:
     """Return the context of a partner with TLS files; a fault names the file to look at."""
-    context = default_context() if partner.ca_bundle is None else _trusting(partner.ca_bundle)
+    context = default_context() if partner.ca_bundle is None else trusting(partner.ca_bundle)
     if partner.client_cert is not None:
         _load_identity(context, partner)
     return context
@@ -40,7 +40,8 @@ def has_own_context(partner: Partner) -> bool:
     return partner.ca_bundle is not None or partner.client_cert is not None
 
 
-def _trusting(bundle: Path) -> ssl.SSLContext:
+def trusting(bundle: Path) -> ssl.SSLContext:
+    """Return a context that trusts the authorities of a file alone."""
     try:
         return _modern(ssl.create_default_context(cafile=str(bundle)))
     except (OSError, ValueError) as error:

@@ -50,7 +50,7 @@ def store_of(settings: Settings) -> Iterator[Store]:
     """
     refuse_missing_file(settings)
     with database_of(settings) as database:
-        yield Store(database)
+        yield Store(database, destinations=settings.destinations)
 
 
 def refuse_missing_file(settings: Settings) -> None:

@@ -1,5 +1,8 @@
 """The store: the only place that opens transactions, one short one per method."""
 
+from collections.abc import Collection
+
+from worker.destinations import Destination
 from worker.leases import InquiryUids
 from worker.store.actions import Actions
 from worker.store.audits import Audits
@@ -8,10 +11,12 @@ from worker.store.bulk import Bulk
 from worker.store.claims import CANCEL, INQUIRY, Claim, Evidence
 from worker.store.conversations import Conversations, Told
 from worker.store.database import Clock, Database, open_database
+from worker.store.ends import Ends
 from worker.store.engines import Waits
 from worker.store.faults import is_locked
 from worker.store.jobs import Acceptance, Jobs, Status
 from worker.store.messages import Messages, Rejected
+from worker.store.outbox import Endpoint, Glance, Outbox, Parcel
 from worker.store.partners import UNCONFIGURED, PartnerModes
 from worker.store.prunes import YOUNGEST, Prunes
 from worker.store.reports import JobFile, Reports, Stats
@@ -28,9 +33,12 @@ __all__ = [
     "Claim",
     "Clock",
     "Database",
+    "Endpoint",
     "Evidence",
+    "Glance",
     "JobFile",
     "NewExpiry",
+    "Parcel",
     "Rejected",
     "Rest",
     "Ruling",
@@ -47,7 +55,11 @@ __all__ = [
 
 
 class Store:
-    """Every statement this software sends, in rooms by what they are about."""
+    """
+    Every statement this software sends, in rooms by what they are about.
+
+    Of each job that ends by way of this store, `destinations` are told.
+    """
 
     def __init__(
         self,
@@ -55,16 +67,19 @@ class Store:
         *,
         rest: Rest | None = None,
         inquiry_uids: InquiryUids | None = None,
+        destinations: Collection[Destination] = (),
     ) -> None:
         self.database = database
         self.partners = PartnerModes(database, rest or Rest())
         uids = inquiry_uids or InquiryUids()
-        self.jobs = Jobs(database, self.partners, uids)
+        ends = Ends(database, destinations)
+        self.jobs = Jobs(database, self.partners, uids, ends)
         self.bulk = Bulk(database)
         self.audits = Audits(database, self.partners, uids)
-        self.backlog = Backlog(database)
+        self.backlog = Backlog(database, ends)
         self.messages = Messages(database)
-        self.actions = Actions(database, self.partners)
+        self.outbox = Outbox(database)
+        self.actions = Actions(database, self.partners, ends, self.outbox)
         self.reports = Reports(database)
         self.words = Words(database)
         self.conversations = Conversations(database)

@@ -8,9 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
+from worker.destinations import Destination
 from worker.dialect import Dialect
 from worker.models import operator_actions
 from worker.store.database import Database, Now, rows_of
+from worker.store.ends import Ends
+from worker.store.outbox import Outbox
 from worker.store.partners import PartnerModes
 from worker.store.rejudging import Rejudging
 from worker.store.requeues import SHOWN, Requeues, Ruling, Verdict, Wish
@@ -27,11 +30,14 @@ class _Act:
 class Actions:
     """Operators' acts. Each says whether it changed anything; a no-op is not recorded."""
 
-    def __init__(self, database: Database, partners: PartnerModes) -> None:
+    def __init__(
+        self, database: Database, partners: PartnerModes, ends: Ends, outbox: Outbox
+    ) -> None:
         self._database = database
         self._partners = partners
         self._requeues = Requeues(database)
-        self._rejudging = Rejudging(database)
+        self._rejudging = Rejudging(database, ends)
+        self._outbox = outbox
         self._record = insert(operator_actions).values(at=Now())
 
     def pause_partner(self, partner_id: str, *, who: str, reason: str) -> bool:
@@ -93,6 +99,31 @@ class Actions:
             states = {"before": before, "after": after}
             self._keep(connection, "rejudge", uid, who=who, reason=reason, **states)
             return done
+
+    def enable_destination(self, name: Destination, *, who: str, reason: str) -> bool:
+        """Serve a receiver of outcomes again that was disabled, or rests."""
+        with self._database.writing() as connection:
+            stood = self._outbox.enable(connection, name)
+            if stood is not None:
+                mode = "disabled" if stood.disabled else "active"
+                before = {"mode": mode, "reason": stood.reason}
+                states = {"before": before, "after": ACTIVE}
+                self._keep(connection, "enable_outcomes", name, who=who, reason=reason, **states)
+        return stood is not None
+
+    def resend(self, event_id: str, *, who: str, reason: str) -> int:
+        """
+        Tell the order system of an event again: by each way by which it is dead, else by all.
+
+        Returns by how many; 0 where it is not known, or waits for its turn already.
+        """
+        with self._database.writing() as connection:
+            rows = self._outbox.resend(connection, event_id)
+            if rows:
+                after = {"state": "waiting", "destinations": sorted(r.destination for r in rows)}
+                states = {"before": {"partner_txn_uid": rows[0].partner_txn_uid}, "after": after}
+                self._keep(connection, "resend", event_id, who=who, reason=reason, **states)
+        return len(rows)
 
     def judge(self, wish: Wish) -> Ruling:
         """Say what `requeue` would do, and do nothing."""

@@ -8,9 +8,10 @@ from enum import StrEnum
 from sqlalchemy import bindparam, func, insert, select, update
 
 from worker.cases import Decision
+from worker.columns import Utc
 from worker.kplus import LONGEST_WORD, CancelRequest
 from worker.leases import InquiryUids
-from worker.models import Utc, audits, cancel_jobs
+from worker.models import audits, cancel_jobs
 from worker.models import partners as partner_rows
 from worker.partners import Partner
 from worker.states import FINAL, Outcome

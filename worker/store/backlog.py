@@ -23,6 +23,7 @@ from worker.partners import Partner, Roster
 from worker.states import WAITING, Event, Outcome, State
 from worker.store.claims import Claim, as_claim
 from worker.store.database import After, AnyRow, Database, Now, rows_of
+from worker.store.ends import TOLD, Ends
 from worker.store.gate import free_slots, probing, proven, spacing
 from worker.store.moves import (
     JOBS,
@@ -47,8 +48,9 @@ class Backlog:
     Each takes a bounded batch and passes over rows that another copy holds.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ends: Ends) -> None:
         self._database = database
+        self._ends = ends
         self._dead = (
             select(cancel_jobs)
             .where(JOBS.state == State.IN_FLIGHT, JOBS.lease_ends_at <= Now())
@@ -60,7 +62,7 @@ class Backlog:
             move(Event.EXHAUST, only_from=WAITING)
             .where(_in(overdue))
             .values(outcome=_last_word(), doubted=JOBS.doubted)
-            .returning(JOBS.partner_txn_uid, JOBS.outcome)
+            .returning(*TOLD)
         )
         # A stamp as far in the future is stale too: the clock was set back meanwhile.
         fresh = and_(
@@ -95,7 +97,9 @@ class Backlog:
 
         Those of a partner listed in `inquirers` have one last conversation instead.
         """
-        rows = self._database.run(self._exhaust, most=most, inquirers=inquirers)
+        with self._database.writing() as connection:
+            params = {**self._database.times, "most": most, "inquirers": inquirers}
+            rows = self._ends.run(connection, self._exhaust, params)
         return [(row.partner_txn_uid, Outcome(row.outcome)) for row in rows]
 
     def hint(self, *, high_water: int, again_after: timedelta, roster: Roster) -> list[str]:

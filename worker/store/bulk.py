@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
-from worker.models import Utc
+from worker.columns import Utc
 from worker.states import State
 from worker.store.database import AnyRow, Database, rows_of
 from worker.store.jobs import Acceptance, Status, accepting, compared

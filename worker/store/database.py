@@ -22,7 +22,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import Float
 
-from worker.models import Utc
+from worker.columns import Utc
 from worker.store.engines import AFTER, READING, Waits, let_it_take_its_time, make_engine
 from worker.store.faults import translated
 

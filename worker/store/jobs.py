@@ -31,6 +31,7 @@ from worker.states import Event, Outcome, State
 from worker.store.attempts import Attempts
 from worker.store.claims import CANCEL, INQUIRY, Claim, Evidence, as_claim
 from worker.store.database import After, AnyRow, Database, Now, rows_of, storable
+from worker.store.ends import TOLD, Ends
 from worker.store.gate import Gate, is_limited, is_open
 from worker.store.known import is_same, known, state_of
 from worker.store.moves import (
@@ -97,9 +98,14 @@ class Jobs:
     """The statements of one job. Each is built once and guarded by the arrows."""
 
     def __init__(
-        self, database: Database, partners: PartnerModes, inquiry_uids: InquiryUids
+        self,
+        database: Database,
+        partners: PartnerModes,
+        inquiry_uids: InquiryUids,
+        ends: Ends,
     ) -> None:
         self._database = database
+        self._ends = ends
         self._partners = partners
         self._inquiry_uids = inquiry_uids
         self._attempts = Attempts(database)
@@ -191,7 +197,7 @@ class Jobs:
         """
         with self._database.writing() as connection:
             params = self._params(claim, decision, evidence)
-            if not rows_of(connection, self._settle[decision.event], params):
+            if not self._ends.run(connection, self._settle[decision.event], params):
                 return False
             self._attempts.keep(connection, claim, decision, evidence)
             self._partners.note(connection, claim, decision, evidence)
@@ -208,7 +214,7 @@ class Jobs:
         with self._database.writing() as connection:
             # The job before its evidence, as everywhere: two who wait never wait for each other.
             params = self._params(claim, decision, evidence)
-            ended = bool(ends is not None and rows_of(connection, ends, params))
+            ended = bool(ends is not None and self._ends.run(connection, ends, params))
             self._attempts.correct(connection, claim, decision, evidence)
             return ended
 
@@ -284,4 +290,4 @@ def _settle(event: Event, source: State) -> Update:
         still_payable_at=case(
             (bindparam("payable", type_=Boolean()), Now()), else_=JOBS.still_payable_at
         ),
-    ).returning(JOBS.partner_txn_uid)
+    ).returning(*TOLD)

@@ -26,6 +26,7 @@ _WAITS: dict[str, Any] = {"next_attempt_at": After("wait"), "hinted_at": None, *
 _ENDS: dict[str, Any] = {
     "outcome": bindparam("end"),
     "finished_at": Now(),
+    "ends": JOBS.ends + 1,
     "next_attempt_at": None,
     "hinted_at": None,
     **NO_LEASE,

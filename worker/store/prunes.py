@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select
 
+from worker.columns import Utc
 from worker.kplus import EPOCH
 from worker.models import (
-    Utc,
     audits,
     cancel_jobs,
     operator_actions,

@@ -11,6 +11,7 @@ from worker.models import cancel_jobs
 from worker.states import OUTCOMES, Event, Outcome, State
 from worker.store.conversations import Conversations
 from worker.store.database import AnyRow, Database, rows_of
+from worker.store.ends import Ends
 from worker.store.moves import JOBS, move
 from worker.store.requeues import Ruling, Verdict
 
@@ -28,8 +29,9 @@ class Rejudged:
 class Rejudging:
     """The statements about jobs in doubt, all inside the transaction of the act's record."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ends: Ends) -> None:
         self._database = database
+        self._ends = ends
         self._conversations = Conversations(database)
         this = JOBS.partner_txn_uid == bindparam("uid")
         # Held to the end of the transaction: a worker claims it before, or not at all.
@@ -74,7 +76,7 @@ class Rejudging:
             "said_code": by.of.error_code,
             "said_desc": by.of.error_desc,
         }
-        (row,) = rows_of(connection, self._end[event], params)
+        (row,) = self._ends.run(connection, self._end[event], params)
         return Ruling(uid, Verdict.DONE, _job(row))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Float, Integer, String, and_, bindparam, case, literal, or_
 
-from worker.models import Utc, partners
+from worker.columns import Utc
+from worker.models import partners
 from worker.store.database import After, Database, Now
 from worker.store.gate import FIRST_PACE
 

@@ -1,0 +1,68 @@
+"""What the tests of the way back begin with: jobs that end, and couriers that tell of it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from tests.integration.stock import CANCELLED, Clock, accept, claimed, settle
+from tests.servers.receivers import OLD_SECRET, SECRET, Receiver
+from worker.courier import Courier, deliver
+from worker.destinations import Destination, Webhook
+from worker.store import Store
+from worker.webhook import Poster
+
+BOTH = tuple(Destination)
+
+
+@dataclass
+class Telling:
+    """An order system, and the courier that tells it; its clock is the store's."""
+
+    store: Store
+    receiver: Receiver
+    clock: Clock
+    means: Courier
+
+    def round(self) -> bool:
+        return deliver(self.means)
+
+    def rounds(self, *, hours: float = 0.0, seconds: float = 0.0, every: float = 60) -> None:
+        """Make rounds for so long, each minute or as said; at least those that are due now."""
+        until = self.clock.now + timedelta(hours=hours, seconds=seconds)
+        while True:
+            while self.round():
+                pass
+            if self.clock.now >= until:
+                return
+            self.clock.forward(every)
+
+    def events(self, **which: Any) -> list[dict[str, Any]]:
+        return self.store.outbox.events(**which, most=1000)
+
+    def states(self, uid: str) -> list[str]:
+        return [row["state"] for row in self.events(uid=uid)]
+
+
+def poster(receiver: Receiver, clock: Clock, *, deadline: float = 20.0) -> Poster:
+    secrets = (SECRET, OLD_SECRET)
+    webhook = Webhook(receiver.url, secrets, None, timedelta(seconds=deadline))
+    return Poster(webhook, clock=clock)
+
+
+def courier(store: Store, way: Any, **limits: Any) -> Courier:
+    usual: dict[str, Any] = {"max_attempts": 100, "max_age": timedelta(days=3)}
+    return Courier(
+        store=store,
+        destination=Destination.WEBHOOK,
+        send=way.send,
+        within=way.within,
+        chance=lambda: 0.5,
+        **usual | limits,
+    )
+
+
+def end(store: Store, *uids: str) -> None:
+    """Let new jobs end as cancelled."""
+    for uid in uids:
+        accept(store, uid)
+        settle(store, claimed(store, uid), CANCELLED)
