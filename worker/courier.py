@@ -63,7 +63,7 @@ def deliver(means: Courier) -> bool:
     first. Raises `StoreUnavailable`: what was sent and not marked by then is sent again.
     """
     outbox = means.store.outbox
-    endpoint = outbox.endpoint(means.destination)
+    endpoint = means.store.receivers.endpoint(means.destination)
     if endpoint.rests:
         return False
     most = 1 if endpoint.failures else BATCH
@@ -100,10 +100,10 @@ def _is_spent(parcel: Parcel, means: Courier) -> bool:
 
 def _heed(means: Courier, before: Endpoint, replies: Sequence[Reply]) -> bool:
     """Let the receiver feel a round; True where it takes events."""
-    outbox, name = means.store.outbox, means.destination
+    receivers, name = means.store.receivers, means.destination
     gone = next((reply for reply in replies if reply.gone), None)
     if gone is not None:
-        if outbox.disable(name, gone.fault):
+        if receivers.disable(name, gone.fault):
             remedy = "kplus-cancel outbox enable --reason WHY"
             log.error("receiver_disabled", destination=str(name), fault=gone.fault, remedy=remedy)
         return False
@@ -111,9 +111,9 @@ def _heed(means: Courier, before: Endpoint, replies: Sequence[Reply]) -> bool:
     advice = max((reply.advice for reply in failed if reply.advice), default=None)
     if not failed or (advice is None and len(failed) < len(replies)):
         if before.failures:
-            outbox.calm(name)
+            receivers.calm(name)
         return not failed
     run = before.failures + 1
     wait = REST.wait(run, chance=means.chance, advice=advice)
-    outbox.rest(name, failed[-1].fault, run=run, wait=wait)
+    receivers.rest(name, failed[-1].fault, run=run, wait=wait)
     return False

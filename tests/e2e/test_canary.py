@@ -15,6 +15,7 @@ from tests.e2e.canaries import PLANTED, dresses, everywhere, keys_as_text, plant
 from tests.e2e.producers import QUICK, hand_over, order
 from tests.servers.brokers import RedisServer
 from tests.servers.databases import KINDS, Databases
+from tests.servers.receivers import OLD_SECRET, SECRET, Answer, Post, Receiver
 from tests.servers.waiting import eventually
 from tests.servers.workers import WorkerProcess
 from worker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
@@ -43,6 +44,7 @@ class Run:
     store: Store
     server: RedisServer
     bank: Sandbox
+    receiver: Receiver
     places: dict[str, str] = field(default_factory=dict)
     before: dict[str, str] = field(default_factory=dict)
     """What stood in the broker before any worker had begun."""
@@ -109,6 +111,9 @@ class Play:
             ("rejected", "--table", "--bodies", "--limit", "1000"),
             ("rejected", "--json", "--limit", "1000"),
             ("partners", "list"),
+            ("outbox", "list", "--json"),
+            ("outbox", "list", "--table"),
+            ("export",),
             ("db", "check"),
             ("partners", "resume", "KP-WRONG", "--reason", "looked at"),
             ("enqueue", "--uid", "CRASHED", "--token", "T", "--reference1", "R", *REAL),
@@ -137,6 +142,8 @@ class Play:
             "a secret without a partner": {"KPLUS_PARTNER_SECRET": real},
             "a mistyped name": {"KPLUS_PARTNER_SECRTE": real},
             "a number": {"KPLUS_MAX_ATTEMPTS": real},
+            "a secret of no webhook": {"KPLUS_WEBHOOK_URL": None},
+            "a secret that is none": {"KPLUS_WEBHOOK_SECRET": f"whsec_{real}"},
         }
 
     def end(self) -> None:
@@ -168,6 +175,17 @@ class Play:
 
 REAL = ("--partner", "KP-REAL")
 READING = ("list", "stats", "rejected", "doctor")
+HOOK = {
+    "webhook": SECRET.removeprefix("whsec_"),
+    "webhook before": OLD_SECRET.removeprefix("whsec_"),
+    "path of the webhook": "canary-dGhlLXBhdGgtb2YtdGhlLXdlYmhvb2s",
+}
+
+
+def echo(post: Post) -> Answer:
+    """Answer as a receiver that tells its secret to whoever calls, and takes every other event."""
+    status = 500 if int(post.id[-1], 16) % 2 else 200
+    return status, {"X-Secret": SECRET, "Location": f"/{SECRET}"}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -188,6 +206,8 @@ def run(
         store = Store(open_database(database))
         stack.callback(store.close)
         broker = stack.enter_context(RedisServer(folder / "redis"))
+        receiver = stack.enter_context(Receiver())
+        receiver.answer = echo
         expected = SECRETS | {"KP-WRONG": "something else"}
         bank = stack.enter_context(Sandbox(secrets=expected))
         environment = QUICK | {
@@ -196,14 +216,19 @@ def run(
             "KPLUS_BROKER_URL": broker.url,
             "KPLUS_BANK_URL": bank.cancel_url,
             "KPLUS_PARTNERS_FILE": str(folder / "partners.toml"),
+            "KPLUS_WEBHOOK_URL": f"{receiver.url}?{HOOK['path of the webhook']}",
+            "KPLUS_WEBHOOK_SECRET": SECRET,
+            "KPLUS_WEBHOOK_PREVIOUS_SECRET": OLD_SECRET,
+            "KPLUS_OUTCOME_TASK": "orders.told",
+            "KPLUS_OUTCOME_QUEUE": "orders",
         }
         passwords = {
             "database": make_url(database).password,
             "broker": broker.seat.password,
             "wrong": "canary-b2YtYS13cm9uZy1kYXRhYmFzZQ",
         }
-        known = SECRETS | {owner: value for owner, value in passwords.items() if value}
-        play = Play(Run(known, store, broker, bank), environment, folder)
+        known = SECRETS | HOOK | {owner: value for owner, value in passwords.items() if value}
+        play = Play(Run(known, store, broker, bank, receiver), environment, folder)
         stack.callback(play.close)
         app = stack.enter_context(Celery("a producer", broker=broker.url, set_as_current=False))
         play.conversations(app)
@@ -236,6 +261,7 @@ def test_the_secrets_were_really_used(run: Run) -> None:
     heard = {each["heard"] for file in files.values() if file for each in file.attempts}
     kept = sum(row.deliveries for row in run.store.messages.latest(most=1000))
     log = run.places["log of worker 0"]
+    statuses = {echo(post)[0] for post in run.receiver.posts}
 
     assert trusted == {"KP-REAL", "KP-ODD"}
     assert run.bank.journal.counts()["wrong_credentials"] in {1, 2}  # again once resumed
@@ -245,6 +271,9 @@ def test_the_secrets_were_really_used(run: Run) -> None:
     # One conflict for each partner from a message, and one from the command line.
     assert kept == bodies + len(SECRETS) + 1
     assert '"level": "debug"' in log
+    assert all(p.signed_with(SECRET) and p.signed_with(OLD_SECRET) for p in run.receiver.posts)
+    assert statuses == {200, 500}
+    assert "outcome_not_delivered" in log
     assert "secret_in_message" in log
 
 

@@ -30,6 +30,7 @@ from tests.integration.stock import (
 )
 from tests.servers.waiting import eventually
 from worker.cases import Decision
+from worker.destinations import Destination
 from worker.states import Event, Outcome, State
 from worker.store import Acceptance, Rejected, Status, Store, Verdict, Wish
 from worker.store.prunes import YOUNGEST, Batch, oldest
@@ -370,3 +371,33 @@ def test_records_of_acts_are_removed_except_of_partners_that_are_paused(
     assert store.prunes.acts(older_than=DAYS_90, most=1) == 1
     assert store.prunes.acts(older_than=DAYS_90) == 1
     assert [act["target"] for act in store.reports.actions()] == ["P2"]
+
+
+def test_what_was_told_of_a_pruned_job_goes_and_what_was_not_stays(
+    store: Store, clock: Clock
+) -> None:
+    told = Store(store.database, destinations=[Destination.WEBHOOK])
+    end(told, "U1", "U2", "U3")
+    for parcel in told.outbox.claim(Destination.WEBHOOK, most=9, lease=SECOND):
+        if parcel.uid == "U1":
+            told.outbox.delivered(parcel)
+        if parcel.uid == "U2":
+            told.outbox.failed(parcel, "http_500", wait=None)
+    clock.forward(2 * YOUNGEST)
+    told.prunes.jobs(Outcome.CANCELLED, older_than=YOUNGEST)
+    assert count(told, "cancel_jobs") == 0
+    left = {row["partner_txn_uid"]: row["state"] for row in told.outbox.events(most=9)}
+    assert left == {"U2": "dead", "U3": "waiting"}
+
+
+def test_told_outcomes_are_removed_by_their_own_age(store: Store, clock: Clock) -> None:
+    told = Store(store.database, destinations=tuple(Destination))
+    end(told, "U1", "U2")
+    (parcel, _) = told.outbox.claim(Destination.WEBHOOK, most=9, lease=SECOND)
+    told.outbox.delivered(parcel)
+    clock.forward(2 * YOUNGEST)
+    assert told.prunes.count_told(older_than=YOUNGEST) == 1
+    assert told.prunes.told(older_than=YOUNGEST) == 1
+    assert told.prunes.told(older_than=YOUNGEST) == 0
+    assert count(told, "outbox") == 3
+    assert count(told, "cancel_jobs") == 2

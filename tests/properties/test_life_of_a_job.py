@@ -98,7 +98,7 @@ class Life(RuleBasedStateMachine):
         self.clock = Clock()
         self.real = timedelta(0)
         database = Database(engine, clock=self.clock)
-        self.store = Store(database, rest=REST, destinations=Destination)
+        self.store = Store(database, rest=REST, destinations=tuple(Destination))
         self.journal: list[Call] = []
         self.accepted: dict[str, str] = {}
         self.before: Rows = {}

@@ -70,8 +70,8 @@ def ack_early() -> None:
         return tasks(lease) | {"task_acks_late": False}
 
     app._tasks = early
-    sweep.Sweeper.start = lambda _self: None  # type: ignore[assignment, method-assign]
-    sweep.Sweeper.stop = lambda _self: None  # type: ignore[assignment, method-assign]
+    sweep.Rounds.start = lambda _self: None  # type: ignore[assignment, method-assign]
+    sweep.Rounds.stop = lambda _self: None  # type: ignore[assignment, method-assign]
 
 
 def outcome_first() -> None:

@@ -34,11 +34,16 @@ SECTIONS = {
         "show": ("jobs:show", "Show one job: where it stands, what happens next, its attempts."),
         "why": ("why:why", "Explain one job: what happened, what happens next, what moves it."),
         "list": ("jobs:list_jobs", "List jobs, the last changed first."),
+        "export": (
+            "export:export",
+            "Print the jobs that have ended, page after page.",
+        ),
         "stats": ("stats:stats", "Count the jobs, and say what needs attention."),
     },
     "Look after it": {
         "requeue": ("requeue:requeue", "Let final jobs try again."),
         "reissue": ("requeue:reissue", "Continue a final job under another uid."),
+        "outbox": ("outbox:outbox", "List what the order system is told; tell it again."),
         "partners": ("partners:partners", "List, pause and resume partners."),
         "actions": ("acts:actions", "List what operators did: who, when, why."),
         "dialect": (

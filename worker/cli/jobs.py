@@ -8,6 +8,7 @@ import click
 from worker.cli.matters import Left, known
 from worker.cli.meanings import ENDS
 from worker.cli.means import settings_now, store_of
+from worker.cli.outbox import plain
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.prospects import outlook
 from worker.cli.tombstones import show_left
@@ -43,6 +44,7 @@ def show(*, uid: str, form: str | None) -> None:
         evidence = {
             "cancel_attempts": found.file.attempts,
             "token_statuses": found.file.tokens,
+            "outbox": [plain(row) for row in found.events],
         }
         print_json({**found.file.job, "next": following, **evidence})
         return

@@ -18,11 +18,12 @@ MOST_ACTS = 100
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is stored about a job, the acts of operators on it, and what both mean."""
+    """What is stored of a job: its evidence, acts of operators on it, what was told of it."""
 
     file: JobFile
     acts: list[dict[str, Any]]
     matter: Matter
+    events: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ def known(uid: str) -> Known | Left:
             raise JobNotFound(f"no job is stored under {uid!r}; see `kplus-cancel rejected`")
         door = _door(store, settings, file.job["partner_id"])
         acts = store.reports.actions(uid, most=MOST_ACTS)
+        events = store.outbox.events(uid=uid, most=MOST_ACTS)
     matter = Matter(
         job=file.job,
         door=door,
@@ -53,7 +55,7 @@ def known(uid: str) -> Known | Left:
         maintenance=Maintenance.read(settings.maintenance or ""),
     )
     own = [act for act in acts if act["action"] in {"requeue", "reissue", "rejudge"}]
-    return Known(file, own, matter)
+    return Known(file, own, matter, events)
 
 
 def _door(store: Store, settings: Settings, partner_id: str) -> Door:

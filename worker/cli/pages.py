@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.matters import Known
+from worker.cli.outbox import events_table
 from worker.cli.prospects import Limits, Matter, Row
 from worker.cli.render import STYLES, Heading, cell, facts, fits, heading, indented, put, table
 from worker.cli.words import NEVER, clock, hint, moment, shown, span, took
@@ -28,7 +29,14 @@ def put_job(found: Known, following: Sequence[str]) -> None:
         heading("Attempts, times in UTC"),
         _attempts(file) if file.attempts else indented("None yet: the bank has not been asked."),
         *_tokens(file),
+        *_told(found.events),
     )
+
+
+def _told(events: list[dict[str, Any]]) -> Iterator[Any]:
+    if events:
+        yield heading("What the order system was told")
+        yield events_table(events)
 
 
 def put_jobs(rows: Sequence[Row], rests: Mapping[str, Row], *, now: datetime) -> None:

@@ -49,6 +49,7 @@ class Heap:
 @click.option("--messages-older-than", type=Age(), help="Rejected messages last seen so long ago.")
 @click.option("--actions-older-than", type=Age(), help="Records of operators' acts of so long ago.")
 @click.option("--audits-older-than", type=Age(), help="What audits found so long ago.")
+@click.option("--told-older-than", type=Age(), help="Outcomes that were told so long ago.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @in_two_forms
@@ -59,6 +60,7 @@ def prune(  # noqa: PLR0913 - options, each by its name
     messages_older_than: timedelta | None,
     actions_older_than: timedelta | None,
     audits_older_than: timedelta | None,
+    told_older_than: timedelta | None,
     dry_run: bool,
     yes: bool,
     form: str | None,
@@ -68,11 +70,14 @@ def prune(  # noqa: PLR0913 - options, each by its name
 
     A tombstone keeps uid, partner, outcome and a fingerprint of the order, for ever: the same
     order again still does nothing. Jobs that ended refused, gave_up or unknown are removed
-    only if --outcome names them. With nothing but the age of messages, actions or audits, no job
-    is removed.
+    only if --outcome names them. With nothing but the age of messages, actions, audits or told
+    outcomes, no job is removed.
     """
     with store_of(settings_now()) as store:
-        heaps = list(_of_records(store, messages_older_than, actions_older_than, audits_older_than))
+        heaps = [
+            *_of_records(store, messages_older_than, actions_older_than, audits_older_than),
+            *_of_told(store, told_older_than),
+        ]
         if older_than or outcomes or not heaps:
             chosen = map(Outcome, dict.fromkeys(outcomes)) if outcomes else SETTLED
             age = older_than or A_YEAR
@@ -115,6 +120,11 @@ def _of_records(
         yield _counted("operators' acts", actions, prunes.count_acts, prunes.acts)
     if audits is not None:
         yield _counted("audits", audits, prunes.count_audits, prunes.audits)
+
+
+def _of_told(store: Store, older_than: timedelta | None) -> Iterator[Heap]:
+    if older_than is not None:
+        yield _counted("told outcomes", older_than, store.prunes.count_told, store.prunes.told)
 
 
 def _counted(

@@ -11,12 +11,14 @@ from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.words import hint, jobs, moment, shown, span
 from worker.states import Outcome
-from worker.store import Stats, Store
+from worker.store import Glance, Stats, Store
 
 SLOW = timedelta(minutes=1)
 """A due job that waits longer means that no worker keeps up."""
 LATELY = timedelta(hours=24)
 """What is older was seen by the shift before."""
+LATE = timedelta(minutes=5)
+"""An outcome that waits longer means that its receiver does not take it."""
 MOST = 1000
 
 
@@ -30,6 +32,7 @@ class Picture:
     unknown_lately: int
     rejected: Mapping[str, int]
     rejected_at: datetime | None
+    told: list[Glance]
     now: datetime
 
 
@@ -67,6 +70,7 @@ def look(store: Store) -> Picture:
         unknown_lately=len(unknown),
         rejected=store.messages.counts(),
         rejected_at=newest[0].last_at if newest else None,
+        told=store.receivers.glance(),
         now=now,
     )
 
@@ -91,11 +95,29 @@ def attention(picture: Picture) -> Iterator[Need]:
             f"{jobs(picture.unknown_lately)} ended unknown in the last 24 hours: ask the bank.",
             "kplus-cancel list --outcome unknown --since 24h",
         )
+    yield from filter(None, map(untold, picture.told))
     if picture.rejected_at and picture.rejected_at > now - LATELY:
         last = hint(picture.rejected_at, now)
         yield Need(
             f"Messages that could not become a job, the last one {last}.", "kplus-cancel rejected"
         )
+
+
+def untold(glance: Glance) -> Need | None:
+    """Return why the order system is not told by one way; None where all is well."""
+    name, endpoint = glance.endpoint.destination, glance.endpoint
+    waits = f"{glance.waiting} outcomes wait"
+    if endpoint.disabled:
+        what = f"The {name} of the order system wants no more ({shown(endpoint.reason)}): {waits}."
+        return Need(what, f"kplus-cancel outbox enable --destination {name} --reason WHY")
+    if glance.dead:
+        what = f"The order system was not told of {glance.dead} outcomes by {name}: they are dead."
+        return Need(what, "kplus-cancel outbox list --state dead")
+    if glance.oldest is not None and glance.oldest > LATE:
+        why = f": {shown(endpoint.reason)}" if endpoint.reason else ""
+        what = f"By {name} {waits}, the oldest for {span(glance.oldest)}{why}."
+        return Need(what, "kplus-cancel outbox list")
+    return None
 
 
 def rest(row: Mapping[str, Any], now: datetime) -> Need:
@@ -124,5 +146,17 @@ def _document(picture: Picture) -> dict[str, Any]:
         "in_flight_past_lease": picture.silent,
         "partners_not_active": picture.resting,
         "rejected_messages": picture.rejected,
+        "told": [_told(glance) for glance in picture.told],
         "attention": list(attention(picture)),
+    }
+
+
+def _told(glance: Glance) -> dict[str, Any]:
+    return {
+        "destination": glance.endpoint.destination,
+        "mode": "disabled" if glance.endpoint.disabled else "active",
+        "reason": glance.endpoint.reason,
+        "waiting": glance.waiting,
+        "oldest_waiting_seconds": glance.oldest,
+        "dead": glance.dead,
     }

@@ -29,7 +29,7 @@ def diagnose(*, worker: bool = False) -> Iterator[Finding]:
     if worker:
         yield from a_worker_moves(settings)
         return
-    protect(settings.roster().secrets())
+    protect([*settings.roster().secrets(), *settings.outcome_secrets()])
     yield from _all(settings)
 
 

@@ -7,6 +7,7 @@ from worker import schema
 from worker.config import Settings
 from worker.doctor.files import missing_file
 from worker.doctor.finding import Finding, Weight, wrong
+from worker.doctor.outcomes import outcomes
 from worker.errors import StoreUnavailable
 from worker.store import Database, Store, open_database
 
@@ -35,14 +36,14 @@ def storage(settings: Settings) -> Iterator[Finding]:
         yield _unreachable(str(error))
         return
     try:
-        yield from _looked_at(database)
+        yield from _looked_at(database, settings)
     except StoreUnavailable as error:
         yield _unreachable(str(error))
     finally:
         database.close()
 
 
-def _looked_at(database: Database) -> Iterator[Finding]:
+def _looked_at(database: Database, settings: Settings) -> Iterator[Finding]:
     yield _sqlite(database) if database.is_sqlite else _postgresql(database)
     found = schema.examine(database)
     if not found.up_to_date:
@@ -51,7 +52,9 @@ def _looked_at(database: Database) -> Iterator[Finding]:
     newer = f", newer than this program's {found.latest}" if found.foreign else ""
     yield Finding("schema", f"up to date ({found.current}{newer})")
     yield _clock(database)
-    yield from _progress(Store(database))
+    store = Store(database)
+    yield from _progress(store)
+    yield from outcomes(settings, store)
 
 
 def _sqlite(database: Database) -> Finding:

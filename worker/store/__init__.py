@@ -13,12 +13,14 @@ from worker.store.conversations import Conversations, Told
 from worker.store.database import Clock, Database, open_database
 from worker.store.ends import Ends
 from worker.store.engines import Waits
+from worker.store.exports import Exports
 from worker.store.faults import is_locked
 from worker.store.jobs import Acceptance, Jobs, Status
 from worker.store.messages import Messages, Rejected
-from worker.store.outbox import Endpoint, Glance, Outbox, Parcel
+from worker.store.outbox import Outbox, Parcel
 from worker.store.partners import UNCONFIGURED, PartnerModes
 from worker.store.prunes import YOUNGEST, Prunes
+from worker.store.receivers import Endpoint, Glance, Receivers
 from worker.store.reports import JobFile, Reports, Stats
 from worker.store.requeues import NewExpiry, Ruling, Verdict, Wish
 from worker.store.rests import Rest
@@ -79,11 +81,13 @@ class Store:
         self.backlog = Backlog(database, ends)
         self.messages = Messages(database)
         self.outbox = Outbox(database)
-        self.actions = Actions(database, self.partners, ends, self.outbox)
+        self.receivers = Receivers(database)
+        self.actions = Actions(database, self.partners, ends)
         self.reports = Reports(database)
         self.words = Words(database)
         self.conversations = Conversations(database)
         self.prunes = Prunes(database)
+        self.exports = Exports(database)
 
     def close(self) -> None:
         """Close every connection of this process."""

@@ -15,6 +15,7 @@ from worker.store.database import Database, Now, rows_of
 from worker.store.ends import Ends
 from worker.store.outbox import Outbox
 from worker.store.partners import PartnerModes
+from worker.store.receivers import Receivers
 from worker.store.rejudging import Rejudging
 from worker.store.requeues import SHOWN, Requeues, Ruling, Verdict, Wish
 
@@ -30,14 +31,13 @@ class _Act:
 class Actions:
     """Operators' acts. Each says whether it changed anything; a no-op is not recorded."""
 
-    def __init__(
-        self, database: Database, partners: PartnerModes, ends: Ends, outbox: Outbox
-    ) -> None:
+    def __init__(self, database: Database, partners: PartnerModes, ends: Ends) -> None:
         self._database = database
         self._partners = partners
         self._requeues = Requeues(database)
         self._rejudging = Rejudging(database, ends)
-        self._outbox = outbox
+        self._outbox = Outbox(database)
+        self._receivers = Receivers(database)
         self._record = insert(operator_actions).values(at=Now())
 
     def pause_partner(self, partner_id: str, *, who: str, reason: str) -> bool:
@@ -103,7 +103,7 @@ class Actions:
     def enable_destination(self, name: Destination, *, who: str, reason: str) -> bool:
         """Serve a receiver of outcomes again that was disabled, or rests."""
         with self._database.writing() as connection:
-            stood = self._outbox.enable(connection, name)
+            stood = self._receivers.enable(connection, name)
             if stood is not None:
                 mode = "disabled" if stood.disabled else "active"
                 before = {"mode": mode, "reason": stood.reason}

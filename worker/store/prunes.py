@@ -12,6 +12,7 @@ from worker.models import (
     audits,
     cancel_jobs,
     operator_actions,
+    outbox,
     partners,
     rejected_messages,
     tombstones,
@@ -62,6 +63,10 @@ class Prunes:
         )
         these: Any = bindparam("uids", expanding=True)
         self._remove = delete(cancel_jobs).where(JOBS.partner_txn_uid.in_(these))
+        # What was not delivered stays: its body needs no job.
+        self._forget = delete(outbox).where(
+            outbox.c.partner_txn_uid.in_(these), outbox.c.state == "delivered"
+        )
         self._tombstone = select(tombstones).where(LEFT.partner_txn_uid == bindparam("uid"))
         self._old_messages = rejected_messages.c.last_at < After("ago")
         self._old_acts = _old_acts()
@@ -91,7 +96,9 @@ class Prunes:
             rows = rows_of(connection, self._oldest, {**times, **params})
             if rows:
                 connection.execute(self._bury, [{**times, **_tombstone(row)} for row in rows])
-                connection.execute(self._remove, {"uids": [row.partner_txn_uid for row in rows]})
+                uids = {"uids": [row.partner_txn_uid for row in rows]}
+                connection.execute(self._remove, uids)
+                connection.execute(self._forget, uids)
         return Batch(len(rows), rows[-1].updated_at if len(rows) == most else None)
 
     def tombstone(self, uid: str) -> dict[str, Any] | None:
@@ -127,6 +134,15 @@ class Prunes:
         at = audits.c.started_at
         return self._delete(audits.c.id, at < After("ago"), at, older_than, most)
 
+    def count_told(self, *, older_than: timedelta) -> int:
+        """Return how many events were delivered so long ago."""
+        return self._count_of(outbox, outbox.c.delivered_at < After("ago"), older_than)
+
+    def told(self, *, older_than: timedelta, most: int = BATCH) -> int:
+        """Remove events that were delivered so long ago; return how many."""
+        at = outbox.c.delivered_at
+        return self._delete(outbox.c.event_id, at < After("ago"), at, older_than, most)
+
     def _count_of(self, table: Any, old: ColumnElement[bool], older_than: timedelta) -> int:
         statement = select(func.count()).select_from(table).where(old)
         ((count,),) = self._database.read(statement, ago=_ago(older_than))
@@ -142,7 +158,8 @@ class Prunes:
     ) -> int:
         batch = select(key).where(old).order_by(order).limit(bindparam("most"))
         held = batch.with_for_update(skip_locked=True, of=key.table).cte("batch")
-        statement = delete(key.table).where(key.in_(select(held))).returning(key)
+        # Both: of an event that was told by one way, the other may still wait.
+        statement = delete(key.table).where(key.in_(select(held)), old).returning(key)
         return len(self._database.run(statement, ago=_ago(older_than), most=most))
 
 

@@ -1,0 +1,64 @@
+"""`export`: jobs that have ended, for an order system that asks instead of being told."""
+
+import csv
+import json
+import sys
+from typing import Any
+
+import click
+
+from worker.cli.means import settings_now, store_of
+from worker.events import WORDS
+from worker.store.exports import Cursor
+
+FORMATS = ("jsonl", "csv")
+COLUMNS = ("cursor", "id", *WORDS)
+
+
+class Place(click.ParamType[Cursor]):
+    """Where an export goes on: a row's cursor, or a time with an offset."""
+
+    name = "cursor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the cursor."""
+        if isinstance(value, Cursor):
+            return value
+        try:
+            return Cursor.read(value)
+        except ValueError:
+            self.fail(f"{value!r} is no cursor of an export, nor 2026-03-01T12:00:00Z", param, ctx)
+
+
+@click.command
+@click.option("--since", type=Place(), metavar="CURSOR", help="Only what follows this row.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="jsonl",
+    show_default=True,
+    help="JSON Lines, or CSV with a line of names.",
+)
+def export(*, since: Cursor | None, form: str) -> None:
+    """
+    Print the jobs that have ended, in the order of their ends, each with a cursor.
+
+    Keep the cursor of the last row you stored, and go on with --since: no job is passed
+    over. What ended in the last five minutes comes with a later export.
+    """
+    put = _csv() if form == "csv" else _jsonl
+    with store_of(settings_now()) as store:
+        for page in store.exports.since(since or Cursor()):
+            for row in page:
+                put(row)
+
+
+def _jsonl(row: dict[str, Any]) -> None:
+    sys.stdout.write(f"{json.dumps(row)}\n")
+
+
+def _csv() -> Any:
+    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    return writer.writerow

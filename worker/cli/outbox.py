@@ -1,0 +1,173 @@
+"""`outbox`: what the order system has not been told yet, and the operators' acts on it."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from worker.cli.acts import Reason, operator
+from worker.cli.bulk import ask, usage
+from worker.cli.failures import NO
+from worker.cli.means import settings_now, store_of
+from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.typed import Words
+from worker.cli.words import NEVER, hint, shown
+from worker.destinations import Destination
+from worker.store import Store
+
+WHY = "Why: recorded with who acts."
+
+
+@click.group
+def outbox() -> None:
+    """List what the order system is told of outcomes; tell it again. Acts are recorded."""
+
+
+def events(count: int) -> str:
+    """Return `1 event`, `2 events`."""
+    return f"{count} event" if count == 1 else f"{count} events"
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return an event as JSON shows it."""
+    kept = {name: value for name, value in row.items() if name not in {"body", "lease_id"}}
+    return {**kept, "event": json.loads(row["body"])}
+
+
+@outbox.command("list")
+@click.option(
+    "--state",
+    type=click.Choice(("waiting", "dead", "delivered")),
+    help="Only events in this state; without, those that wait or are dead.",
+)
+@click.option("--uid", type=Words(), metavar="UID", help="Only those of this job, in every state.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="At most so many.",
+)
+@in_two_forms
+def list_events(*, state: str | None, uid: str | None, limit: int, form: str | None) -> None:
+    """List events, the oldest first: how often each was tried, and what was wrong last."""
+    with store_of(settings_now()) as store:
+        rows = store.outbox.events(state=state, uid=uid, most=limit + 1)
+    more, rows = len(rows) > limit, rows[:limit]
+    if wants_json(form):
+        print_json([plain(row) for row in rows])
+    else:
+        from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+
+        put(events_table(rows) if rows else "No event matches.")
+    if more:
+        click.echo(f"There are more than {limit}: narrow the list, or raise --limit.", err=True)
+
+
+def events_table(rows: list[dict[str, Any]]) -> Any:
+    """Return the table of events that a person sees."""
+    from worker.cli.render import Heading, table  # noqa: PLC0415 - rich is slow to load
+
+    now = datetime.now(UTC)
+    headings = (
+        Heading("event"),
+        Heading("partnerTxnUid"),
+        Heading("by"),
+        Heading("state"),
+        Heading("tries", number=True),
+        Heading("next"),
+        Heading("last fault", whole=False),
+    )
+    return table(headings, (_cells(row, now) for row in rows))
+
+
+def _cells(row: dict[str, Any], now: datetime) -> tuple[object, ...]:
+    at = row["next_attempt_at"]
+    return (
+        row["event_id"],
+        row["partner_txn_uid"],
+        row["destination"],
+        row["state"],
+        row["attempts"],
+        NEVER if at is None else hint(max(at, now), now),
+        row["fault"],
+    )
+
+
+@outbox.command
+@click.argument("event_ids", nargs=-1, type=Words(), metavar="[ID]...")
+@click.option("--dead", is_flag=True, help="All that are dead.")
+@click.option("--reason", type=Reason(), required=True, help=WHY)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--yes", is_flag=True, help="With --dead: do it without asking.")
+@in_two_forms
+def resend(  # noqa: PLR0913 - options, each by its name
+    *,
+    event_ids: tuple[str, ...],
+    dead: bool,
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+    form: str | None,
+) -> None:
+    """
+    Tell the order system again of the events ID…, or of all that are dead, under the same ids.
+
+    What was delivered is told again where nothing of it is dead. Exit code 1 where an event
+    is not known, or waits for its turn anyway.
+    """
+    if bool(event_ids) == dead:
+        raise usage("name events by ID, or say --dead")
+    with store_of(settings_now()) as store:
+        chosen = list(dict.fromkeys(event_ids)) or sorted(_dead(store))
+        if dead and chosen and not dry_run and not yes:
+            ask("resend", events(len(chosen)))
+        left = [each for each in chosen if not _resent(store, each, reason, dry_run=dry_run)]
+    done = len(chosen) - len(left)
+    if wants_json(form):
+        print_json({"dry_run": dry_run, "resent": done, "refused": left})
+    else:
+        click.echo(f"{events(done)} {'would be' if dry_run else 'will be'} told again.")
+    for each in left:
+        why = "is not known here, or waits for its turn anyway"
+        click.echo(f"kplus-cancel outbox resend: {shown(each)} {why}", err=True)
+    if left:
+        raise click.exceptions.Exit(NO)
+
+
+def _dead(store: Store) -> set[str]:
+    return {event_id for page in store.outbox.dead() for event_id in page}
+
+
+def _resent(store: Store, event_id: str, reason: str, *, dry_run: bool) -> bool:
+    if dry_run:
+        return store.outbox.can_be_resent(event_id)
+    return store.actions.resend(event_id, who=operator(), reason=reason) > 0
+
+
+@outbox.command
+@click.option(
+    "--destination",
+    type=click.Choice([*map(str, Destination)]),
+    help="Only this one; without, each that is not served now.",
+)
+@click.option("--reason", type=Reason(), required=True, help=WHY)
+@in_two_forms
+def enable(*, destination: str | None, reason: str, form: str | None) -> None:
+    """Serve a receiver again that wanted no more (HTTP 410), or that rests after faults."""
+    names = [Destination(destination)] if destination else [*Destination]
+    with store_of(settings_now()) as store:
+        done = [*_enabled(store, names, reason)]
+    if wants_json(form):
+        print_json({"enabled": done})
+    else:
+        told = f"{' and '.join(done)} is served again" if done else "Every receiver was served"
+        click.echo(f"{told}.")
+
+
+def _enabled(store: Store, names: list[Destination], reason: str) -> Iterator[str]:
+    for name in names:
+        if store.actions.enable_destination(name, who=operator(), reason=reason):
+            yield str(name)
