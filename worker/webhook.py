@@ -66,6 +66,11 @@ class Poster:
         for parcel in waiting.values():
             yield parcel, Reply(SILENT)
 
+    def close(self) -> None:
+        """Close the connections that are kept; a post under way ends in a fault."""
+        if "_transport" in self.__dict__:
+            self._transport.close()
+
     def _start(self, parcel: Parcel, replies: "queue.SimpleQueue[tuple[Parcel, Reply]]") -> None:
         if not self._places.acquire(blocking=False):
             replies.put((parcel, Reply(SILENT)))

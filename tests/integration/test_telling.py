@@ -1,6 +1,7 @@
 """The way back: every outcome arrives at least once, under one id, whatever the receiver does."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
@@ -38,9 +39,10 @@ WEBHOOK = (Destination.WEBHOOK,)
 
 
 @pytest.fixture
-def telling(store: Store, clock: Clock, receiver: Receiver) -> Telling:
+def telling(store: Store, clock: Clock, receiver: Receiver) -> Iterator[Telling]:
     told = Store(store.database, destinations=WEBHOOK)
-    return Telling(told, receiver, clock, courier(told, poster(receiver, clock)))
+    with closing(poster(receiver, clock)) as way:
+        yield Telling(told, receiver, clock, courier(told, way))
 
 
 def requeue(store: Store, uid: str) -> None:
@@ -263,12 +265,11 @@ def test_a_slow_receiver_is_left_at_the_deadline_and_hears_of_it_again(
 ) -> None:
     receiver.free.clear()
     end(telling.store, "U1")
-    telling.means = courier(telling.store, poster(receiver, clock, deadline=0.2))
-    telling.rounds()
+    with closing(poster(receiver, clock, deadline=0.2)) as hasty:
+        deliver(courier(telling.store, hasty))
     (event,) = telling.events()
     assert event["fault"] == "read_timeout"
     receiver.free.set()
-    telling.means = courier(telling.store, poster(receiver, clock))
     telling.rounds(seconds=60)
     assert telling.states("U1") == ["delivered"]
     assert len({post.id for post in receiver.posts}) == 1
