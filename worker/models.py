@@ -274,7 +274,9 @@ outbox = Table(
     # In this order a job's events are delivered.
     Index("ix_outbox_of_a_job", "partner_txn_uid", "destination", "number"),
     partial_index("ix_outbox_due", "destination", "next_attempt_at", where="state = 'waiting'"),
-    partial_index("ix_outbox_dead", "created_at", where="state = 'dead'"),
+    partial_index(
+        "ix_outbox_untold", "destination", "state", "created_at", where="state <> 'delivered'"
+    ),
     partial_index("ix_outbox_delivered", "delivered_at", where="state = 'delivered'"),
     comment="What the order system is told of a job's end, once for each way to tell it",
 )

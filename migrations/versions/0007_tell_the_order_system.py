@@ -57,7 +57,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_outbox_of_a_job", "outbox", ["partner_txn_uid", "destination", "number"])
     _partial_index("ix_outbox_due", "destination", "next_attempt_at", where="state = 'waiting'")
-    _partial_index("ix_outbox_dead", "created_at", where="state = 'dead'")
+    _partial_index(
+        "ix_outbox_untold", "destination", "state", "created_at", where="state <> 'delivered'"
+    )
     _partial_index("ix_outbox_delivered", "delivered_at", where="state = 'delivered'")
     op.create_table(
         "endpoints",

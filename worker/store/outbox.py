@@ -31,6 +31,9 @@ class Parcel:
     at: datetime
 
 
+_AGE = (EVENTS.created_at, EVENTS.partner_txn_uid, EVENTS.number, EVENTS.destination)
+
+
 class Outbox:
     """The statements about events. Each is one short transaction; none is open during a try."""
 
@@ -123,15 +126,22 @@ class Outbox:
         self, *, state: str | None = None, uid: str | None = None, most: int = 100
     ) -> list[dict[str, Any]]:
         """Return events with what came of them, the oldest first; of all that is not delivered."""
-        order = (EVENTS.created_at, EVENTS.partner_txn_uid, EVENTS.number, EVENTS.destination)
-        statement = select(outbox).order_by(*order).limit(most)
+        chosen = select(outbox).order_by(*_AGE).limit(most)
         if uid is not None:
-            statement = statement.where(EVENTS.partner_txn_uid == uid)
-        if state is not None:
-            statement = statement.where(EVENTS.state == state)
-        elif uid is None:
-            statement = statement.where(EVENTS.state.in_(("waiting", "dead")))
-        return [row._asdict() for row in self._database.read(statement)]
+            own = chosen.where(EVENTS.partner_txn_uid == uid)
+            rows = self._database.read(own if state is None else own.where(EVENTS.state == state))
+        else:
+            # One by one they are found by the index; together they would all be sorted.
+            rows = [
+                row
+                for each in ([state] if state else ["waiting", "dead"])
+                for name in Destination
+                for row in self._database.read(
+                    chosen.where(EVENTS.destination == name, EVENTS.state == each)
+                )
+            ]
+        found = [row._asdict() for row in rows]
+        return sorted(found, key=lambda row: [row[column.name] for column in _AGE])[:most]
 
     def dead(self, *, page: int = PAGE) -> Iterator[list[str]]:
         """Yield the ids of events that are dead, in pages; each once."""
