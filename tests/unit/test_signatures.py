@@ -1,11 +1,15 @@
 """Signatures are those of the Standard Webhooks specification."""
 
 import base64
+import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from tests.servers.schema import ROOT
 from worker import signatures
+from worker.events import event_id
 from worker.signatures import read_key
 
 # Published with the specification's own libraries, as the worked example of all of them.
@@ -55,3 +59,25 @@ def test_what_is_no_secret_is_refused_without_being_shown(secret: str) -> None:
     with pytest.raises(ValueError, match="must be whsec_ and the base64 of 24 to 64") as refused:
         read_key(secret)
     assert not secret.strip() or secret == "whsec_" or secret.strip() not in str(refused.value)
+
+
+def test_the_page_for_receivers_verifies_what_we_sign() -> None:
+    """Its Python is run as it stands there; its event has the id that ours would have."""
+    page = (ROOT / "docs" / "outcomes.md").read_text()
+    (code,) = re.findall(r"```python\n(import base64.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/outcomes.md", "exec"), names)  # noqa: S102 - our own page
+    verified = names["verified"]
+    other = "whsec_" + base64.b64encode(b"x" * 32).decode()
+
+    def signed(at: datetime) -> dict[str, str]:
+        keys = [read_key(SECRET), read_key(other)]
+        return signatures.headers(keys, event_id=ID, at=at, body=BODY)
+
+    now = signed(datetime.now(UTC))
+    assert verified(SECRET, now, BODY)
+    assert verified(other, now, BODY)
+    assert not verified(SECRET, now, BODY + b" ")
+    assert not verified(SECRET, now | {"webhook-id": "evt_other"}, BODY)
+    assert not verified(SECRET, signed(AT), BODY)
+    assert event_id("ORDER-1", 1) in page
