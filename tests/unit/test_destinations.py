@@ -1,5 +1,6 @@
 """Where outcomes may be sent, and what is said of settings that cannot be used."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,3 +101,16 @@ def test_a_mistyped_setting_is_told_with_the_right_name(settings_env: Any) -> No
     with pytest.raises(SettingsError, match="did you mean KPLUS_WEBHOOK_SECRET") as refusal:
         load_settings()
     assert SECRET not in str(refusal.value)
+
+
+def test_the_secrets_may_stand_in_files(settings_env: Any, tmp_path: Path) -> None:
+    for name, secret in (("new", SECRET), ("old", OLD_SECRET)):
+        (tmp_path / name).write_text(f"{secret}\n")
+    settings_env(
+        KPLUS_WEBHOOK_URL=URL,
+        KPLUS_WEBHOOK_SECRET_FILE=tmp_path / "new",
+        KPLUS_WEBHOOK_PREVIOUS_SECRET_FILE=tmp_path / "old",
+    )
+    webhook = load_settings().webhook
+    assert webhook is not None
+    assert webhook.secrets == (SECRET, OLD_SECRET)
