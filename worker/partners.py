@@ -46,6 +46,11 @@ class Partner(BaseModel):
         files = (self.client_cert, self.client_key, self.client_key_password_file, self.ca_bundle)
         self._tls_files = " ".join(map(_contents, files))
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether the partner's own settings bound its calls."""
+        return self.rate_per_second is not None or self.max_concurrency is not None
+
     @cached_property
     def credentials(self) -> str:
         """
@@ -115,6 +120,11 @@ class Roster(Mapping[str, Partner]):
     def inquirers(self) -> list[str]:
         """Return the partners that can ask what became of a token."""
         return [pid for pid, partner in self.items() if partner.inquiry_url is not None]
+
+    @cached_property
+    def unlimited(self) -> list[str]:
+        """The partners whose calls no setting of theirs bounds."""
+        return [pid for pid, partner in self.items() if not partner.is_limited]
 
     def secrets(self) -> list[str]:
         """Return every secret value, for redaction only."""

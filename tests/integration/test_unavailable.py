@@ -156,7 +156,8 @@ def far(engine: Engine, line: Proxy) -> Iterator[Database]:
     """The database at the other end of the line, which does not wait long."""
     url = engine.url.set(host="127.0.0.1", port=line.port).render_as_string(hide_password=False)
     brief = timedelta(seconds=1)
-    database = open_database(url, waits=Waits(statement=brief, answer=brief))
+    waits = Waits(statement=brief, answer=brief, idle=timedelta(0))
+    database = open_database(url, waits=waits)
     yield database
     database.close()
 

@@ -21,6 +21,7 @@ JUMPS = 4
 _CLAIM = b"conversations=(cancel_jobs.conversations + "
 _SETTLE = b"still_payable_at=CASE"
 _EVIDENCE = b"INSERT INTO cancel_attempts"
+_IN_ONE = b"WITH moved AS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ STEPS = (
     Step(
         "in mid-commit, all written",
         lambda place: _database(place, b"COMMIT", after=_EVIDENCE, reply=True),
+    ),
+    Step(
+        "after its one statement, the reply lost",
+        lambda place: _database(place, b"SELECT 1", after=_IN_ONE, reply=True),
     ),
     Step("after its commit, before its ack", lambda p: p.broker.catch(b"HDEL"), on_sqlite=True),
 )

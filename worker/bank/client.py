@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from json import dumps
 from ssl import SSLContext
 
@@ -274,6 +275,7 @@ def refuse_stray(response: httpx.Response) -> None:
         raise StrayAnswer
 
 
+@lru_cache(maxsize=256)
 def _callable_url(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from worker.destinations import Destination
 from worker.leases import InquiryUids
+from worker.store.acceptance import Acceptance, Status
 from worker.store.actions import Actions
 from worker.store.audits import Audits
 from worker.store.backlog import Backlog
@@ -15,7 +16,7 @@ from worker.store.ends import Ends
 from worker.store.engines import Waits
 from worker.store.exports import Exports
 from worker.store.faults import is_locked
-from worker.store.jobs import Acceptance, Jobs, Status
+from worker.store.jobs import Jobs
 from worker.store.messages import Messages, Rejected
 from worker.store.outbox import Outbox, Parcel
 from worker.store.partners import UNCONFIGURED, PartnerModes

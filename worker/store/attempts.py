@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Executable, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, bindparam, select, update
 
 from worker.cases import Decision
 from worker.models import cancel_attempts, token_statuses
@@ -12,7 +12,7 @@ from worker.store.database import Database, Now, rows_of, storable
 
 ATTEMPTS = cancel_attempts.c
 LONGEST_DETAIL = 2000
-_HEARD: dict[str, Any] = {
+_HEARD: dict[str, ColumnElement[Any]] = {
     "duration_ms": bindparam("duration"),
     "http_status": bindparam("status"),
     "status_code": bindparam("said_status"),
@@ -24,6 +24,16 @@ _HEARD: dict[str, Any] = {
     "detail": bindparam("why"),
     "finished_at": Now(),
 }
+KEPT: dict[str, ColumnElement[Any]] = {
+    "partner_txn_uid": bindparam("uid"),
+    "number": bindparam("conversation"),
+    "kind": bindparam("held"),
+    "wire_uid": bindparam("sent_as"),
+    "started_at": bindparam("began"),
+    "spent": bindparam("counts"),
+    **_HEARD,
+}
+"""The columns of an attempt row, by the parameters that `Attempts.params` returns."""
 
 
 class Attempts:
@@ -35,15 +45,7 @@ class Attempts:
             ATTEMPTS.partner_txn_uid == bindparam("uid"),
             ATTEMPTS.number == bindparam("conversation"),
         )
-        self._keep = database.insert(cancel_attempts).values(
-            partner_txn_uid=bindparam("uid"),
-            number=bindparam("conversation"),
-            kind=bindparam("held"),
-            wire_uid=bindparam("sent_as"),
-            started_at=bindparam("began"),
-            spent=bindparam("counts"),
-            **_HEARD,
-        )
+        self._keep = database.insert(cancel_attempts).values(KEPT)
         self._correct: Executable = (
             update(cancel_attempts)
             .where(*this, ATTEMPTS.heard == LEASE_ENDED)
@@ -57,7 +59,7 @@ class Attempts:
         self, connection: Connection, claim: Claim, decision: Decision, evidence: Evidence
     ) -> None:
         """Write the attempt row and the token statuses of a claim that ends."""
-        rows_of(connection, self._keep, self._params(claim, decision, evidence))
+        rows_of(connection, self._keep, self.params(claim, decision, evidence))
         self._keep_tokens(connection, claim, evidence)
 
     def correct(
@@ -69,7 +71,7 @@ class Attempts:
         False where there is no such row; then nothing is written. Whether the attempt
         counts stays as the rescue said: the job's count has been written with it.
         """
-        params = self._params(claim, decision, evidence)
+        params = self.params(claim, decision, evidence)
         if not rows_of(connection, self._correct, params):
             return False
         self._keep_tokens(connection, claim, evidence)
@@ -82,22 +84,14 @@ class Attempts:
         return rows[0].heard if rows else None
 
     def _keep_tokens(self, connection: Connection, claim: Claim, evidence: Evidence) -> None:
-        entries = [
-            {
-                "partner_txn_uid": claim.request.partner_txn_uid,
-                "number": claim.number,
-                "position": position,
-                "token_id": entry.token_id,
-                "reference1": entry.reference1,
-                "status": entry.written(),
-            }
-            for position, entry in enumerate(evidence.tokens)
-        ]
+        entries = evidence.entries()
         if entries:
+            this = {"partner_txn_uid": claim.request.partner_txn_uid, "number": claim.number}
             times = self._database.times
-            connection.execute(self._observe, [{**times, **entry} for entry in entries])
+            connection.execute(self._observe, [{**times, **this, **entry} for entry in entries])
 
-    def _params(self, claim: Claim, decision: Decision, evidence: Evidence) -> dict[str, Any]:
+    def params(self, claim: Claim, decision: Decision, evidence: Evidence) -> dict[str, Any]:
+        """Return what an attempt row is made from."""
         return {
             **self._database.times,
             **evidence.words(),

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, bindparam, select
 
 from worker.columns import Utc
 from worker.states import State
+from worker.store.acceptance import Acceptance, Status, accepting, compared
 from worker.store.database import AnyRow, Database, rows_of
-from worker.store.jobs import Acceptance, Status, accepting, compared
 from worker.store.known import known
 from worker.store.moves import JOBS
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.cases import Case
-from worker.kplus import Answer, CancelRequest, InquiryRequest, TokenEntry
+from worker.kplus import Answer, CancelRequest, InquiryRequest
 from worker.leases import inquiry_uid
 from worker.store.database import AnyRow
 
@@ -21,7 +21,8 @@ class Claim:
 
     `number` counts the job's conversations; `attempts` counts this one where it is a
     cancel. `started_at` is the database's time of the claim; `wait` the time until the call
-    may begin. The job's age counts from `created_at`, or from an operator's requeue.
+    may begin. The job's age counts from `created_at`, or from an operator's requeue. `calm`:
+    its partner's row had nothing to learn from a good answer.
     """
 
     request: CancelRequest
@@ -35,6 +36,7 @@ class Claim:
     started_at: datetime
     lease_ends_at: datetime
     wait: timedelta = timedelta(0)
+    calm: bool = False
 
     @property
     def on_the_wire(self) -> CancelRequest:
@@ -90,14 +92,21 @@ class Evidence:
             "said_short": (envelope.short_code or "") if envelope else None,
         }
 
-    @property
-    def tokens(self) -> tuple[TokenEntry, ...]:
-        """Every entry of the answer's tokenList."""
+    def entries(self) -> list[dict[str, Any]]:
+        """Return every entry of the answer's tokenList, by the columns in which it is stored."""
         envelope = self.answer.envelope if self.answer else None
-        return envelope.tokens if envelope else ()
+        return [
+            {
+                "position": position,
+                "token_id": entry.token_id,
+                "reference1": entry.reference1,
+                "status": entry.written(),
+            }
+            for position, entry in enumerate(envelope.tokens if envelope else ())
+        ]
 
 
-def as_claim(row: AnyRow) -> Claim:
+def as_claim(row: AnyRow, *, calm: bool = False) -> Claim:
     """Read a row in flight as the claim that holds it."""
     return Claim(
         request=CancelRequest(row.partner_txn_uid, row.partner_id, row.token_id, row.reference1),
@@ -110,6 +119,7 @@ def as_claim(row: AnyRow) -> Claim:
         expires_at=_expiry(row),
         started_at=row.updated_at,
         lease_ends_at=row.lease_ends_at,
+        calm=calm,
     )
 
 

@@ -6,13 +6,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Boolean,
     ColumnElement,
     Connection,
+    Dialect,
     Engine,
     Executable,
     FunctionElement,
     Row,
+    String,
     Table,
+    TypeDecorator,
     bindparam,
     func,
     select,
@@ -20,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.types import Float
+from sqlalchemy.types import Float, TypeEngine
 
 from worker.columns import Utc
 from worker.store.engines import AFTER, READING, Waits, let_it_take_its_time, make_engine
@@ -67,6 +73,39 @@ class Later(FunctionElement[datetime]):
 
     def __init__(self, at: ColumnElement[Any], seconds: ColumnElement[float]) -> None:
         super().__init__(at, seconds)
+
+
+class Names(TypeDecorator[list[str]]):
+    """A list of names as one parameter."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return what the database can look into."""
+        return ARRAY(String()) if dialect.name == "postgresql" else JSON()
+
+
+class OneOf(FunctionElement[bool]):
+    """Whether a column is one of the names in a parameter; one text for lists of any length."""
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any], names: str) -> None:
+        super().__init__(column, bindparam(names, type_=Names()))
+
+
+@compiles(OneOf, "postgresql")
+def _one_of_postgresql(element: OneOf, compiler: SQLCompiler, **kw: Any) -> str:
+    column, names = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} = ANY({names})"
+
+
+@compiles(OneOf, "sqlite")
+def _one_of_sqlite(element: OneOf, compiler: SQLCompiler, **kw: Any) -> str:
+    column, names = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({names}))"  # noqa: S608 -- both compiled
 
 
 @compiles(Now, "postgresql")

@@ -1,7 +1,8 @@
 """
 The end of a job: what the order system is to be told is written with it, in one transaction.
 
-Every statement that may end a job is executed here, and nowhere else.
+Every statement that may end a job is executed here, and where nobody is told nowhere else but
+in the one statement that settles a claim.
 """
 
 from collections.abc import Collection, Mapping
@@ -38,6 +39,11 @@ class Ends:
             # The outcome is worth more than the word of it: nothing here may undo it.
             .on_conflict_do_nothing()
         )
+
+    @property
+    def are_told(self) -> bool:
+        """Whether there is anybody to tell; where not, a move may be executed elsewhere."""
+        return bool(self._destinations)
 
     def run(
         self, connection: Connection, statement: Executable, params: Mapping[str, Any]

@@ -1,5 +1,7 @@
 """The two kinds of database behind one behaviour: what each needs to be told."""
 
+import select
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -7,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DisconnectionError
 
 from worker.errors import StoreUnavailable
 
 READING = {"reading": True}
+_USED_AT = "used_at"
 CONNECT_SECONDS = 5
 AFTER = "kplus_after"
 """The SQLite function that adds seconds to a time."""
@@ -21,12 +25,15 @@ class Waits:
     """
     How long what may be waited for; all but the first on PostgreSQL only.
 
-    `patience` bounds the wait for a lock and for a free connection, `silence` how long a
-    transaction of ours may say nothing, `statement` how long the server may work on one, and
-    `answer` how long we wait for it: the longer of the two, since the server says what was slow.
+    A connection used within `idle` is not asked whether it still answers, unless there is
+    something to be read on it. `patience` bounds the wait for a lock and for a free connection,
+    `silence` how long a transaction of ours may say nothing, `statement` how long the server may
+    work on one, and `answer` how long we wait for it: the longer of the two, since the server
+    says what was slow.
     """
 
     patience: timedelta = timedelta(seconds=20)
+    idle: timedelta = timedelta(seconds=1)
     silence: timedelta = timedelta(seconds=5)
     statement: timedelta = timedelta(seconds=60)
     answer: timedelta = timedelta(seconds=65)
@@ -109,7 +116,6 @@ def _postgresql(url: URL, connections: int, waits: Waits) -> Engine:
         pool_size=connections,
         max_overflow=2,
         pool_timeout=waits.patience.total_seconds(),
-        pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "kplus-cancel",
@@ -142,8 +148,43 @@ def _postgresql(url: URL, connections: int, waits: Waits) -> Engine:
         silence = _milliseconds(waits.silence)
         connection.execute(f"SET idle_in_transaction_session_timeout = {silence}")
         connection.commit()
+        # From here on transactions are begun by the event below, or are one statement (`AtOnce`).
+        connection.autocommit = True
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN")
+
+    @event.listens_for(engine, "checkin")  # codespell:ignore checkin
+    def _note(_connection: Any, record: Any) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _look(connection: Any, record: Any, _proxy: Any) -> None:
+        # SQLAlchemy's own `pool_pre_ping` asks each time: a round trip for every statement.
+        used_at = record.info.get(_USED_AT)
+        if used_at is None:
+            return
+        idle = time.monotonic() - used_at >= waits.idle.total_seconds()
+        if (idle or _is_readable(connection)) and not _answers(engine, connection):
+            raise DisconnectionError
 
     return engine
+
+
+def _is_readable(connection: Any) -> bool:
+    """Say whether the server has said something since, or ended the connection."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _answers(engine: Engine, connection: Any) -> bool:
+    try:
+        return engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error:
+        return False
 
 
 def _milliseconds(duration: timedelta) -> int:

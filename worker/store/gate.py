@@ -137,11 +137,6 @@ def _in_flight() -> Any:
     return select(jobs.scalar_subquery() + asking.scalar_subquery())
 
 
-def is_limited(partner: Partner) -> bool:
-    """Say whether the partner's own settings bound its calls."""
-    return partner.rate_per_second is not None or partner.max_concurrency is not None
-
-
 def spacing(partner: Partner) -> float:
     """Return the seconds between two calls that the partner's rate asks for."""
     rate = partner.rate_per_second

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
+    ColumnElement,
     Connection,
     Integer,
     String,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     case,
     func,
     or_,
+    select,
     update,
 )
 
@@ -27,13 +29,15 @@ from worker.leases import InquiryUids
 from worker.models import cancel_jobs
 from worker.outcomes import PAYABLE
 from worker.partners import Roster
-from worker.states import Event, Outcome, State
+from worker.states import Event, State
+from worker.store.acceptance import Acceptance, Status, accepting, compared
+from worker.store.at_once import AtOnce
 from worker.store.attempts import Attempts
 from worker.store.claims import CANCEL, INQUIRY, Claim, Evidence, as_claim
-from worker.store.database import After, AnyRow, Database, Now, rows_of, storable
+from worker.store.database import After, AnyRow, Database, Now, OneOf, rows_of, storable
 from worker.store.ends import TOLD, Ends
-from worker.store.gate import Gate, is_limited, is_open
-from worker.store.known import is_same, known, state_of
+from worker.store.gate import Gate, is_open
+from worker.store.known import known
 from worker.store.moves import (
     JOBS,
     can_ask,
@@ -43,55 +47,8 @@ from worker.store.moves import (
     past_its_limits,
     waiting,
 )
-from worker.store.partners import PartnerModes
-
-
-class Status(StrEnum):
-    """What became of an order at the door."""
-
-    ACCEPTED = "accepted"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
-    INVALID = "invalid"
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """The answer of `accept`: what became of the order, and where its job stands."""
-
-    status: Status
-    state: State
-    outcome: Outcome | None
-
-
-def compared(stored: AnyRow, order: Mapping[str, Any]) -> Acceptance:
-    """Say what an order is beside the job, or the tombstone, that has its uid."""
-    return Acceptance(
-        Status.DUPLICATE if is_same(stored, order) else Status.CONFLICT,
-        state_of(stored),
-        Outcome(stored.outcome) if stored.outcome else None,
-    )
-
-
-def accepting(database: Database) -> Any:
-    """Return the insert of an order whose uid is new; `hinted` as for `Jobs.accept`."""
-    return (
-        database.insert(cancel_jobs)
-        .values(
-            partner_txn_uid=bindparam("uid"),
-            partner_id=bindparam("partner_id"),
-            token_id=bindparam("token_id"),
-            reference1=bindparam("reference1"),
-            expires_at=bindparam("expires_at"),
-            created_at=Now(),
-            updated_at=Now(),
-            next_attempt_at=Now(),
-            hinted_at=case((bindparam("hinted", type_=Boolean()), Now()), else_=None),
-        )
-        .on_conflict_do_nothing()
-        # An insert that did nothing returns no row; its rowcount says -1 (measured).
-        .returning(JOBS.partner_txn_uid)
-    )
+from worker.store.partners import PartnerModes, is_calm
+from worker.store.settlement import in_one, lists_of
 
 
 class Jobs:
@@ -109,10 +66,16 @@ class Jobs:
         self._partners = partners
         self._inquiry_uids = inquiry_uids
         self._attempts = Attempts(database)
-        self._accept = accepting(database)
-        self._known = known(bindparam("uid"))
+        self._accept = AtOnce(database, accepting(database))
+        self._known = AtOnce(database, known(bindparam("uid")))
         self._gate = Gate(database)
         self._claim = _claim()
+        # What nearly every job needs, in one round trip each.
+        self._claim_at_once = AtOnce(database, _claim_at_once())
+        self._may_be_claimed = AtOnce(database, _may_be_claimed())
+        self._settle_at_once = {
+            event: AtOnce(database, in_one(_settle(event, State.IN_FLIGHT))) for event in _SETTLING
+        }
         self._unhint = (
             update(cancel_jobs)
             .where(JOBS.partner_txn_uid == bindparam("uid"), waiting())
@@ -138,23 +101,21 @@ class Jobs:
         that somebody looks at the job at once, so that the sweep need not. With a
         `connection` the row joins the caller's transaction.
         """
-        if connection is not None:
-            return self._accept_on(connection, order, hinted=hinted)
-        with self._database.writing() as own:
-            return self._accept_on(own, order, hinted=hinted)
-
-    def _accept_on(
-        self, connection: Connection, order: Mapping[str, Any], *, hinted: bool
-    ) -> Acceptance:
-        params = {**self._database.times, **order, "hinted": hinted}
-        if rows_of(connection, self._accept, params):
+        uid = order["uid"]
+        if connection is None:
+            # What is stored is never taken back: no transaction has to hold the two together.
+            new, look = self._accept(**order, hinted=hinted), partial(self._known, uid=uid)
+        else:
+            new = self._accept.on(connection, **order, hinted=hinted)
+            look = partial(self._known.on, connection, uid=uid)
+        if new:
             return Acceptance(Status.ACCEPTED, State.PENDING, None)
-        (stored,) = rows_of(connection, self._known, {"uid": order["uid"]})
+        (stored,) = look()
         return compared(stored, order)
 
     def exists(self, uid: str) -> bool:
         """Say whether a job is stored under this uid, or was until it was pruned."""
-        return bool(self._database.read(self._known, uid=uid))
+        return bool(self._known(uid=uid))
 
     def claim(self, uid: str, *, lease: timedelta, roster: Roster) -> Claim | None:
         """
@@ -164,25 +125,33 @@ class Jobs:
         expiry, or its partner takes no call now. A job in doubt, or past its expiry, is
         claimed for an inquiry where its partner can make one; that is no attempt.
         """
+        params: dict[str, Any] = {
+            "uid": uid,
+            "lease_id": self._inquiry_uids.lease_id(),
+            "lease": lease.total_seconds(),
+            "inquirers": roster.inquirers(),
+        }
+        if roster.unlimited:
+            rows = self._claim_at_once(**params, unlimited=roster.unlimited)
+            if rows:
+                return as_claim(rows[0], calm=rows[0].is_calm)
+        if not self._may_be_claimed(**params):
+            return None
+        return self._claim_by_the_gate(params, roster)
+
+    def _claim_by_the_gate(self, params: Mapping[str, Any], roster: Roster) -> Claim | None:
         with suppress(_NotLetIn), self._database.writing() as connection:
-            params = {
-                **self._database.times,
-                "uid": uid,
-                "lease_id": self._inquiry_uids.lease_id(),
-                "lease": lease.total_seconds(),
-                "inquirers": roster.inquirers(),
-            }
-            rows = rows_of(connection, self._claim, params)
+            rows = rows_of(connection, self._claim, {**self._database.times, **params})
             return self._let_in(connection, rows[0], roster) if rows else None
         # It must be hinted again when its partner is ready, not when its hint has aged.
-        self._database.run(self._unhint, uid=uid)
+        self._database.run(self._unhint, uid=params["uid"])
         return None
 
     def _let_in(self, connection: Connection, row: AnyRow, roster: Roster) -> Claim:
-        """Pass the partner's gate; most claims need one statement and never see it."""
+        """Pass the partner's gate; most claims never see it."""
         claim = as_claim(row)
         partner = roster.get(claim.request.partner_id)
-        if partner is None or (row.is_open and not is_limited(partner)):
+        if partner is None or (row.is_open and not partner.is_limited):
             return claim
         entry = self._gate.enter(connection, claim, partner)
         if entry is None:
@@ -195,13 +164,22 @@ class Jobs:
 
         One transaction. False where the lease was lost; then nothing was written.
         """
+        params = self._params(claim, decision, evidence)
+        if self._is_alone(claim, decision):
+            params |= self._attempts.params(claim, decision, evidence)
+            params |= lists_of(evidence.entries())
+            return bool(self._settle_at_once[decision.event](**params))
         with self._database.writing() as connection:
-            params = self._params(claim, decision, evidence)
             if not self._ends.run(connection, self._settle[decision.event], params):
                 return False
             self._attempts.keep(connection, claim, decision, evidence)
             self._partners.note(connection, claim, decision, evidence)
             return True
+
+    def _is_alone(self, claim: Claim, decision: Decision) -> bool:
+        """Say whether job and evidence are all that is written, so that one statement can do it."""
+        others = self._ends.are_told or self._partners.is_moved(claim, decision)
+        return not (others or self._database.is_sqlite)
 
     def settle_late(self, claim: Claim, decision: Decision, evidence: Evidence) -> bool:
         """
@@ -249,16 +227,31 @@ class _NotLetIn(Exception):
 _SETTLING = (Event.SUCCEED, Event.REFUSE, Event.RETRY, Event.DOUBT, Event.EXHAUST)
 
 
-def _claim() -> Update:
+def _may_be_claimed() -> Any:
+    """Ask whether the gate is worth a transaction: most deliveries too many end here."""
+    return select(JOBS.partner_txn_uid).where(
+        JOBS.partner_txn_uid == bindparam("uid"), waiting(), *_in_turn()
+    )
+
+
+def _in_turn() -> tuple[ColumnElement[bool], ...]:
+    return (JOBS.next_attempt_at <= Now(), ~past_its_limits(), ~partner_rests())
+
+
+def _claim_at_once() -> Any:
+    """Claim a job whose partner asks for no gate: such a claim is nobody else's business."""
+    unlimited = OneOf(JOBS.partner_id, "unlimited")
+    return _claim().where(is_open(), unlimited).returning(is_calm().label("is_calm"))
+
+
+def _claim() -> Any:
     """One guarded statement; the row before decides between a cancel and an inquiry."""
     asks = and_(can_ask(), or_(JOBS.state == State.IN_DOUBT, has_expired()))
     return (
         move(Event.CLAIM)
         .where(
             JOBS.partner_txn_uid == bindparam("uid"),
-            JOBS.next_attempt_at <= Now(),
-            ~past_its_limits(),
-            ~partner_rests(),
+            *_in_turn(),
         )
         .values(
             attempts=JOBS.attempts + case((asks, 0), else_=1),

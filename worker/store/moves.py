@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from worker.models import cancel_jobs, partners
 from worker.states import TRANSITIONS, WAITING, Event, Outcome, State
-from worker.store.database import After, Now
+from worker.store.database import After, Now, OneOf
 
 JOBS = cancel_jobs.c
 NO_LEASE = {"lease_id": None, "lease_ends_at": None, "lease_kind": None}
@@ -93,7 +93,7 @@ def has_expired() -> ColumnElement[bool]:
 
 def can_ask() -> ColumnElement[bool]:
     """Return the condition under which the bank can be asked what became of a job's token."""
-    return JOBS.partner_id.in_(bindparam("inquirers", expanding=True))
+    return OneOf(JOBS.partner_id, "inquirers")
 
 
 def past_its_limits() -> ColumnElement[bool]:
@@ -103,5 +103,4 @@ def past_its_limits() -> ColumnElement[bool]:
     Past its expiry a job may still be asked about. Age and attempts are judged after a
     conversation: a job never ends for having waited while its partner was paused.
     """
-    # Not as NOT IN: beside an IN of the same name, an empty list would let everything in.
     return and_(has_expired(), case((can_ask(), false()), else_=true()))

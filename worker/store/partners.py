@@ -20,11 +20,12 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.cases import Decision
-from worker.models import partners
+from worker.models import cancel_jobs, partners
 from worker.store.claims import Claim, Evidence
 from worker.store.database import After, AnyRow, Database, Now, rows_of, storable
 from worker.store.rests import NO_PROBE, RESTING, Rest, strain, throttle
 
+JOBS = cancel_jobs.c
 ROW = partners.c
 LONGEST_REASON = 2000
 RENEWED_AFTER = 10.0
@@ -66,6 +67,10 @@ class PartnerModes:
             "shown": evidence.credentials,
         }
         rows_of(connection, self._felt(decision), params)
+
+    def is_moved(self, claim: Claim, decision: Decision) -> bool:
+        """Say whether a conversation has anything to tell its partner's row."""
+        return not (claim.calm and self._felt(decision) is self._prove)
 
     def _felt(self, decision: Decision) -> Any:
         if decision.pause is not None:
@@ -131,6 +136,17 @@ _AWAKE: dict[str, Any] = {
     "credentials": None,
     **NO_PROBE,
 }
+
+
+def is_calm() -> ColumnElement[bool]:
+    """Return the condition, never NULL, under which a good answer changes nothing: `_prove`."""
+    young = ROW.proven_at > After(literal(-RENEWED_AFTER, Float()))
+    return (
+        select(ROW.partner_id)
+        .where(ROW.partner_id == JOBS.partner_id, ROW.mode == "active", ROW.failures == 0, young)
+        .correlate(cancel_jobs)
+        .exists()
+    )
 
 
 def _resume(*where: ColumnElement[bool]) -> ReturningUpdate[Any]:

@@ -1,0 +1,1 @@
+"""What the guarantees cost: `./dev bench` measures ratios, each within one run."""

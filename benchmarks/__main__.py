@@ -1,0 +1,34 @@
+"""`./dev bench [CASE ...] [--repeat N]`: measure, and print a table of ratios."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks import jobs
+from benchmarks.figures import HEAD, Ratio
+from benchmarks.machine import described
+from benchmarks.stage import Stage
+
+CASES: dict[str, Callable[[Stage, int], Iterator[Ratio]]] = {"jobs": jobs.measure}
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what is named, or everything; 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("case", nargs="*", choices=[*CASES, []], help="default: all")
+    parser.add_argument("--repeat", type=int, default=5, help="turns that count (default: 5)")
+    asked = parser.parse_args(arguments)
+    print(f"{described()}\n\n{HEAD}", flush=True)
+    missed = 0
+    with tempfile.TemporaryDirectory(prefix="kplus-bench-") as folder, Stage(Path(folder)) as stage:
+        for name in asked.case or CASES:
+            for ratio in CASES[name](stage, asked.repeat):
+                print(ratio.told(), flush=True)
+                missed += ratio.holds is False
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

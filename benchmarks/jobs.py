@@ -1,0 +1,110 @@
+"""What one finished job costs, against bare Celery tasks: processor time and pace."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from benchmarks import bare
+from benchmarks.figures import Ratio, Series
+from benchmarks.stage import Stage, Worker
+from tests.servers.workers import PARTNER_ID
+from worker.store import Store, open_database
+
+JOBS = 2000
+AT_ONCE = 400
+"""Messages in a queue; beyond four times the conveyor the sweep sends hints of its own (ADR 15)."""
+
+
+@dataclass
+class Contender:
+    """A worker, what is done for it before a turn, and what its turns cost."""
+
+    name: str
+    worker: Worker
+    prepare: Callable[[int], list[dict[str, str]]]
+    cpu: list[float] = field(default_factory=list)
+    pace: list[float] = field(default_factory=list)
+
+    def turn(self, number: int, *, counts: bool) -> None:
+        """Let it do its jobs once."""
+        orders = self.prepare(number)
+        before, took = self.worker.cpu(), 0.0
+        for first in range(0, len(orders), AT_ONCE):
+            self.worker.queue.fill(orders[first : first + AT_ONCE])
+            began = time.monotonic()
+            self.worker.queue.drain()
+            took += time.monotonic() - began
+        used = self.worker.cpu() - before
+        if counts:
+            self.cpu.append(1000 * used / len(orders))
+            self.pace.append(len(orders) / took)
+
+    def cost(self) -> Series:
+        """Return the processor time of a job."""
+        return Series(self.name, "ms", self.cpu)
+
+
+def orders(turn: int, *, count: int = JOBS, prefix: str = "B") -> list[dict[str, str]]:
+    """Return orders that nobody has brought before."""
+    return [
+        {
+            "partnerTxnUid": f"{prefix}{turn}x{n:06}",
+            "partnerId": PARTNER_ID,
+            "tokenId": f"KMCMPT{turn}x{n:06}",
+            "reference1": f"order-{n}",
+        }
+        for n in range(count)
+    ]
+
+
+def accepted(store: Store, turn: int) -> list[dict[str, str]]:
+    """Return hints at jobs that are stored already, by order of a producer with the table."""
+    brought = orders(turn, prefix="H")
+    for first in range(0, len(brought), 1000):
+        some = brought[first : first + 1000]
+        rows = [
+            {
+                "uid": each["partnerTxnUid"],
+                "partner_id": each["partnerId"],
+                "token_id": each["tokenId"],
+                "reference1": each["reference1"],
+                "expires_at": None,
+            }
+            for each in some
+        ]
+        store.bulk.accept(rows, hinted={row["uid"] for row in rows if row["uid"]})
+    return [{"partnerTxnUid": each["partnerTxnUid"]} for each in brought]
+
+
+def measure(stage: Stage, repeat: int) -> Iterator[Ratio]:
+    """Yield the cost of a job, of a delivery too many, and of an order that comes as a message."""
+    with ExitStack() as stack:
+        stub = stack.enter_context(stage.bank())
+        database = stack.enter_context(stage.database())
+        store = Store(open_database(database))
+        stack.callback(store.close)
+        nothing = stack.enter_context(stage.bare(stub, bare.NO_OP))
+        posting = stack.enter_context(stage.bare(stub, bare.POST))
+        ours = stack.enter_context(stage.ours(stub, database))
+        no_op = Contender("no-op", nothing, orders)
+        post = Contender("bare POST", posting, orders)
+        jobs = Contender("job", ours, lambda turn: accepted(store, turn))
+        again = Contender("delivery of a finished uid", ours, lambda turn: _known(turn, "H"))
+        whole = Contender("order as a message", ours, orders)
+        for turn in range(repeat + 1):
+            for each in (no_op, post, jobs, again, whole):
+                each.turn(turn, counts=turn > 0)
+        finished = store.reports.stats().outcomes["cancelled"]
+        assert finished == 2 * JOBS * (repeat + 1), f"{finished} jobs have ended as they should"
+    yield Ratio("processor time: a job", jobs.cost(), post.cost(), most=1.35)
+    yield Ratio(
+        "processor time: a delivery of a finished uid", again.cost(), no_op.cost(), most=1.5
+    )
+    yield Ratio("processor time: an order that comes as a message", whole.cost(), post.cost())
+    yield Ratio("processor time: the bare POST itself", post.cost(), no_op.cost())
+    yield Ratio("jobs in a second", Series("", "/s", jobs.pace), Series("", "/s", post.pace))
+
+
+def _known(turn: int, prefix: str) -> list[dict[str, str]]:
+    return [{"partnerTxnUid": f"{prefix}{turn}x{n:06}"} for n in range(JOBS)]

@@ -1,0 +1,83 @@
+"""
+A bank that costs nothing: it says at once, or after a while, that the token is cancelled.
+
+Run as: stub.py LATENCY_SECONDS. It prints its port.
+"""
+
+import asyncio
+import json
+import sys
+
+
+class Line(asyncio.Protocol):
+    """One connection; the requests on it come one after another."""
+
+    def __init__(self, latency: float) -> None:
+        self._latency = latency
+        self._read = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each request that is whole."""
+        self._read += data
+        head, found, body = self._read.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = _length(head)
+        if len(body) < length:
+            return
+        self._read = body[length:]
+        told = _answer(json.loads(body[:length]))
+        if self._latency:
+            asyncio.get_running_loop().call_later(self._latency, self._say, told)
+        else:
+            self._say(told)
+
+    def _say(self, body: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            head = (
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+            )
+            self._transport.write(head % len(body) + body)
+
+
+def _length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return 0
+
+
+def _answer(asked: dict[str, str]) -> bytes:
+    token = {
+        "tokenId": asked["tokenId"],
+        "reference1": asked["reference1"],
+        "status": "CANCELLED",
+    }
+    envelope = {
+        "partnerTxnUid": asked["partnerTxnUid"],
+        "partnerId": asked["partnerId"],
+        "statusCode": "00",
+        "errorCode": None,
+        "errorDesc": None,
+        "tokenList": [token],
+    }
+    return json.dumps(envelope).encode()
+
+
+async def main(latency: float) -> None:
+    """Serve until the process is ended."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Line(latency), "127.0.0.1", 0, backlog=512)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(float(sys.argv[1])))
