@@ -148,6 +148,12 @@ class Play:
 
     def end(self) -> None:
         """Stop, and take down what was written and what is left."""
+        # A receiver that has just refused an event rests for a while before it is told the next.
+        eventually(
+            lambda: {echo(post)[0] for post in self.run.receiver.posts} == {200, 500},
+            within=120,
+            saying=self.workers[-1].told,
+        )
         assert self.workers[-1].stop() == 0
         for number, worker in enumerate(self.workers):
             self.run.places[f"log of worker {number}"] = worker.told()
