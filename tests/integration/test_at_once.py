@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Engine, func, select, text
 
 from tests.integration.attempting import only_postgresql
 from tests.integration.conftest import OpenStore
@@ -30,7 +30,7 @@ from tests.integration.stock import (
 from worker.cases import Decision
 from worker.errors import StoreUnavailable
 from worker.kplus import TokenEntry
-from worker.store import Status, Store
+from worker.store import Status, Store, open_database
 from worker.store.at_once import AtOnce
 
 WORD = "CANCELLED"
@@ -127,6 +127,14 @@ def test_what_is_done_at_once_stays_whatever_was_asked_of_the_connection_before(
         connection.execute(text("SELECT 1"))
     assert store.jobs.accept(order("U1"), hinted=False).status is Status.ACCEPTED
     assert only(row(other, "U1"), "state") == ("pending",)
+
+
+@only_postgresql
+def test_a_server_that_cannot_be_reached_is_unavailable(engine: Engine) -> None:
+    url = engine.url.set(host="127.0.0.1", port=1).render_as_string(hide_password=False)
+    store = Store(open_database(url))
+    with pytest.raises(StoreUnavailable, match="the database cannot be used: connection"):
+        store.jobs.accept(order("U1"), hinted=False)
 
 
 @only_postgresql

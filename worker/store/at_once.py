@@ -116,16 +116,17 @@ def _numbered(text: str) -> tuple[str, list[str]]:
 @contextmanager
 def _lent(engine: Engine) -> Iterator[Any]:
     """Lend the driver's connection: outside of BEGIN and COMMIT each statement is a transaction."""
-    pooled = engine.raw_connection()
-    driver: Any = pooled.driver_connection
+    pooled = None
     try:
+        pooled = engine.raw_connection()
+        driver: Any = pooled.driver_connection
         # SQLAlchemy takes it back where somebody asked for an isolation level of his own.
         if not driver.autocommit:
             driver.autocommit = True
         yield driver
     except engine.dialect.loaded_dbapi.Error as error:
-        lost = driver.closed or engine.dialect.is_disconnect(error, driver, None)
-        if lost:
+        lost = pooled is None or engine.dialect.is_disconnect(error, pooled.dbapi_connection, None)
+        if pooled is not None and lost:
             pooled.invalidate(error)
         raise DBAPIError.instance(
             None,
@@ -137,7 +138,8 @@ def _lent(engine: Engine) -> Iterator[Any]:
             dialect=engine.dialect,
         ) from error
     finally:
-        pooled.close()
+        if pooled is not None:
+            pooled.close()
 
 
 def _row(names: Iterable[str]) -> Any:
