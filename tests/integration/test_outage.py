@@ -130,7 +130,7 @@ def test_a_connection_that_is_cut_while_the_bank_answers_costs_nothing(
     def cut() -> None:
         execute(
             means.store,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
 
@@ -155,9 +155,10 @@ def test_a_commit_whose_acknowledgement_was_lost_is_recognised(
             driver: Any = connection.connection.dbapi_connection
             driver.commit()
             (pid,) = driver.execute("SELECT pg_backend_pid()").fetchone()
-            execute(means.store, "SELECT pg_terminate_backend(:pid)", pid=pid)
+            execute(means.store, "SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
 
     assert attempt("U1", replace(means, store=ours)) is Result.SETTLED
+    assert len(commits) >= 2
     assert row(means.store)["outcome"] == Outcome.CANCELLED
     (evidence,) = attempts(means.store)
     assert only(evidence, "heard", "detail") == ("cancelled", "token status CANCELLED")

@@ -248,7 +248,7 @@ def test_a_connection_that_was_ended_while_idle_is_replaced(open_store: OpenStor
     accept(store, "U1")
     execute(
         other,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
     assert claim(store)
@@ -264,7 +264,7 @@ def test_a_connection_that_ends_in_a_transaction_is_unavailable_and_leaves_nothi
         with store.database.writing() as connection:
             store.jobs.accept(order(), hinted=False, connection=connection)
             pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-            execute(other, "SELECT pg_terminate_backend(:pid)", pid=pid)
+            execute(other, "SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
             store.jobs.accept(order("U2"), hinted=False, connection=connection)
 
     with pytest.raises(StoreUnavailable, match="cannot be used"):
