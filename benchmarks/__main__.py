@@ -6,12 +6,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import jobs
+from benchmarks import jobs, latency, memory, producers, starts, tables
 from benchmarks.figures import HEAD, Ratio
 from benchmarks.machine import described
 from benchmarks.stage import Stage
 
-CASES: dict[str, Callable[[Stage, int], Iterator[Ratio]]] = {"jobs": jobs.measure}
+CASES: dict[str, Callable[[Stage, int], Iterator[Ratio]]] = {
+    "jobs": jobs.measure,
+    "latency": latency.measure,
+    "producers": producers.measure,
+    "tables": tables.measure,
+    "starts": starts.measure,
+    "memory": memory.measure,
+}
 
 
 def main(arguments: list[str]) -> int:

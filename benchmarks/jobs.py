@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from benchmarks import bare
 from benchmarks.figures import Ratio, Series
+from benchmarks.orders import hints_at, hints_at_new, orders
 from benchmarks.stage import Stage, Worker
-from tests.servers.workers import PARTNER_ID
 from worker.store import Store, open_database
 
 JOBS = 2000
@@ -45,38 +45,6 @@ class Contender:
         return Series(self.name, "ms", self.cpu)
 
 
-def orders(turn: int, *, count: int = JOBS, prefix: str = "B") -> list[dict[str, str]]:
-    """Return orders that nobody has brought before."""
-    return [
-        {
-            "partnerTxnUid": f"{prefix}{turn}x{n:06}",
-            "partnerId": PARTNER_ID,
-            "tokenId": f"KMCMPT{turn}x{n:06}",
-            "reference1": f"order-{n}",
-        }
-        for n in range(count)
-    ]
-
-
-def accepted(store: Store, turn: int) -> list[dict[str, str]]:
-    """Return hints at jobs that are stored already, by order of a producer with the table."""
-    brought = orders(turn, prefix="H")
-    for first in range(0, len(brought), 1000):
-        some = brought[first : first + 1000]
-        rows = [
-            {
-                "uid": each["partnerTxnUid"],
-                "partner_id": each["partnerId"],
-                "token_id": each["tokenId"],
-                "reference1": each["reference1"],
-                "expires_at": None,
-            }
-            for each in some
-        ]
-        store.bulk.accept(rows, hinted={row["uid"] for row in rows if row["uid"]})
-    return [{"partnerTxnUid": each["partnerTxnUid"]} for each in brought]
-
-
 def measure(stage: Stage, repeat: int) -> Iterator[Ratio]:
     """Yield the cost of a job, of a delivery too many, and of an order that comes as a message."""
     with ExitStack() as stack:
@@ -87,24 +55,25 @@ def measure(stage: Stage, repeat: int) -> Iterator[Ratio]:
         nothing = stack.enter_context(stage.bare(stub, bare.NO_OP))
         posting = stack.enter_context(stage.bare(stub, bare.POST))
         ours = stack.enter_context(stage.ours(stub, database))
-        no_op = Contender("no-op", nothing, orders)
-        post = Contender("bare POST", posting, orders)
-        jobs = Contender("job", ours, lambda turn: accepted(store, turn))
-        again = Contender("delivery of a finished uid", ours, lambda turn: _known(turn, "H"))
-        whole = Contender("order as a message", ours, orders)
+        no_op = Contender("no-op", nothing, _orders)
+        post = Contender("bare POST", posting, _orders)
+        jobs = Contender("job", ours, lambda turn: hints_at_new(store, _orders(turn, "H")))
+        again = Contender("finished uid", ours, lambda turn: hints_at(_orders(turn, "H")))
+        whole = Contender("order as a message", ours, _orders)
+        whole_again = Contender("finished order", ours, _orders)
         for turn in range(repeat + 1):
-            for each in (no_op, post, jobs, again, whole):
+            for each in (no_op, post, jobs, again, whole, whole_again):
                 each.turn(turn, counts=turn > 0)
         finished = store.reports.stats().outcomes["cancelled"]
         assert finished == 2 * JOBS * (repeat + 1), f"{finished} jobs have ended as they should"
     yield Ratio("processor time: a job", jobs.cost(), post.cost(), most=1.35)
-    yield Ratio(
-        "processor time: a delivery of a finished uid", again.cost(), no_op.cost(), most=1.5
-    )
+    for each in (again, whole_again):
+        what = "hint at" if each is again else "order of"
+        yield Ratio(f"processor time: a {what} a finished uid", each.cost(), no_op.cost(), most=1.5)
     yield Ratio("processor time: an order that comes as a message", whole.cost(), post.cost())
     yield Ratio("processor time: the bare POST itself", post.cost(), no_op.cost())
     yield Ratio("jobs in a second", Series("", "/s", jobs.pace), Series("", "/s", post.pace))
 
 
-def _known(turn: int, prefix: str) -> list[dict[str, str]]:
-    return [{"partnerTxnUid": f"{prefix}{turn}x{n:06}"} for n in range(JOBS)]
+def _orders(turn: int, prefix: str = "B") -> list[dict[str, str]]:
+    return orders(turn, count=JOBS, prefix=prefix)

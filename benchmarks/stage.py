@@ -107,24 +107,27 @@ class Stage:
     def ours(self, stub: Stub, database: str, *, like: Worker | None = None) -> Iterator[Worker]:
         """Yield a worker of this project."""
         queue = like.queue if like else self.queue(CANCEL_QUEUE, CANCEL_TOKEN)
-        name = f"ours-{queue.number}-{like is not None}"
-        process = WorkerProcess(
-            {
-                "KPLUS_HOME": str(self.folder / f"{name}-home"),
-                "KPLUS_DATABASE_URL": database,
-                "KPLUS_BROKER_URL": queue.url,
-                "KPLUS_BANK_URL": stub.url,
-                "KPLUS_PARTNER_ID": PARTNER_ID,
-                "KPLUS_PARTNER_SECRET": SECRET,
-                "KPLUS_CONCURRENCY": str(CONCURRENCY),
-            },
-            Path(tempfile.mkdtemp(dir=self.folder)) / name,
-        )
+        settings = self.settings(database, queue, bank=stub.url)
+        process = WorkerProcess(settings, Path(tempfile.mkdtemp(dir=self.folder)) / "worker")
         try:
             process.wait_until_ready()
             yield Worker(process.pid, queue)
         finally:
             process.close()
+
+    def settings(
+        self, database: str, queue: Queue, *, bank: str = "http://127.0.0.1:9/"
+    ) -> dict[str, str]:
+        """Return the settings of a worker, or of a producer, on these servers."""
+        return {
+            "KPLUS_HOME": tempfile.mkdtemp(dir=self.folder),
+            "KPLUS_DATABASE_URL": database,
+            "KPLUS_BROKER_URL": queue.url,
+            "KPLUS_BANK_URL": bank,
+            "KPLUS_PARTNER_ID": PARTNER_ID,
+            "KPLUS_PARTNER_SECRET": SECRET,
+            "KPLUS_CONCURRENCY": str(CONCURRENCY),
+        }
 
     def queue(self, name: str, task: str) -> Queue:
         """Return a queue that nobody else has."""

@@ -32,7 +32,7 @@ class Line(asyncio.Protocol):
         if len(body) < length:
             return
         self._read = body[length:]
-        told = _answer(json.loads(body[:length]))
+        told = answer_to(json.loads(body[:length]))
         if self._latency:
             asyncio.get_running_loop().call_later(self._latency, self._say, told)
         else:
@@ -54,7 +54,8 @@ def _length(head: bytes) -> int:
     return 0
 
 
-def _answer(asked: dict[str, str]) -> bytes:
+def answer_to(asked: dict[str, str]) -> bytes:
+    """Return what the bank says of a cancelled token."""
     token = {
         "tokenId": asked["tokenId"],
         "reference1": asked["reference1"],
