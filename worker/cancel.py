@@ -9,7 +9,7 @@ from enum import StrEnum
 from worker.backoff import Chance
 from worker.bank import Bank
 from worker.cases import Case, Decision, Policy
-from worker.errors import BankError, CallMisconfigured, StoreUnavailable
+from worker.errors import BankError, CallMisconfigured, JobNotFound, StoreUnavailable
 from worker.kplus import Answer, InquiryRequest
 from worker.log import get_logger
 from worker.outcomes import decide, decide_inquiry
@@ -25,6 +25,7 @@ SETTLE_PAUSE = 0.2
 class Result(StrEnum):
     """What one look at a job led to."""
 
+    UNKNOWN = "unknown"
     NOTHING = "nothing"
     SETTLED = "settled"
     LATE = "late"
@@ -71,14 +72,17 @@ def attempt(uid: str, means: Means) -> Result:
     Hold one conversation with the bank about a job, if its turn has come.
 
     `nothing` where the bank is closed or the claim was refused: not due, final, held by
-    another, its partner taking no call now. Raises `StoreUnavailable` only before the bank
-    was asked.
+    another, its partner taking no call now; `unknown` where there is no such job. Raises
+    `StoreUnavailable` only before the bank was asked.
     """
     if means.closed():
-        return Result.NOTHING
+        return Result.NOTHING if means.store.jobs.exists(uid) else Result.UNKNOWN
     watch = _Watch(means, means.monotonic())
     roster = means.roster()
-    claim = means.store.jobs.claim(uid, lease=means.lease, roster=roster)
+    try:
+        claim = means.store.jobs.claim(uid, lease=means.lease, roster=roster)
+    except JobNotFound:
+        return Result.UNKNOWN
     if claim is None:
         return Result.NOTHING
     if claim.wait:

@@ -304,7 +304,9 @@ def read_retry_after(value: str | None, *, at: datetime) -> timedelta | None:
     A date in the past means at once; an unreadable value counts as absent. The wait is
     capped at a day, so that a slip of the bank's cannot put a job to sleep for years.
     """
-    text = (value or "").strip()
+    if value is None:
+        return None
+    text = value.strip()
     if text.isascii() and text.isdigit():
         # Few digits are enough: more would be an integer that Python refuses to read.
         return min(timedelta(seconds=int(text.lstrip("0")[:9] or "0")), LONGEST_WAIT)

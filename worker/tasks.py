@@ -104,7 +104,7 @@ def _attempt(message: Hint, kwargs: dict[str, Any], runtime: Runtime) -> None:
     uid = message.partner_txn_uid
     try:
         result = attempt(uid, runtime.means)
-        if result is Result.NOTHING and not isinstance(message, Order):
+        if result is Result.UNKNOWN and not isinstance(message, Order):
             _keep_hint_without_job(uid, kwargs, runtime)
     except StoreUnavailable as error:
         # The row exists, or the producer's own transaction will bring it: the sweep comes back.

@@ -26,6 +26,7 @@ from tests.integration.stock import (
     settle,
 )
 from worker.cases import Decision
+from worker.errors import JobNotFound
 from worker.states import Event, Outcome, State
 from worker.store import Rest, Store
 
@@ -50,7 +51,8 @@ def test_a_new_job_can_be_claimed_at_once(store: Store, clock: Clock) -> None:
 
 
 def test_a_job_that_nobody_accepted_cannot_be_claimed(store: Store) -> None:
-    assert claim(store, "nobody") is None
+    with pytest.raises(JobNotFound, match="no job is stored under nobody"):
+        claim(store, "nobody")
 
 
 def test_a_job_in_flight_is_not_claimed_again(store: Store, clock: Clock) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from json import dumps
+from json import JSONEncoder
 from ssl import SSLContext
+from typing import Any
 
 import httpcore
 import httpx
@@ -22,6 +23,8 @@ from worker.partners import Partner
 
 USER_AGENT = f"kplus-cancel/{__version__}"
 MOST_BYTES = 256 * 1024
+_STEPS = ("connect", "read", "write", "pool")
+_written = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 # A connection that the bank closes just as we use it costs a doubt; few servers close
 # an idle one sooner than this.
 IDLE_SECONDS = 10.0
@@ -116,15 +119,22 @@ class Bank:
         secret = partner.secret.get_secret_value()
         url = _callable_url(address)
         fields = request.body(secret, at=self._clock(), request_dt=self._request_dt)
-        own = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT}
         try:
+            content = _written(fields).encode()
             return httpx.Request(
                 "POST",
                 url,
-                headers=request.headers(secret) | own,
-                content=dumps(fields, ensure_ascii=False, separators=(",", ":")).encode(),
+                headers={
+                    "Host": url.netloc.decode(),
+                    **request.headers(secret),
+                    "Accept-Encoding": "identity",
+                    "User-Agent": USER_AGENT,
+                    "Content-Length": str(len(content)),
+                },
+                # Given as it is: httpx would look for what it is, and copy the headers for it.
+                stream=httpx.ByteStream(content),
                 # The running deadline is what counts; these would bound each step alone.
-                extensions={"timeout": httpx.Timeout(seconds).as_dict()},
+                extensions={"timeout": dict.fromkeys(_STEPS, seconds)},
             )
         except (TypeError, ValueError) as error:  # ValueError: text that cannot be encoded
             raise fault("bad_request", type(error).__name__) from None
@@ -159,7 +169,8 @@ class Bank:
             if coding not in ("", "identity"):
                 return self._flawed(response, "the body is compressed, against our request")
             body = bytearray()
-            for chunk in response.iter_raw():
+            arriving: Any = response.stream  # its type says that it may be an asynchronous one
+            for chunk in arriving:
                 body += chunk
                 if len(body) > self._most_bytes:
                     too_long = f"the body is longer than {self._most_bytes} bytes"

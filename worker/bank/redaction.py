@@ -1,13 +1,18 @@
 """Answers that echo the partner's secret: the words they carry, without it."""
 
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
+from operator import attrgetter
 from typing import Any
 
-from worker.kplus import LONGEST_WORD, Answer, CancelRequest
+from worker.kplus import LONGEST_WORD, Answer, CancelRequest, Envelope, TokenEntry
 from worker.log import REDACTED
 
 # Shorter ones would blot out ordinary words without protecting anything.
 SHORTEST = 4
+_FIELDS = {
+    kind: attrgetter(*(field.name for field in fields(kind))) for kind in (Envelope, TokenEntry)
+}
 
 
 def without_secret(answer: Answer, secret: str, *, sent: CancelRequest) -> Answer:
@@ -18,8 +23,26 @@ def without_secret(answer: Answer, secret: str, *, sent: CancelRequest) -> Answe
     """
     if answer.envelope is None or len(secret) < SHORTEST:
         return answer
+    if not any(_may_hold(word, secret) for word in _words(answer.envelope)):
+        return answer
     known = {sent.partner_txn_uid, sent.partner_id, sent.token_id, sent.reference1}
     return replace(answer, envelope=_clean(answer.envelope, secret, known))
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Yield every text in an envelope, whatever its fields are."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _words(item)
+    elif value is not None:
+        yield from _words(_FIELDS[type(value)](value))
+
+
+def _may_hold(word: str, secret: str) -> bool:
+    """Say whether `_clean_word` might change a text."""
+    return len(word) > LONGEST_WORD // 2 or secret in word
 
 
 def _clean(value: Any, secret: str, known: set[str]) -> Any:

@@ -1,16 +1,18 @@
-"""What becomes of an order at the door, and the statement that lets it in."""
+"""What becomes of an order at the door, and the statements that let it in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Boolean, bindparam, case
+from sqlalchemy import Boolean, Connection, Select, bindparam, case, literal, select, true
 
 from worker.models import cancel_jobs
 from worker.states import Outcome, State
+from worker.store.at_once import AtOnce
 from worker.store.database import AnyRow, Database, Now
-from worker.store.known import is_same, state_of
+from worker.store.known import is_same, known, state_of
 from worker.store.moves import JOBS
 
 
@@ -30,6 +32,47 @@ class Acceptance:
     status: Status
     state: State
     outcome: Outcome | None
+
+
+NEW = Acceptance(Status.ACCEPTED, State.PENDING, None)
+
+
+class Accepting:
+    """Lets an order in, or says what its uid stands for; one round trip to PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        insert, look = accepting(database), known(bindparam("uid"))
+        insert = insert.returning(true().label("is_new"))
+        # On SQLite an insert and a look are two statements anyway.
+        self._insert = AtOnce(database, insert if database.is_sqlite else _in_one(insert, look))
+        self._look = AtOnce(database, look)
+
+    def __call__(
+        self, order: Mapping[str, Any], *, hinted: bool, connection: Connection | None
+    ) -> Acceptance:
+        """Do as `Jobs.accept` promises."""
+        insert: Any = self._insert
+        look: Any = self._look
+        # Without the caller's transaction there is none: what is stored is never taken back.
+        if connection is not None:
+            insert, look = partial(insert.on, connection), partial(look.on, connection)
+        for row in insert(**order, hinted=hinted):
+            if row.is_new:
+                return NEW
+            if row.partner_id is not None:
+                return compared(row, order)
+        # Stored meanwhile, and not to be seen by the statement that met it.
+        (stored,) = look(uid=order["uid"])
+        return compared(stored, order)
+
+
+def _in_one(insert: Any, look: Any) -> Select[Any]:
+    """Return both as one statement, whose row says that the uid is new, or what is known of it."""
+    new, stored = insert.cte("new"), look.subquery("stored")
+    one = select(literal(1)).subquery("one")
+    return select(new.c.is_new, stored).select_from(
+        one.outerjoin(new, true()).outerjoin(stored, true())
+    )
 
 
 def compared(stored: AnyRow, order: Mapping[str, Any]) -> Acceptance:

@@ -53,17 +53,19 @@ class _Compiled:
 
     def __init__(self, statement: Any, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
-        # What has no value of its own is given one with each execution.
-        asked = {name: None for name, bind in compiled.binds.items() if bind.required}
-        expanded = compiled.construct_expanded_state(asked)
-        self._sql, self._names = _numbered(expanded.statement)
-        self._defaults = {
-            name: value for name, value in expanded.parameters.items() if name not in asked
+        # What has no value of its own is given one with each execution; the rest is text.
+        asked = {name: bind.type for bind, name in compiled.bind_names.items() if bind.required}
+        expanded = compiled.construct_expanded_state(dict.fromkeys(asked))
+        fixed = {
+            name: _literal(kind, expanded.parameters[name], dialect)
+            for name, kind in _kinds(compiled, expanded).items()
+            if name not in asked
         }
+        self._sql, self._names = _numbered(expanded.statement, fixed)
         self._into = {
             name: into
-            for bind, name in compiled.bind_names.items()
-            if (into := bind.type.dialect_impl(dialect).bind_processor(dialect))
+            for name, kind in asked.items()
+            if (into := kind.dialect_impl(dialect).bind_processor(dialect))
         }
         columns = _columns(statement)
         self._read_row: Callable[[Iterable[Any]], AnyRow] = _row(columns)
@@ -75,7 +77,7 @@ class _Compiled:
 
     def run(self, connection: Any, given: Mapping[str, Any]) -> list[AnyRow]:
         """Execute it on the driver's connection. Raises `KeyError` where a parameter is missing."""
-        bound = {**self._defaults, **given}
+        bound = dict(given)
         try:
             for name, into in self._into.items():
                 bound[name] = into(bound[name])
@@ -97,7 +99,25 @@ class _Compiled:
         return self._read_row(values)
 
 
-def _numbered(text: str) -> tuple[str, list[str]]:
+def _kinds(compiled: Any, expanded: Any) -> dict[str, TypeEngine[Any]]:
+    """Return the types of all parameters, of each word of a list its own."""
+    words = expanded.parameter_expansion
+    return {
+        each: bind.type
+        for bind, name in compiled.bind_names.items()
+        for each in words.get(name, [name])
+    }
+
+
+def _literal(kind: TypeEngine[Any], value: Any, dialect: Dialect) -> str:
+    """Return a value that never changes as it stands in the text: nothing is sent for it."""
+    if value is None:
+        return "NULL"
+    write: Any = kind.dialect_impl(dialect).literal_processor(dialect)
+    return str(write(value))
+
+
+def _numbered(text: str, fixed: Mapping[str, str]) -> tuple[str, list[str]]:
     """
     Return a statement with PostgreSQL's own placeholders, and their names in order.
 
@@ -106,9 +126,12 @@ def _numbered(text: str) -> tuple[str, list[str]]:
     names: list[str] = []
 
     def number(found: re.Match[str]) -> str:
-        if found["name"] not in names:
-            names.append(found["name"])
-        return f"${names.index(found['name']) + 1}"
+        name = found["name"]
+        if name in fixed:
+            return fixed[name]
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
 
     return _PLACEHOLDER.sub(number, text).replace("%%", "%"), names
 

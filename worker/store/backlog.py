@@ -21,7 +21,7 @@ from sqlalchemy import (
 from worker.models import cancel_jobs, partners
 from worker.partners import Partner, Roster
 from worker.states import WAITING, Event, Outcome, State
-from worker.store.claims import Claim, as_claim
+from worker.store.claims import CLAIMED, Claim, as_claim
 from worker.store.database import After, AnyRow, Database, Now, rows_of
 from worker.store.ends import TOLD, Ends
 from worker.store.gate import free_slots, probing, proven, spacing
@@ -52,7 +52,7 @@ class Backlog:
         self._database = database
         self._ends = ends
         self._dead = (
-            select(cancel_jobs)
+            select(*CLAIMED)
             .where(JOBS.state == State.IN_FLIGHT, JOBS.lease_ends_at <= Now())
             .order_by(JOBS.lease_ends_at)
             .limit(bindparam("most"))

@@ -7,14 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from worker.columns import Utc
-from worker.states import State
-from worker.store.acceptance import Acceptance, Status, accepting, compared
+from worker.store.acceptance import NEW, Acceptance, accepting, compared
 from worker.store.database import AnyRow, Database, rows_of
 from worker.store.known import known
 from worker.store.moves import JOBS
 
 PAGE = 2000
-NEW = Acceptance(Status.ACCEPTED, State.PENDING, None)
 
 
 class Bulk:

@@ -8,8 +8,28 @@ from typing import Any
 from worker.cases import Case
 from worker.kplus import Answer, CancelRequest, InquiryRequest
 from worker.leases import inquiry_uid
+from worker.models import cancel_jobs
 from worker.store.database import AnyRow
 
+JOBS = cancel_jobs.c
+CLAIMED = (
+    JOBS.partner_txn_uid,
+    JOBS.partner_id,
+    JOBS.token_id,
+    JOBS.reference1,
+    JOBS.lease_id,
+    JOBS.lease_kind,
+    JOBS.lease_ends_at,
+    JOBS.conversations,
+    JOBS.attempts,
+    JOBS.doubted,
+    JOBS.created_at,
+    JOBS.updated_at,
+    JOBS.requeued_at,
+    JOBS.expires_at,
+    JOBS.still_payable_at,
+)
+"""The columns of a job that `as_claim` reads."""
 CANCEL = "cancel"
 INQUIRY = "inquiry"
 

@@ -4,51 +4,44 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
-    ColumnElement,
     Connection,
     Integer,
     String,
     Update,
-    and_,
     bindparam,
     case,
     func,
-    or_,
-    select,
     update,
 )
 
 from worker.cases import Decision
+from worker.errors import JobNotFound
 from worker.kplus import LONGEST_WORD
 from worker.leases import InquiryUids
 from worker.models import cancel_jobs
 from worker.outcomes import PAYABLE
 from worker.partners import Roster
 from worker.states import Event, State
-from worker.store.acceptance import Acceptance, Status, accepting, compared
+from worker.store.acceptance import Acceptance, Accepting
 from worker.store.at_once import AtOnce
 from worker.store.attempts import Attempts
-from worker.store.claims import CANCEL, INQUIRY, Claim, Evidence, as_claim
-from worker.store.database import After, AnyRow, Database, Now, OneOf, rows_of, storable
+from worker.store.claiming import Claiming, claim_statement
+from worker.store.claims import CANCEL, Claim, Evidence, as_claim
+from worker.store.database import AnyRow, Database, Now, rows_of, storable
 from worker.store.ends import TOLD, Ends
-from worker.store.gate import Gate, is_open
+from worker.store.gate import Gate
 from worker.store.known import known
 from worker.store.moves import (
     JOBS,
-    can_ask,
-    has_expired,
     move,
-    partner_rests,
-    past_its_limits,
     waiting,
 )
-from worker.store.partners import PartnerModes, is_calm
-from worker.store.settlement import in_one, lists_of
+from worker.store.partners import PartnerModes
+from worker.store.settlement import in_one
 
 
 class Jobs:
@@ -66,13 +59,11 @@ class Jobs:
         self._partners = partners
         self._inquiry_uids = inquiry_uids
         self._attempts = Attempts(database)
-        self._accept = AtOnce(database, accepting(database))
+        self._accepting = Accepting(database)
         self._known = AtOnce(database, known(bindparam("uid")))
         self._gate = Gate(database)
-        self._claim = _claim()
-        # What nearly every job needs, in one round trip each.
-        self._claim_at_once = AtOnce(database, _claim_at_once())
-        self._may_be_claimed = AtOnce(database, _may_be_claimed())
+        self._claiming = Claiming(database)
+        self._claim = claim_statement()
         self._settle_at_once = {
             event: AtOnce(database, in_one(_settle(event, State.IN_FLIGHT))) for event in _SETTLING
         }
@@ -101,17 +92,7 @@ class Jobs:
         that somebody looks at the job at once, so that the sweep need not. With a
         `connection` the row joins the caller's transaction.
         """
-        uid = order["uid"]
-        if connection is None:
-            # What is stored is never taken back: no transaction has to hold the two together.
-            new, look = self._accept(**order, hinted=hinted), partial(self._known, uid=uid)
-        else:
-            new = self._accept.on(connection, **order, hinted=hinted)
-            look = partial(self._known.on, connection, uid=uid)
-        if new:
-            return Acceptance(Status.ACCEPTED, State.PENDING, None)
-        (stored,) = look()
-        return compared(stored, order)
+        return self._accepting(order, hinted=hinted, connection=connection)
 
     def exists(self, uid: str) -> bool:
         """Say whether a job is stored under this uid, or was until it was pruned."""
@@ -123,7 +104,8 @@ class Jobs:
 
         None where nothing is to be done: not due, final, held by another, past its
         expiry, or its partner takes no call now. A job in doubt, or past its expiry, is
-        claimed for an inquiry where its partner can make one; that is no attempt.
+        claimed for an inquiry where its partner can make one; that is no attempt. Raises
+        `JobNotFound` where there is no such job, or is none any more.
         """
         params: dict[str, Any] = {
             "uid": uid,
@@ -131,13 +113,12 @@ class Jobs:
             "lease": lease.total_seconds(),
             "inquirers": roster.inquirers(),
         }
-        if roster.unlimited:
-            rows = self._claim_at_once(**params, unlimited=roster.unlimited)
-            if rows:
-                return as_claim(rows[0], calm=rows[0].is_calm)
-        if not self._may_be_claimed(**params):
-            return None
-        return self._claim_by_the_gate(params, roster)
+        row = self._claiming(**params, unlimited=roster.unlimited)
+        if row is None:
+            raise JobNotFound(f"no job is stored under {uid}")
+        if row.lease_id is not None:
+            return as_claim(row, calm=row.is_calm)
+        return self._claim_by_the_gate(params, roster) if row.may_be_claimed else None
 
     def _claim_by_the_gate(self, params: Mapping[str, Any], roster: Roster) -> Claim | None:
         with suppress(_NotLetIn), self._database.writing() as connection:
@@ -167,8 +148,8 @@ class Jobs:
         params = self._params(claim, decision, evidence)
         if self._is_alone(claim, decision):
             params |= self._attempts.params(claim, decision, evidence)
-            params |= lists_of(evidence.entries())
-            return bool(self._settle_at_once[decision.event](**params))
+            told = evidence.entries()
+            return bool(self._settle_at_once[decision.event](**params, entries=told))
         with self._database.writing() as connection:
             if not self._ends.run(connection, self._settle[decision.event], params):
                 return False
@@ -225,45 +206,6 @@ class _NotLetIn(Exception):
 
 
 _SETTLING = (Event.SUCCEED, Event.REFUSE, Event.RETRY, Event.DOUBT, Event.EXHAUST)
-
-
-def _may_be_claimed() -> Any:
-    """Ask whether the gate is worth a transaction: most deliveries too many end here."""
-    return select(JOBS.partner_txn_uid).where(
-        JOBS.partner_txn_uid == bindparam("uid"), waiting(), *_in_turn()
-    )
-
-
-def _in_turn() -> tuple[ColumnElement[bool], ...]:
-    return (JOBS.next_attempt_at <= Now(), ~past_its_limits(), ~partner_rests())
-
-
-def _claim_at_once() -> Any:
-    """Claim a job whose partner asks for no gate: such a claim is nobody else's business."""
-    unlimited = OneOf(JOBS.partner_id, "unlimited")
-    return _claim().where(is_open(), unlimited).returning(is_calm().label("is_calm"))
-
-
-def _claim() -> Any:
-    """One guarded statement; the row before decides between a cancel and an inquiry."""
-    asks = and_(can_ask(), or_(JOBS.state == State.IN_DOUBT, has_expired()))
-    return (
-        move(Event.CLAIM)
-        .where(
-            JOBS.partner_txn_uid == bindparam("uid"),
-            *_in_turn(),
-        )
-        .values(
-            attempts=JOBS.attempts + case((asks, 0), else_=1),
-            conversations=JOBS.conversations + 1,
-            lease_id=bindparam("lease_id"),
-            lease_ends_at=After("lease"),
-            lease_kind=case((asks, INQUIRY), else_=CANCEL),
-            next_attempt_at=None,
-            hinted_at=None,
-        )
-        .returning(*cancel_jobs.c, is_open().label("is_open"))
-    )
 
 
 def _settle(event: Event, source: State) -> Update:
