@@ -20,11 +20,11 @@ from worker.kplus import Answer
 from worker.partners import Partner, Roster
 from worker.reconcile import BATCH, HINT_AGAIN_AFTER
 from worker.states import Event, Outcome
-from worker.store import Claim, Evidence, Store, open_database
+from worker.store import Evidence, Store, open_database
 
 SIZES = (10_000, 1_000_000, 10_000_000)
 PART = 1_000_000
-WAITING = 100
+WAITING = 50
 """One job in so many waits for its turn; the others have ended."""
 CLAIMS = 300
 SWEEPS = 20
@@ -114,20 +114,16 @@ class Table:
 
     def _conversations(self, brought: list[dict[str, str]]) -> dict[str, list[float]]:
         took: dict[str, list[float]] = {"claim": [], "settle": []}
-        claims: list[Claim | None] = []
-        for hint in hints_at_new(self._store, brought):
-            uid = hint["partnerTxnUid"]
-            took["claim"].append(_timed(partial(self._claim, uid, claims)))
-        for order, claim in zip(brought, claims, strict=True):
+        hints_at_new(self._store, brought)
+        jobs = self._store.jobs
+        for order in brought:
+            began = time.perf_counter()
+            claim = jobs.claim(order["partnerTxnUid"], lease=LEASE, roster=self._roster)
+            took["claim"].append(1000 * (time.perf_counter() - began))
             assert claim is not None, f"{order} could not be claimed"
-            evidence = _evidence(order)
-            took["settle"].append(
-                _timed(partial(self._store.jobs.settle, claim, _CANCELLED, evidence))
-            )
+            settle = partial(jobs.settle, claim, _CANCELLED, _evidence(order))
+            took["settle"].append(_timed(settle))
         return took
-
-    def _claim(self, uid: str, claims: list[Claim | None]) -> None:
-        claims.append(self._store.jobs.claim(uid, lease=LEASE, roster=self._roster))
 
     def _sweep(self) -> float:
         """Time a pass that finds the conveyor empty, and more due jobs than fit on it."""

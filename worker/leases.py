@@ -31,8 +31,9 @@ class InquiryUids:
 
     def lease_id(self) -> str:
         """Return the id of a new lease."""
-        uid = f"{self.prefix}{secrets.token_hex(self.length)}"[: self.length]
-        return f"{uid}-{secrets.token_hex(LONGEST_LEASE_ID)}"[:LONGEST_LEASE_ID]
+        chance = secrets.token_hex(LONGEST_LEASE_ID)
+        uid, rest = chance[: self.chance], chance[self.chance :]
+        return f"{self.prefix}{uid}-{rest}"[:LONGEST_LEASE_ID]
 
 
 def inquiry_uid(lease_id: str) -> str:

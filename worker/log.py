@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from functools import partial
+from contextlib import suppress
 from typing import Any, TextIO
 from urllib.parse import quote, quote_plus
 
@@ -22,6 +22,7 @@ REDACTED = "[redacted]"
 SHORTEST_SECRET = 4
 """Shorter values would blot out ordinary text without protecting anything."""
 
+_output: TextIO = sys.stderr
 _secrets: list[str] = []
 """Every form of every registered secret, the longest first: one may stand inside another."""
 # A value behind a name that means a credential, in JSON, in a repr or in a query string.
@@ -139,9 +140,11 @@ def configure_logging(*, level: str = "INFO", json: bool | None = None) -> None:
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Ours go to the same place without a way round by `logging`, which costs as much again.
+    global _output  # noqa: PLW0603 - loggers live as long as their modules, the stream may not
+    _output = sys.stderr
     structlog.configure(
         processors=[*named, stamp, *written],
-        logger_factory=partial(_Lines, sys.stderr),
+        logger_factory=_Lines,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
@@ -153,12 +156,22 @@ def get_logger(name: str) -> FilteringBoundLogger:
     return logger
 
 
-class _Lines(structlog.WriteLogger):
-    """Writes lines for one module, whose name it knows."""
+class _Lines:
+    """
+    Writes the lines of one module, whose name it knows.
 
-    def __init__(self, stream: TextIO, name: str) -> None:
-        super().__init__(stream)
+    As with `logging`, a line that cannot be written is lost, and nothing else is.
+    """
+
+    def __init__(self, name: str) -> None:
         self.name = name
+
+    def _write(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: the stream is closed
+            _output.write(f"{line}\n")
+            _output.flush()
+
+    debug = info = warning = error = critical = _write
 
 
 def _exceptions(*, as_json: bool) -> Processor:

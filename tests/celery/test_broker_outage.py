@@ -101,6 +101,20 @@ def test_a_failed_acknowledgement_gives_its_slot_back(
 
 
 @pytest.mark.broker
+def test_one_client_serves_a_pool_and_goes_with_it(producer: Celery) -> None:
+    """kombu drops a pool that has failed, and makes another: a kept client must not outlive it."""
+    with producer.connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        first = channel._create_client()
+        assert channel._create_client() is first
+        assert channel._create_client(asynchronous=True) is not first
+        channel._disconnect_pools()
+        second = channel._create_client()
+        assert second is not first
+        assert second.ping()
+
+
+@pytest.mark.broker
 def test_a_closed_connection_still_knows_its_sentinels(watched: Watched) -> None:
     """
     Celery 5.7.0 closes twice; between the two kombu forgets where the sentinels are.

@@ -37,6 +37,7 @@ def test_the_release_is_the_one_that_was_measured(package: str, measured: str) -
     [
         (kombu_redis.Channel, "_connparams", ["self", "asynchronous"]),
         (kombu_redis.Channel, "_get_client", ["self"]),
+        (kombu_redis.Channel, "_create_client", ["self", "asynchronous"]),
         (kombu_redis.QoS, "ack", ["self", "delivery_tag"]),
         (virtual.QoS, "ack", ["self", "delivery_tag"]),
         (kombu_redis.Channel, "_deliver_fanout_message", ["self", "message", "exchange"]),

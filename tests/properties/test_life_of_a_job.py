@@ -38,7 +38,7 @@ from worker.backoff import Backoff
 from worker.cases import Case, Policy
 from worker.destinations import Destination
 from worker.dialect import Dialect
-from worker.errors import BankError
+from worker.errors import BankError, JobNotFound
 from worker.kplus import Answer
 from worker.models import cancel_attempts, cancel_jobs, metadata, outbox, partners
 from worker.outcomes import abandon, decide
@@ -148,6 +148,10 @@ class Life(RuleBasedStateMachine):
     def _deliver(self, uids: list[str]) -> Any:
         begun = []
         for uid in uids:
+            if uid not in self.known:
+                with pytest.raises(JobNotFound):
+                    self.store.jobs.claim(uid, lease=LEASE, roster=Roster({}))
+                continue
             expected = self._claimable(uid)
             claim = self.store.jobs.claim(uid, lease=LEASE, roster=Roster({}))
             assert (claim is not None) == expected, uid

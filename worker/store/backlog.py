@@ -22,7 +22,7 @@ from worker.models import cancel_jobs, partners
 from worker.partners import Partner, Roster
 from worker.states import WAITING, Event, Outcome, State
 from worker.store.claims import CLAIMED, Claim, as_claim
-from worker.store.database import After, AnyRow, Database, Now, rows_of
+from worker.store.database import After, AnyRow, Database, Now, OneOfThose, rows_of
 from worker.store.ends import TOLD, Ends
 from worker.store.gate import free_slots, probing, proven, spacing
 from worker.store.moves import (
@@ -57,7 +57,7 @@ class Backlog:
             .order_by(JOBS.lease_ends_at)
             .limit(bindparam("most"))
         )
-        overdue = _batch(past_its_limits()).limit(bindparam("most"))
+        overdue = _batch(waiting(), past_its_limits()).limit(bindparam("most"))
         self._exhaust = (
             move(Event.EXHAUST, only_from=WAITING)
             .where(_in(overdue))
@@ -182,6 +182,7 @@ def _partner_turned_since() -> ColumnElement[bool]:
 def _hint(fresh: ColumnElement[bool], whose: ColumnElement[bool]) -> Any:
     due = (
         _batch(
+            # Only those that wait are due. Said twice, PostgreSQL expects a hundredth of them.
             JOBS.next_attempt_at <= Now(),
             or_(JOBS.hinted_at.is_(None), ~fresh),
             whose,
@@ -200,8 +201,8 @@ def _hint(fresh: ColumnElement[bool], whose: ColumnElement[bool]) -> Any:
 
 
 def _batch(*where: ColumnElement[bool]) -> Any:
-    """Select the uids of waiting jobs; rows that another copy holds are passed over."""
-    return select(JOBS.partner_txn_uid).where(waiting(), *where).with_for_update(skip_locked=True)
+    """Select the uids of some jobs; rows that another copy holds are passed over."""
+    return select(JOBS.partner_txn_uid).where(*where).with_for_update(skip_locked=True)
 
 
 def _in(batch: Any) -> ColumnElement[bool]:
@@ -209,9 +210,10 @@ def _in(batch: Any) -> ColumnElement[bool]:
     Return the condition of being in a batch.
 
     A subquery may be run once a row, and its limit then bounds nothing; a CTE that locks
-    is run once.
+    is run once. As a list, its rows are looked up by their key; joined, PostgreSQL may read all
+    that waits for it (measured).
     """
-    return JOBS.partner_txn_uid.in_(select(batch.cte("batch").c.partner_txn_uid))
+    return OneOfThose(JOBS.partner_txn_uid, select(batch.cte("batch").c.partner_txn_uid))
 
 
 def _last_word() -> Any:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Executable,
     FunctionElement,
     Row,
+    Select,
     String,
     Table,
     TypeDecorator,
@@ -96,6 +97,28 @@ class OneOf(FunctionElement[bool]):
 
     def __init__(self, column: ColumnElement[Any], names: str) -> None:
         super().__init__(column, bindparam(names, type_=Names()))
+
+
+class OneOfThose(FunctionElement[bool]):
+    """Whether a column is one of what a query returns; its rows are looked up one by one."""
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any], those: Select[Any]) -> None:
+        super().__init__(column, those.scalar_subquery())
+
+
+@compiles(OneOfThose, "postgresql")
+def _one_of_those_postgresql(element: OneOfThose, compiler: SQLCompiler, **kw: Any) -> str:
+    column, those = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} = ANY(ARRAY{those})"
+
+
+@compiles(OneOfThose, "sqlite")
+def _one_of_those_sqlite(element: OneOfThose, compiler: SQLCompiler, **kw: Any) -> str:
+    column, those = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} IN {those}"
 
 
 @compiles(OneOf, "postgresql")

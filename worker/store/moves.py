@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from worker.models import cancel_jobs, partners
-from worker.states import TRANSITIONS, WAITING, Event, Outcome, State
+from worker.states import TRANSITIONS, Event, Outcome, State
 from worker.store.database import After, Now, OneOf
 
 JOBS = cancel_jobs.c
@@ -65,8 +65,8 @@ def move(event: Event, *, only_from: frozenset[State] | None = None) -> Update:
 
 
 def waiting() -> ColumnElement[bool]:
-    """Return the condition under which a job waits for its turn."""
-    return JOBS.state.in_(sorted(WAITING))
+    """Return the condition under which a job waits for its turn, as the indexes have it."""
+    return JOBS.next_attempt_at.is_not(None)
 
 
 def rests() -> ColumnElement[bool]:
