@@ -99,7 +99,7 @@ def attempt(uid: str, means: Means) -> Result:
     case = claim.case(
         at=claim.started_at + watch.elapsed(),
         chance=means.chance(),
-        inquirers=roster.inquirers(),
+        inquirers=roster.inquirers,
     )
     decision = _decide(heard, case, claim, means)
     result = _settle(claim, decision, evidence, watch)

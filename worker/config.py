@@ -210,7 +210,7 @@ class Settings(OutcomeSettings):
         Raises `SettingsError` where they cannot be used.
         """
         roster = self._partners()
-        if roster.inquirers():
+        if roster.inquirers:
             self._check_inquiry_uids()
         return roster
 

@@ -117,8 +117,9 @@ class Roster(Mapping[str, Partner]):
         message = f"partnerId is missing and cannot be assumed (configured partners: {known})"
         raise MissingPartner(message)
 
+    @cached_property
     def inquirers(self) -> list[str]:
-        """Return the partners that can ask what became of a token."""
+        """The partners that can ask what became of a token."""
         return [pid for pid, partner in self.items() if partner.inquiry_url is not None]
 
     @cached_property

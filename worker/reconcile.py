@@ -68,7 +68,7 @@ def _abandon(claim: Claim, means: Sweep) -> bool:
     case = claim.case(
         at=claim.lease_ends_at,
         chance=means.chance(),
-        inquirers=means.roster().inquirers(),
+        inquirers=means.roster().inquirers,
     )
     decision = abandon(case, means.policy, inquiry=claim.kind == INQUIRY)
     evidence = Evidence(
@@ -81,7 +81,7 @@ def _abandon(claim: Claim, means: Sweep) -> bool:
 
 
 def _exhaust(means: Sweep) -> int:
-    ended = means.store.backlog.exhaust(most=BATCH, inquirers=means.roster().inquirers())
+    ended = means.store.backlog.exhaust(most=BATCH, inquirers=means.roster().inquirers)
     for uid, outcome in ended:
         log.warning(str(Event.EXHAUST), partner_txn_uid=uid, outcome=str(outcome))
     return len(ended)

@@ -72,7 +72,7 @@ class Turns:
 
     def _asks(self) -> bool:
         """Say whether the next conversation is an inquiry."""
-        return bool(self.means.roster().inquirers()) and self.row()["state"] == State.IN_DOUBT
+        return bool(self.means.roster().inquirers) and self.row()["state"] == State.IN_DOUBT
 
     def _is_over(self, job: Mapping[str, Any]) -> bool:
         """Say whether the job is final, waits for a person, or has had its conversations."""

@@ -52,7 +52,7 @@ def audit_jobs(most: int, since: datetime | None, *, form: str | None) -> None:
 
 
 def _inquirers(settings: Settings) -> list[str]:
-    inquirers = settings.roster().inquirers()
+    inquirers = settings.roster().inquirers
     if not inquirers:
         raise SettingsError(
             "the bank cannot be asked: no partner here has credentials and an inquiry URL "

@@ -85,7 +85,7 @@ def requeue(  # noqa: PLR0913 - options, each by its name
         message = "name jobs by UID, or choose them by --outcome (--partner, --since, --limit)"
         raise usage(message)
     settings = settings_now()
-    inquirers = settings.roster().inquirers()
+    inquirers = settings.roster().inquirers
     with store_of(settings) as store:
         chosen = _named(uids)
         counts: Counts = Counter()
@@ -183,7 +183,7 @@ def reissue(
     settings = settings_now()
     with store_of(settings) as store:
         _check(store, uid, heir, settings.uid_length)
-        wish = Wish(uid, settings.roster().inquirers(), expires)
+        wish = Wish(uid, settings.roster().inquirers, expires)
         ruling = store.actions.reissue(wish, heir, who=operator(), reason=reason)
     done = ruling.verdict is Verdict.DONE
     if not done and ruling.verdict is not Verdict.DONE_BEFORE:

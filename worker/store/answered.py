@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.errors import _WaitTimeout
+from psycopg.pq import TransactionStatus
 
 Found = TypeVar("Found")
 LOOKS_EVERY = 0.1
@@ -22,6 +23,11 @@ class Answered(psycopg.Connection[Any]):
 
     answer_within: timedelta | None = None
     """The longest wait for one answer; none while migrations run."""
+
+    def rollback(self) -> None:
+        """Take back what was begun; nothing is said where nothing was, as at each return."""
+        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+            super().rollback()
 
     def wait(
         self, gen: PQGen[Found], interval: float = LOOKS_EVERY, timeout: float | None = None

@@ -113,7 +113,7 @@ class Backlog:
         params: dict[str, Any] = {
             "hinted_ago": -again_after.total_seconds(),
             "hinted_ahead": again_after.total_seconds(),
-            "inquirers": roster.inquirers(),
+            "inquirers": roster.inquirers,
         }
         with self._database.writing() as connection:
             # Another copy's stamps are not to be seen before it has committed.

@@ -111,7 +111,7 @@ class Jobs:
             "uid": uid,
             "lease_id": self._inquiry_uids.lease_id(),
             "lease": lease.total_seconds(),
-            "inquirers": roster.inquirers(),
+            "inquirers": roster.inquirers,
         }
         row = self._claiming(**params, unlimited=roster.unlimited)
         if row is None:
