@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import jobs, latency, memory, producers, starts, tables
+from benchmarks import jobs, latency, memory, producers, starts, tables, webhook
 from benchmarks.figures import HEAD, Ratio
 from benchmarks.machine import described
 from benchmarks.stage import Stage
@@ -14,6 +14,7 @@ from benchmarks.stage import Stage
 CASES: dict[str, Callable[[Stage, int], Iterator[Ratio]]] = {
     "jobs": jobs.measure,
     "latency": latency.measure,
+    "webhook": webhook.measure,
     "producers": producers.measure,
     "tables": tables.measure,
     "starts": starts.measure,

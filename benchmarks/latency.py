@@ -35,8 +35,8 @@ def measure(stage: Stage, repeat: int) -> Iterator[Ratio]:
                 for turn in range(repeat + 1):
                     brought = orders(turn, count=count, prefix=f"W{processes}")
                     paces = (
-                        _pace(post.queue, brought),
-                        _pace(ours.queue, hints_at_new(store, brought)),
+                        pace(post.queue, brought),
+                        pace(ours.queue, hints_at_new(store, brought)),
                     )
                     if turn:
                         bare_pace.append(paces[0])
@@ -49,7 +49,8 @@ def measure(stage: Stage, repeat: int) -> Iterator[Ratio]:
             yield Ratio(f"{name}: of the ideal", mine, Series("", "/s", [ideal] * repeat))
 
 
-def _pace(queue: Queue, brought: list[dict[str, str]]) -> float:
+def pace(queue: Queue, brought: list[dict[str, str]]) -> float:
+    """Let a worker do what is brought; return its jobs in a second."""
     queue.fill(brought)
     began = time.monotonic()
     queue.drain()

@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,11 +104,18 @@ class Stage:
             guarded.end()
 
     @contextmanager
-    def ours(self, stub: Stub, database: str, *, like: Worker | None = None) -> Iterator[Worker]:
+    def ours(
+        self,
+        stub: Stub,
+        database: str,
+        *,
+        like: Worker | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> Iterator[Worker]:
         """Yield a worker of this project."""
         queue = like.queue if like else self.queue(CANCEL_QUEUE, CANCEL_TOKEN)
-        settings = self.settings(database, queue, bank=stub.url)
-        process = WorkerProcess(settings, Path(tempfile.mkdtemp(dir=self.folder)) / "worker")
+        every = self.settings(database, queue, bank=stub.url) | dict(settings or {})
+        process = WorkerProcess(every, Path(tempfile.mkdtemp(dir=self.folder)) / "worker")
         try:
             process.wait_until_ready()
             yield Worker(process.pid, queue)

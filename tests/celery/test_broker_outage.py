@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 
 from tests.celery.conftest import StartWorker
@@ -111,6 +112,18 @@ def test_one_client_serves_a_pool_and_goes_with_it(producer: Celery) -> None:
         with channel.conn_or_acquire() as second:
             assert second is not first
             assert second.ping()
+
+
+@pytest.mark.broker
+def test_a_connection_that_was_closed_while_idle_is_replaced(producer: Celery) -> None:
+    with producer.connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        with channel.conn_or_acquire() as client:
+            mine = client.client_id()
+            assert client.client_id() == mine
+            with redis.Redis.from_url(producer.conf.broker_url) as other:
+                other.client_kill_filter(_id=str(mine))
+            assert client.client_id() != mine
 
 
 @pytest.mark.broker

@@ -75,17 +75,6 @@ def test_arguments_reach_the_program_as_they_were_written(
     ]
 
 
-def test_without_benchmarks_it_says_so(
-    dev: ModuleType,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(dev, "ROOT", tmp_path)
-    assert dev.main(["bench"]) == 1
-    assert "no benchmarks yet" in capsys.readouterr().err
-
-
 def test_another_environment_does_not_leak_into_ours(
     dev: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

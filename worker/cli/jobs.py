@@ -9,7 +9,7 @@ from worker.cli.matters import Left, known
 from worker.cli.meanings import ENDS
 from worker.cli.means import settings_now, store_of
 from worker.cli.outbox import plain
-from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.output import in_two_forms, limited, print_json, up_to, wants_json
 from worker.cli.prospects import outlook
 from worker.cli.tombstones import show_left
 from worker.cli.typed import Since, Words
@@ -60,13 +60,7 @@ def show(*, uid: str, form: str | None) -> None:
 )
 @click.option("--partner", type=Words(), metavar="ID", help="Only jobs of this partner.")
 @click.option("--since", type=Since(), help="Only jobs changed since then: 90m, 2h, 7d, ISO 8601.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="At most so many.",
-)
+@limited
 @in_two_forms
 def list_jobs(  # noqa: PLR0913 - options, each by its name
     *,
@@ -87,12 +81,10 @@ def list_jobs(  # noqa: PLR0913 - options, each by its name
             most=limit + 1,
         )
         rests = resting(store)
-    more, rows = len(rows) > limit, rows[:limit]
-    if wants_json(form):
-        print_json(rows)
-    else:
-        from worker.cli import pages  # noqa: PLC0415 - rich is slow to load, JSON needs none
+    with up_to(limit, rows) as shown:
+        if wants_json(form):
+            print_json(shown)
+        else:
+            from worker.cli import pages  # noqa: PLC0415 - rich is slow to load, JSON needs none
 
-        pages.put_jobs(rows, rests, now=datetime.now(UTC))
-    if more:
-        click.echo(f"There are more than {limit}: narrow the list, or raise --limit.", err=True)
+            pages.put_jobs(shown, rests, now=datetime.now(UTC))

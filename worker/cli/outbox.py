@@ -1,7 +1,7 @@
 """`outbox`: what the order system has not been told yet, and the operators' acts on it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from worker.cli.acts import Reason, operator
 from worker.cli.bulk import ask, usage
 from worker.cli.failures import NO
 from worker.cli.means import settings_now, store_of
-from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.output import in_two_forms, limited, print_json, up_to, wants_json
 from worker.cli.typed import Words
 from worker.cli.words import NEVER, hint, shown
 from worker.destinations import Destination
@@ -43,30 +43,22 @@ def plain(row: dict[str, Any]) -> dict[str, Any]:
     help="Only events in this state; without, those that wait or are dead.",
 )
 @click.option("--uid", type=Words(), metavar="UID", help="Only those of this job, in every state.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="At most so many.",
-)
+@limited
 @in_two_forms
 def list_events(*, state: str | None, uid: str | None, limit: int, form: str | None) -> None:
     """List events, the oldest first: how often each was tried, and what was wrong last."""
     with store_of(settings_now()) as store:
         rows = store.outbox.events(state=state, uid=uid, most=limit + 1)
-    more, rows = len(rows) > limit, rows[:limit]
-    if wants_json(form):
-        print_json([plain(row) for row in rows])
-    else:
-        from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+    with up_to(limit, rows) as shown:
+        if wants_json(form):
+            print_json([plain(row) for row in shown])
+        else:
+            from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
 
-        put(events_table(rows) if rows else "No event matches.")
-    if more:
-        click.echo(f"There are more than {limit}: narrow the list, or raise --limit.", err=True)
+            put(events_table(shown) if shown else "No event matches.")
 
 
-def events_table(rows: list[dict[str, Any]]) -> Any:
+def events_table(rows: Sequence[dict[str, Any]]) -> Any:
     """Return the table of events that a person sees."""
     from worker.cli.render import Heading, table  # noqa: PLC0415 - rich is slow to load
 

@@ -3,7 +3,8 @@
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Row = TypeVar("Row")
 
 # The eight-bit control characters: `json` leaves them as they are, terminals obey them.
 _CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029]")
@@ -24,6 +26,25 @@ def in_two_forms(command: Command) -> Command:
     ):
         command = click.option(f"--{name}", "form", flag_value=name, help=text)(command)
     return command
+
+
+def limited(command: Command) -> Command:
+    """Give a command `--limit`; it asks for one row more, and shows what `up_to` lets it."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(1, 10_000),
+        default=50,
+        show_default=True,
+        help="At most so many.",
+    )(command)
+
+
+@contextmanager
+def up_to(limit: int, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Lend the rows that may be shown; afterwards, say where there are more."""
+    yield rows[:limit]
+    if len(rows) > limit:
+        click.echo(f"There are more than {limit}: narrow the list, or raise --limit.", err=True)
 
 
 def wants_json(form: str | None) -> bool:

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.log import get_logger
+from worker.transport.connections import quick
 from worker.transport.envelopes import UNREADABLE, envelope
 
 MEASURED: Final = "5.7."
@@ -87,6 +88,8 @@ class _Hardened(kombu_redis.Channel):
         params: dict[str, Any] = parent._connparams(asynchronous)  # noqa: SLF001 -- an override
         # redis-py's own repeats multiply every timeout (measured: 3 s became 15.6 s).
         params["retry"] = Retry(NoBackoff(), 0)
+        if not asynchronous:
+            params["connection_class"] = quick(params["connection_class"])
         self._known_params[asynchronous] = dict(params)
         return params
 
