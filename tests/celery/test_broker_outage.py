@@ -123,6 +123,7 @@ def test_a_connection_that_was_closed_while_idle_is_replaced(producer: Celery) -
             assert client.client_id() == mine
             with redis.Redis.from_url(producer.conf.broker_url) as other:
                 other.client_kill_filter(_id=str(mine))
+                eventually(lambda: str(mine) not in {each["id"] for each in other.client_list()})
             assert client.client_id() != mine
 
 
