@@ -19,6 +19,7 @@ pass them through:
     └── TlsAlert            the peer ended TLS with an alert after the handshake
 """
 
+import math
 import select
 import socket
 import ssl
@@ -27,11 +28,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpcore
 
 from worker.bank.alerts import refusal, refused_in_handshake, refuses_late
+
+Done = TypeVar("Done")
 
 
 class NameUnknown(httpcore.ConnectError):
@@ -122,6 +125,8 @@ class DeadlineStream(httpcore.NetworkStream):
 
     def __init__(self, connection: socket.socket, *, may_refuse: bool = False) -> None:
         """`may_refuse`: the first thing read may be a refusal of our certificate."""
+        # It never waits by itself: a timeout that is set anew costs as much as what it bounds.
+        connection.setblocking(False)  # noqa: FBT003 -- its only argument
         self._socket = connection
         self._answering = False
         self._may_refuse = may_refuse
@@ -131,8 +136,9 @@ class DeadlineStream(httpcore.NetworkStream):
         late = AnswerUnfinished if self._answering else httpcore.ReadTimeout
         refused = refusal if self._may_refuse else _unrefused
         with _failing_as(late, httpcore.ReadError, refused=refused):
-            self._socket.settimeout(_left())
-            arrived = self._socket.recv(max_bytes)
+            if not _has_read_ahead(self._socket):
+                _wait(self._socket, select.POLLIN)
+            arrived = _done(partial(self._socket.recv, max_bytes), self._socket, select.POLLIN)
         self._answering, self._may_refuse = True, False
         return arrived
 
@@ -142,9 +148,8 @@ class DeadlineStream(httpcore.NetworkStream):
         unsent = memoryview(buffer)
         with _failing_as(httpcore.WriteTimeout, httpcore.WriteError):
             while unsent:
-                # Not sendall: over TLS it grants the timeout to every part anew.
-                self._socket.settimeout(_left())
-                unsent = unsent[self._socket.send(unsent) :]
+                sent = _done(partial(self._socket.send, unsent), self._socket, select.POLLOUT)
+                unsent = unsent[sent:]
 
     def close(self) -> None:
         """Close the connection, without a farewell that could block."""
@@ -211,6 +216,32 @@ def _dial(addresses: list[tuple[Any, ...]]) -> socket.socket:
         else:
             return connection
     raise failure
+
+
+def _done(act: Callable[[], Done], connection: socket.socket, ready: int) -> Done:
+    """Return what `act` returns, once the connection is ready for it; `TimeoutError` if not."""
+    while True:
+        _left()
+        try:
+            return act()
+        except BlockingIOError:
+            _wait(connection, ready)
+        except ssl.SSLWantReadError:  # TLS has words of its own to hear, and to say
+            _wait(connection, select.POLLIN)
+        except ssl.SSLWantWriteError:
+            _wait(connection, select.POLLOUT)
+
+
+def _wait(connection: socket.socket, ready: int) -> None:
+    """Return when the connection is ready, or has ended; `TimeoutError` at the deadline."""
+    poll = select.poll()
+    poll.register(connection, ready)
+    if not poll.poll(math.ceil(1000 * _left())):
+        raise TimeoutError("the deadline has passed")
+
+
+def _has_read_ahead(connection: socket.socket) -> bool:
+    return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
 
 
 def _is_readable(connection: socket.socket) -> bool:
