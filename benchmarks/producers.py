@@ -31,6 +31,7 @@ def measure(stage: Stage, repeat: int) -> Iterator[Ratio]:
         Doors.many: [],
         Doors.imported: [],
     }
+    with_start: list[float] = []
     for turn in range(repeat + 1):
         # Each turn begins with empty tables: what is compared are doors, not sizes.
         with stage.database() as database:
@@ -39,11 +40,16 @@ def measure(stage: Stage, repeat: int) -> Iterator[Ratio]:
                 pace = door(doors, turn)
                 if turn:
                     paces.append(pace)
+            if turn:
+                took = MANY / rates[Doors.imported][-1] + doors.starts[-1]
+                with_start.append(MANY / took)
             doors.close()
     named = {door: Series(door.__name__, "/s", paces) for door, paces in rates.items()}
     messages, loop, many, imported = named.values()
     yield Ratio("orders in a second: `enqueue_many`", many, loop, least=10)
-    yield Ratio("orders in a second: `import`", imported, many, least=0.8)
+    yield Ratio("orders in a second: `import`, its start apart", imported, many, least=0.8)
+    whole = Series("", "/s", with_start)
+    yield Ratio("orders in a second: `import`, from its start on", whole, many)
     yield Ratio("orders in a second: a loop of `enqueue_cancel`", loop, messages)
     yield Ratio("orders in a second: `enqueue_many`, bare messages", many, messages)
 
@@ -56,6 +62,7 @@ class Doors:
         self._settings = stage.settings(database, stage.queue("cancel", "cancel"))
         names = {name.removeprefix("KPLUS_").lower(): each for name, each in self._settings.items()}
         self._producer = Producer(load_settings(**names))
+        self.starts: list[float] = []
 
     def messages(self, turn: int) -> float:
         """Publish with Celery alone: a message an order, and no row."""
@@ -79,18 +86,26 @@ class Doors:
         return _pace(MANY, lambda: sum(1 for _ in self._producer.enqueue_many(brought)))
 
     def imported(self, turn: int) -> float:
-        """Import a file with the command, its start included."""
-        file = self._stage.folder / f"orders-{turn}.jsonl"
-        write(file, orders(turn, count=MANY, prefix="I"))
-        environment = clean_environment() | self._settings
-        command = [*COMMAND, "import", str(file)]
+        """Import a file with the command; its start, as long as a file of one line takes, apart."""
+        start = self._import(orders(turn, count=1, prefix="S"))
+        whole = self._import(orders(turn, count=MANY, prefix="I"))
+        self.starts.append(start)
+        return MANY / (whole - start)
+
+    def _import(self, brought: list[Order]) -> float:
+        file = self._stage.folder / "orders.jsonl"
+        write(file, brought)
         began = time.monotonic()
         subprocess.run(
-            command, env=environment, cwd=self._stage.folder, check=True, capture_output=True
+            [*COMMAND, "import", str(file)],
+            env=clean_environment() | self._settings,
+            cwd=self._stage.folder,
+            check=True,
+            capture_output=True,
         )
-        pace = MANY / (time.monotonic() - began)
+        took = time.monotonic() - began
         file.unlink()
-        return pace
+        return took
 
     def close(self) -> None:
         """Close the producer's connections."""

@@ -45,7 +45,7 @@ class Stub:
     """The bank that costs nothing, in a process of its own."""
 
     def __init__(self, folder: Path, latency: float) -> None:
-        log = folder / f"stub-{latency:g}.log"
+        log = Path(tempfile.mkdtemp(dir=folder)) / "stub.log"
         command = [sys.executable, "-m", "benchmarks.stub", str(latency)]
         self.guarded = Guarded(Order(command, options=_options(ROOT)), log=log)
         self.url = f"http://127.0.0.1:{int(eventually(log.read_text))}/cancel-token"

@@ -181,7 +181,7 @@ class Producer:
         partner_id = self._runtime.roster.resolve(
             order.partner_id, named=self._runtime.settings.partner_id
         )
-        return order.model_copy(update={"partner_id": partner_id})
+        return order.of(partner_id)
 
 
 def enqueue_cancel(  # noqa: PLR0913 - the contract's own keywords

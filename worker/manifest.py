@@ -150,7 +150,7 @@ def _entry(
     try:
         order = read_order(given, uid_length=uid_length)
         if order.partner_id is None:
-            order = order.model_copy(update={"partner_id": resolve(None)})
+            order = order.of(resolve(None))
     except InvalidOrder as error:
         return Refusal(line, error.reason, str(error))
     return Entry(line, order, Outcome(expected) if expected else None)

@@ -7,7 +7,7 @@ A whole order names the token; a hint names only the job, whose row exists alrea
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -122,6 +122,12 @@ class Order(Hint):
     reference1: Text
     partner_id: ShortId | None = Field(default=None, validation_alias="partnerId")
     expires_at: Instant | None = Field(default=None, validation_alias="expiresAt")
+
+    def of(self, partner_id: str) -> Self:
+        """Return the order as this partner's."""
+        if self.partner_id == partner_id:
+            return self
+        return self.model_copy(update={"partner_id": partner_id})
 
     def row(self) -> dict[str, Any]:
         """Return the order as the store takes it."""

@@ -73,9 +73,7 @@ def take(args: tuple[Any, ...], kwargs: dict[str, Any], runtime: Runtime) -> Non
     try:
         message = read_message(kwargs, uid_length=runtime.settings.uid_length)
         if isinstance(message, Order):
-            message = message.model_copy(
-                update={"partner_id": runtime.roster.resolve(message.partner_id)}
-            )
+            message = message.of(runtime.roster.resolve(message.partner_id))
     except InvalidOrder as error:
         detail = f"{error}; positional arguments are not read" if args else str(error)
         keep(_unreadable(error.reason, detail, args, kwargs), runtime)

@@ -239,3 +239,10 @@ def test_any_expiry_is_read_or_refused_by_name(value: object) -> None:
         assert told.expires_at is None or 2000 <= told.expires_at.year <= 2100
     else:
         assert str(told).startswith("expiresAt: ")
+
+
+def test_an_order_of_another_partner_is_the_same_but_for_that() -> None:
+    order = read_order({"partnerTxnUid": "U1", "tokenId": "T1", "reference1": "R1"})
+    assert order.of("P1").row() == order.row() | {"partner_id": "P1"}
+    assert order.partner_id is None
+    assert order.of("P1").of("P1") == order.of("P1")

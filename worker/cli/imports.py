@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TextIO
 
 import click
 
+from worker.cli.ahead import ahead
 from worker.cli.failures import NO
 from worker.cli.manifests import entries
 from worker.cli.means import ready_to_enqueue, settings_now
@@ -98,7 +99,8 @@ def import_orders(
     producer = Producer(settings)
     try:
         with pace(_size(file)) as told, _explained(tally):
-            for line, receipt in _handed_in(producer, _read(file, settings, told), dry_run=dry_run):
+            said = ahead(_read(file, settings, told))
+            for line, receipt in _handed_in(producer, said, dry_run=dry_run):
                 tally.count(line, receipt)
                 told.lines(1)
     finally:

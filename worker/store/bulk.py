@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from worker.columns import Utc
-from worker.store.acceptance import NEW, Acceptance, accepting, compared
+from worker.store.acceptance import NEW, Acceptance, accepting, accepting_many, as_text, compared
 from worker.store.database import AnyRow, Database, rows_of
 from worker.store.known import known
 from worker.store.moves import JOBS
@@ -21,6 +21,7 @@ class Bulk:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._accept = accepting(database)
+        self._accept_many = accepting_many(database)
         self._known = known(bindparam("uids", expanding=True))
         self._page = (
             select(JOBS.partner_txn_uid, JOBS.partner_id, JOBS.state, JOBS.outcome)
@@ -73,8 +74,13 @@ class Bulk:
         if not ordered:
             return []
         times = self._database.times
-        rows = [{**times, **order, "hinted": order["uid"] in hinted} for order in ordered]
-        new = set(connection.execute(self._accept, rows).scalars())
+        rows = [{**order, "hinted": order["uid"] in hinted} for order in ordered]
+        if self._database.is_sqlite:
+            stored = connection.execute(self._accept, [{**times, **row} for row in rows])
+        else:
+            listed = {"orders": [as_text(row) for row in rows]}
+            stored = connection.execute(self._accept_many, {**times, **listed})
+        new = set(stored.scalars())
         others = [order["uid"] for order in ordered if order["uid"] not in new]
         return rows_of(connection, self._known, {"uids": others}) if others else []
 
