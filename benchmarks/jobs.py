@@ -70,8 +70,8 @@ def measure(stage: Stage, repeat: int) -> Iterator[Ratio]:
         eventually(lambda: store.reports.stats().outcomes["cancelled"] == every)
     yield Ratio("processor time: a job", jobs.cost(), post.cost(), most=1.35)
     for each in (again, whole_again):
-        what = "hint at" if each is again else "order of"
-        yield Ratio(f"processor time: a {what} a finished uid", each.cost(), no_op.cost(), most=1.5)
+        what = "a hint at" if each is again else "an order of"
+        yield Ratio(f"processor time: {what} a finished uid", each.cost(), no_op.cost(), most=1.5)
     yield Ratio("processor time: an order that comes as a message", whole.cost(), post.cost())
     yield Ratio("processor time: the bare POST itself", post.cost(), no_op.cost())
     yield Ratio("jobs in a second", Series("", "/s", jobs.pace), Series("", "/s", post.pace))
