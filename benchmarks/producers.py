@@ -113,8 +113,8 @@ class Doors:
 
 
 def write(file: Path, brought: list[Order]) -> None:
-    """Write orders as JSON Lines."""
-    with file.open("w") as lines:
+    """Write orders as JSON Lines, behind what stands there."""
+    with file.open("a") as lines:
         lines.writelines(json.dumps(order) + "\n" for order in brought)
 
 
