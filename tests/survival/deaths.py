@@ -206,6 +206,30 @@ def paused(arena: Arena, load: Load) -> None:
         actions.resume_partner(PARTNER_ID, who="test", reason="go on")
 
 
+def raced(arena: Arena, load: Load) -> None:
+    """Deliver a job again while its call is held at the bank, until it is called twice."""
+    arena.start("a", "b")
+    first, *others = load.jobs
+    held = [job("slow3+hold", 910_000 + number) for number in range(4)]
+    load.jobs += held
+    load.store(first)
+    # Until a partner has proved itself one call goes first.
+    arena.wait_until_idle()
+    before = len(arena.bank.journal)
+    for each in held:
+        load.store(each)
+    assert arena.bank.journal.wait_for_posts(before + len(held), timeout=60)
+    for each in held:
+        load.send(each, whole=True, times=4)
+    posts = arena.bank.journal.posts_per_uid
+    eventually(
+        lambda: any(posts().get(each.uid, 0) > 1 for each in held), within=60, saying=arena.told
+    )
+    for each in held:
+        arena.bank.release(each.token)
+    load.deliver(others)
+
+
 def calm(arena: Arena, load: Load) -> None:
     """Break nothing; five deliveries of a job race for it in two workers."""
     arena.start("a", "b")

@@ -19,7 +19,7 @@ PATIENCE = 20.0
 
 FOUND = {
     "no-fence": (deaths.stale, {"overlapping", "doubled", "unwritten"}),
-    "no-lease": (deaths.calm, {"overlapping", "doubled"}),
+    "no-lease": (deaths.raced, {"overlapping", "doubled"}),
     "ack-early": (deaths.rolling(lambda arena, name: arena.kill(name)), {"unfinished"}),
     "outcome-first": (deaths.calm, {"untrue"}),
 }
