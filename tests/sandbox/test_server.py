@@ -141,7 +141,8 @@ def test_stopping_ends_what_is_held_and_leaves_no_thread() -> None:
         assert bank.journal.wait_for_posts(2)
         bank.stop()  # what is held would go on for ever
         assert until_closed(sock) == b""
-    assert set(threading.enumerate()) == before
+    # A thread of another test's may have ended meanwhile.
+    assert set(threading.enumerate()) <= before
     assert bank.journal.effects() == {"ok-1": 1}
     assert bank.journal.counts()["in_progress"] == 0
     with pytest.raises(ConnectionRefusedError):
