@@ -10,7 +10,7 @@ from tests.servers.workers import PARTNER_ID
 from tests.survival.arena import SETTINGS, Arena
 from tests.survival.load import Load
 from tests.survival.place import Place
-from tests.survival.plan import job
+from tests.survival.plan import Job, job
 from tests.survival.proxy import Caught
 
 LEASE = float(SETTINGS["KPLUS_LEASE_SECONDS"])
@@ -109,19 +109,25 @@ def forgotten(arena: Arena, load: Load) -> None:
         arena.start("a")
 
 
+def _held_at_the_bank(arena: Arena, load: Load) -> tuple[list[Job], list[Job]]:
+    """Return jobs whose calls the bank holds until they are released, and those not delivered."""
+    first, *others = load.jobs
+    held = [job("slow3+hold", 900_000 + number) for number in range(4)]
+    load.jobs += held
+    load.store(first)
+    # Until a partner has proved itself one call goes first, and these are to go together.
+    arena.wait_until_idle()
+    before = len(arena.bank.journal)
+    for each in held:
+        load.store(each)
+    assert arena.bank.journal.wait_for_posts(before + len(held), timeout=60)
+    return held, others
+
+
 def stale(arena: Arena, load: Load) -> None:
     """Let a worker sleep over its lease and wake while another's call of the same job runs."""
     arena.start("a")
-    first, *others = load.jobs
-    sleepers = [job("slow3+hold", 900_000 + number) for number in range(4)]
-    load.jobs += sleepers
-    load.store(first)
-    # Until a partner has proved itself one call goes first, and the sleepers are to go together.
-    arena.wait_until_idle()
-    before = len(arena.bank.journal)
-    for each in sleepers:
-        load.store(each)
-    assert arena.bank.journal.wait_for_posts(before + len(sleepers), timeout=60)
+    sleepers, others = _held_at_the_bank(arena, load)
     arena.freeze("a")
     arena.start("b")
     uids = [each.uid for each in sleepers]
@@ -209,16 +215,7 @@ def paused(arena: Arena, load: Load) -> None:
 def raced(arena: Arena, load: Load) -> None:
     """Deliver a job again while its call is held at the bank, until it is called twice."""
     arena.start("a", "b")
-    first, *others = load.jobs
-    held = [job("slow3+hold", 910_000 + number) for number in range(4)]
-    load.jobs += held
-    load.store(first)
-    # Until a partner has proved itself one call goes first.
-    arena.wait_until_idle()
-    before = len(arena.bank.journal)
-    for each in held:
-        load.store(each)
-    assert arena.bank.journal.wait_for_posts(before + len(held), timeout=60)
+    held, others = _held_at_the_bank(arena, load)
     for each in held:
         load.send(each, whole=True, times=4)
     posts = arena.bank.journal.posts_per_uid

@@ -109,63 +109,32 @@ class OneOfThose(FunctionElement[bool]):
         super().__init__(column, those.scalar_subquery())
 
 
-@compiles(OneOfThose, "postgresql")
-def _one_of_those_postgresql(element: OneOfThose, compiler: SQLCompiler, **kw: Any) -> str:
-    column, those = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"{column} = ANY(ARRAY{those})"
+def _written(kind: type[FunctionElement[Any]], *, postgresql: str, sqlite: str) -> None:
+    """Say how an element is written on each database, from the texts of its parts in order."""
+    for dialect, text in (("postgresql", postgresql), ("sqlite", sqlite)):
+
+        def write(
+            element: FunctionElement[Any], compiler: SQLCompiler, text: str = text, **kw: Any
+        ) -> str:
+            return text.format(*(compiler.process(part, **kw) for part in element.clauses))
+
+        compiles(kind, dialect)(write)
 
 
-@compiles(OneOfThose, "sqlite")
-def _one_of_those_sqlite(element: OneOfThose, compiler: SQLCompiler, **kw: Any) -> str:
-    column, those = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"{column} IN {those}"
-
-
-@compiles(OneOf, "postgresql")
-def _one_of_postgresql(element: OneOf, compiler: SQLCompiler, **kw: Any) -> str:
-    column, names = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"{column} = ANY(CAST({names} AS VARCHAR[]))"
-
-
-@compiles(OneOf, "sqlite")
-def _one_of_sqlite(element: OneOf, compiler: SQLCompiler, **kw: Any) -> str:
-    column, names = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({names}))"  # noqa: S608 -- both compiled
-
-
-@compiles(Now, "postgresql")
-def _now_postgresql(element: Now, compiler: SQLCompiler, **kw: Any) -> str:
-    # statement_timestamp() is stable, so that an index on the compared column is used.
-    return f"coalesce({compiler.process(element.clauses, **kw)}, statement_timestamp())"
-
-
-@compiles(Now, "sqlite")
-def _now_sqlite(element: Now, compiler: SQLCompiler, **kw: Any) -> str:
-    return compiler.process(element.clauses, **kw)
-
-
-@compiles(After, "postgresql")
-def _after_postgresql(element: After, compiler: SQLCompiler, **kw: Any) -> str:
-    now, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"(coalesce({now}, statement_timestamp()) + make_interval(secs => {seconds}))"
-
-
-@compiles(After, "sqlite")
-def _after_sqlite(element: After, compiler: SQLCompiler, **kw: Any) -> str:
-    now, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"{AFTER}({now}, {seconds})"
-
-
-@compiles(Later, "postgresql")
-def _later_postgresql(element: Later, compiler: SQLCompiler, **kw: Any) -> str:
-    at, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"({at} + make_interval(secs => {seconds}))"
-
-
-@compiles(Later, "sqlite")
-def _later_sqlite(element: Later, compiler: SQLCompiler, **kw: Any) -> str:
-    at, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"{AFTER}({at}, {seconds})"
+_written(
+    OneOf,
+    postgresql="{} = ANY(CAST({} AS VARCHAR[]))",
+    sqlite="{} IN (SELECT value FROM json_each({}))",
+)
+_written(OneOfThose, postgresql="{} = ANY(ARRAY{})", sqlite="{} IN {}")
+# statement_timestamp() is stable, so that an index on the compared column is used.
+_written(Now, postgresql="coalesce({}, statement_timestamp())", sqlite="{}")
+_written(
+    After,
+    postgresql="(coalesce({}, statement_timestamp()) + make_interval(secs => {}))",
+    sqlite=f"{AFTER}({{}}, {{}})",
+)
+_written(Later, postgresql="({} + make_interval(secs => {}))", sqlite=f"{AFTER}({{}}, {{}})")
 
 
 class Database:
