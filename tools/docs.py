@@ -18,7 +18,7 @@ from worker.backoff import Backoff
 from worker.bank import FAULTS
 from worker.cases import Case, Policy
 from worker.config import Settings
-from worker.dialect import Dialect
+from worker.dialect_file import built_in
 from worker.errors import (
     AnswerLost,
     BankError,
@@ -152,7 +152,7 @@ def _case(*, doubted: bool) -> Case:
 
 def _policy() -> Policy:
     backoff = Backoff(base=timedelta(seconds=2), cap=timedelta(minutes=5))
-    return Policy(Dialect.load(None), backoff, backoff, max_attempts=20, max_age=timedelta(days=1))
+    return Policy(built_in(), backoff, backoff, max_attempts=20, max_age=timedelta(days=1))
 
 
 def _behaviours() -> str:
@@ -202,15 +202,15 @@ def _played(behaviour: Behaviour) -> str:
 
 
 def _dialect() -> str:
-    built_in = Dialect.built_in()
+    words = built_in()
     tables: dict[str, Mapping[str, str]] = {
-        "`errorCode`": built_in.error_codes,
-        "short code": built_in.short_codes,
-        "token status": built_in.statuses,
+        "`errorCode`": words.error_codes,
+        "short code": words.short_codes,
+        "token status": words.statuses,
     }
     lines = ["| word | is a | verdict |", "| --- | --- | --- |"]
-    for kind, words in tables.items():
-        lines += [f"| `{word}` | {kind} | {verdict} |" for word, verdict in words.items()]
+    for kind, verdicts in tables.items():
+        lines += [f"| `{word}` | {kind} | {verdict} |" for word, verdict in verdicts.items()]
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from worker.cancel import Means
 from worker.cases import Case, Decision
+from worker.claims import Evidence
 from worker.errors import BankError
 from worker.kplus import Answer, InquiryRequest
 from worker.log import get_logger
@@ -19,7 +20,6 @@ from worker.outcomes import PAYABLE, decide_inquiry
 from worker.partners import Partner
 from worker.states import Outcome
 from worker.store.audits import Audit, Sampled, Verdict
-from worker.store.claims import Evidence
 
 log = get_logger(__name__)
 

@@ -23,13 +23,8 @@ from worker.kplus import RequestDt
 from worker.leases import SHORTEST_CHANCE, InquiryUids
 from worker.maintenance import Maintenance
 from worker.outcome_settings import OutcomeSettings
-from worker.partners import (
-    HttpUrl,
-    Partner,
-    Roster,
-    load_roster,
-    read_secret,
-)
+from worker.partners import HttpUrl, Partner, Roster
+from worker.partners_file import load_roster, read_secret
 from worker.sources import (
     PREFIX,
     SecretFiles,

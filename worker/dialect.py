@@ -1,17 +1,11 @@
 """What the bank's codes and token statuses mean: data, which an operator can extend."""
 
-import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
-from importlib.resources import files
-from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
-
-from worker.errors import SettingsError
-from worker.toml_faults import TomlFaults, decode, judged, parse
 
 Verdict = TypeVar("Verdict")
 
@@ -80,42 +74,6 @@ class Dialect(BaseModel):
             short_codes=_joined(self.short_codes, other.short_codes),
             statuses=_joined(self.statuses, other.statuses),
         )
-
-    @classmethod
-    def built_in(cls) -> Self:
-        """Return the packaged vocabulary."""
-        return cls.model_validate(
-            tomllib.loads(files("worker").joinpath("dialect.toml").read_text())
-        )
-
-    @classmethod
-    def load(cls, path: Path | None, *, named: str = "KPLUS_DIALECT_FILE") -> "Dialect":
-        """
-        Return the packaged vocabulary, extended by a TOML file where one is given.
-
-        Raises `SettingsError`, which says `named` and the file, and of each fault the line,
-        the key and the allowed verdicts.
-        """
-        if path is None:
-            return cls.built_in()
-        try:
-            own = cls._read(path.read_bytes())
-        except TomlFaults as found:
-            lines = (f"{named}: {path}{fault}" for fault in found.faults)
-            raise SettingsError("\n".join(lines)) from None
-        except (OSError, ValueError) as error:  # ValueError: no path of any file's
-            why = getattr(error, "strerror", None) or error
-            raise SettingsError(f"{named}: {path} cannot be read: {why}") from error
-        return cls.built_in().extended(own)
-
-    @classmethod
-    def _read(cls, content: bytes) -> Self:
-        text = decode(content)
-        document = parse(text)
-        try:
-            return cls.model_validate(document)
-        except ValidationError as error:
-            raise judged(error, text, known=cls.model_fields) from None
 
 
 def _folded(words: Mapping[str, Verdict]) -> dict[str, Verdict]:

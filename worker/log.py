@@ -1,43 +1,17 @@
-"""
-Logs: one event a line, JSON where nobody watches; and the redaction of secrets.
+"""Logs: one event a line, redacted; JSON unless standard error is a terminal."""
 
-Redaction is the last line of defence. The first is that no secret is ever passed here.
-"""
-
-import base64
-import html
-import json as jsons
 import logging
-import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, TextIO
-from urllib.parse import quote, quote_plus
 
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
-REDACTED = "[redacted]"
-SHORTEST_SECRET = 4
-"""Shorter values would blot out ordinary text without protecting anything."""
+from worker.redaction import is_clean, redact_value
 
 _output: TextIO = sys.stderr
-_secrets: list[str] = []
-"""Every form of every registered secret, the longest first: one may stand inside another."""
-# A value behind a name that means a credential, in JSON, in a repr or in a query string.
-_NAMES = r"partner[-_]?secret|password|authorization"
-_NAMED = re.compile(
-    rf"""(?P<name>(?:{_NAMES})\\*["']?\s*[:=]\s*)"""
-    # JSON inside JSON, a quoted string (ended or cut off), or a bare word.
-    r"""(?:(?P<quote>\\+["']).*?(?:(?P=quote)|$)"""
-    r"""|"(?:\\.|[^"\\])*(?:"|$)|'(?:\\.|[^'\\])*(?:'|$)|[^\s,}&;]+)""",
-    re.IGNORECASE | re.DOTALL,
-)
-_NAME = re.compile(_NAMES, re.IGNORECASE)
-_PERCENT = re.compile("%[0-9A-F]{2}")
-_FOR_URLS = str.maketrans("+/", "-_")
-_URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/@]+@", re.IGNORECASE)
 # Libraries that say more than an operator needs, or more than a log may hold: at DEBUG
 # Celery prints a message's arguments (measured). What a task led to is our own event.
 _CHATTY = (
@@ -51,64 +25,6 @@ _CHATTY = (
     "httpx",
     "kombu",
 )
-
-
-def protect(secrets: Iterable[str]) -> None:
-    """Register secret values: `redact` replaces them wherever they stand, however encoded."""
-    long_enough = (secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
-    known = {*_secrets, *(form for secret in long_enough for form in _forms(secret))}
-    _secrets[:] = sorted(known, key=len, reverse=True)
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """Yield the secret as it is, and as JSON, URLs, HTML and base64 show it."""
-    written = jsons.dumps(secret)[1:-1]
-    for form in (secret, written):
-        yield form
-        yield form.replace("/", "\\/")  # as PHP writes JSON
-        yield from _packed(form)
-    yield jsons.dumps(written)[1:-1]
-    yield written.replace('\\"', '"')
-    yield html.escape(secret)
-    for form in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
-        yield form
-        yield _PERCENT.sub(lambda found: found.group().lower(), form)
-
-
-def _packed(text: str) -> Iterator[str]:
-    """Yield what base64 makes of a text in the middle of others: one form for each alignment."""
-    for before in range(3):
-        packed = base64.b64encode(b"x" * before + text.encode()).decode()
-        inner = packed[4 if before else 0 : -4]
-        if len(inner) > SHORTEST_SECRET:
-            yield inner
-            yield inner.translate(_FOR_URLS)
-
-
-def redact(text: str) -> str:
-    """Return the text with registered secrets and credential-like values replaced."""
-    for secret in tuple(_secrets):
-        text = text.replace(secret, REDACTED)
-    # Nearly all texts are short words: a look for what a pattern needs spares most of the time.
-    if ":" in text or "=" in text:
-        text = _NAMED.sub(rf"\g<name>{REDACTED}", text)
-        if "@" in text:
-            text = _URL_PASSWORD.sub(rf"\g<head>{REDACTED}@", text)
-    return text
-
-
-def redact_value(value: Any) -> Any:
-    """Return a structure with every text in it redacted, and what stands under a secret's name."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {
-            redact_value(key): REDACTED if _NAME.fullmatch(str(key)) else redact_value(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [redact_value(item) for item in value]
-    return value if isinstance(value, int | float | None) else redact(str(value))
 
 
 def configure_logging(*, level: str = "INFO", json: bool | None = None) -> None:
@@ -190,23 +106,7 @@ def _renderer(*, as_json: bool) -> Processor:
 
 
 def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    if _is_clean(event):
+    if is_clean(event):
         return event
     cleaned: dict[str, Any] = redact_value(dict(event))
     return cleaned
-
-
-def _is_clean(event: Mapping[str, Any]) -> bool:
-    """Look at all words at once, which is quick, for anything that `redact_value` might change."""
-    words = [*event]
-    for value in event.values():
-        if isinstance(value, str):
-            words.append(value)
-        elif not isinstance(value, int | float | None):
-            return False
-    text = "\0".join(words)
-    return not (
-        _NAME.search(text)
-        or ("@" in text and _URL_PASSWORD.search(text))
-        or any(secret in text for secret in _secrets)
-    )

@@ -1,7 +1,6 @@
 """The partners on whose behalf the bank is called: identity, credentials, addresses."""
 
 import hashlib
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +12,11 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
-    ValidationError,
     field_validator,
 )
 
-from worker.complaints import IDENTIFIER, WEB_ADDRESS, complaints
-from worker.errors import MissingPartner, SettingsError
+from worker.complaints import IDENTIFIER, WEB_ADDRESS
+from worker.errors import MissingPartner
 
 HttpUrl = Annotated[str, Field(pattern=WEB_ADDRESS)]
 
@@ -41,10 +39,13 @@ class Partner(BaseModel):
 
     _tls_files: str = PrivateAttr(default="")
 
-    def model_post_init(self, _context: Any) -> None:
-        """Note what the TLS files hold: with other contents this is another partner."""
-        files = (self.client_cert, self.client_key, self.client_key_password_file, self.ca_bundle)
-        self._tls_files = " ".join(map(_contents, files))
+    def model_post_init(self, context: Any) -> None:
+        """
+        Note what the TLS files hold: with other contents this is another partner.
+
+        Whoever reads the files hands it over as `tls_files` in the context of the validation.
+        """
+        self._tls_files = (context or {}).get("tls_files", "")
 
     @property
     def is_limited(self) -> bool:
@@ -72,16 +73,6 @@ class Partner(BaseModel):
             message = "must be printable ASCII without spaces around it: it is a header"
             raise ValueError(message)
         return value
-
-
-def _contents(path: Path | None) -> str:
-    """Return a word for what a file holds now; an unreadable one has a word of its own."""
-    if path is None:
-        return ""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except (OSError, ValueError):  # ValueError: a NUL in the path
-        return "unreadable"
 
 
 class Roster(Mapping[str, Partner]):
@@ -130,64 +121,3 @@ class Roster(Mapping[str, Partner]):
     def secrets(self) -> list[str]:
         """Return every secret value, for redaction only."""
         return [partner.secret.get_secret_value() for partner in self.values()]
-
-
-def load_roster(path: Path, *, bank_url: str, inquiry_url: str | None) -> Roster:
-    """
-    Read `[partners.ID]` tables of a TOML file; URLs left out are the installation's.
-
-    Raises `SettingsError` naming the file, the partner and the key.
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    # ValueError: no UTF-8, no TOML, or a number too long; RecursionError: too deep. Without
-    # its cause, which may carry the whole file, secrets included.
-    except (OSError, ValueError, RecursionError) as error:
-        message = f"KPLUS_PARTNERS_FILE: {path} cannot be read: {error}"
-        raise SettingsError(message) from None
-    tables = document.get("partners")
-    if not isinstance(tables, dict) or not tables:
-        message = f"KPLUS_PARTNERS_FILE: {path} has no [partners.ID] table"
-        raise SettingsError(message)
-    defaults = {"bank_url": bank_url, "inquiry_url": inquiry_url}
-    return Roster({pid: _partner(path, pid, table, defaults) for pid, table in tables.items()})
-
-
-def _partner(path: Path, partner_id: str, table: Any, defaults: dict[str, Any]) -> Partner:
-    where = f"KPLUS_PARTNERS_FILE: {path}, [partners.{partner_id}]"
-    if not isinstance(table, dict):
-        message = f"{where}: must be a table"
-        raise SettingsError(message)
-    fields = {**defaults, **table, "partner_id": partner_id}
-    secret_file = fields.pop("secret_file", None)
-    if (secret_file is None) == ("secret" not in fields):
-        message = f"{where}: give either secret or secret_file"
-        raise SettingsError(message)
-    if secret_file is not None:
-        fields["secret"] = read_secret(path.parent / str(secret_file), where)
-    for name in ("client_cert", "client_key", "client_key_password_file", "ca_bundle"):
-        if isinstance(fields.get(name), str):
-            fields[name] = path.parent / fields[name]
-    try:
-        return Partner(**fields)
-    except ValidationError as error:
-        raise SettingsError("\n".join(f"{where}: {line}" for line in complaints(error))) from None
-
-
-def read_secret(path: Path, where: str) -> str:
-    """Return a secret file's text without its final line break; `SettingsError` if unusable."""
-    try:
-        secret = path.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        message = f"{where}: the file {path} cannot be read: {error.strerror}"
-        raise SettingsError(message) from None
-    except UnicodeDecodeError:
-        message = f"{where}: the file {path} cannot be read: it is not UTF-8 text"
-        raise SettingsError(message) from None
-    except ValueError:  # a NUL in the path
-        message = f"{where}: the path of the file cannot be read"
-        raise SettingsError(message) from None
-    if not secret:
-        message = f"{where}: the file {path} is empty"
-        raise SettingsError(message)
-    return secret

@@ -21,14 +21,15 @@ from worker.cases import Policy
 from worker.config import Settings
 from worker.courier import Courier
 from worker.destinations import Destination
-from worker.dialect import Dialect
+from worker.dialect_file import load_dialect
 from worker.embedded import known_url
 from worker.hints import Hints
-from worker.log import get_logger, protect
+from worker.log import get_logger
 from worker.maintenance import Maintenance
 from worker.partners import Roster
 from worker.processes import once
 from worker.reconcile import HINT_AGAIN_AFTER, Sweep
+from worker.redaction import protect
 from worker.rosters import LiveRoster
 from worker.store import Rest, Store, open_database
 from worker.webhook import Poster
@@ -96,7 +97,7 @@ class Runtime:
         """How long and how often to try, and how to read the bank."""
         settings = self.settings
         return Policy(
-            dialect=Dialect.load(settings.dialect_file),
+            dialect=load_dialect(settings.dialect_file),
             backoff=Backoff(
                 base=timedelta(seconds=settings.backoff_base_seconds),
                 cap=timedelta(seconds=settings.backoff_cap_seconds),

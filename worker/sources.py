@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from pydantic_settings.sources import DotEnvSettingsSource
 
 from worker.errors import SettingsError
-from worker.partners import read_secret
+from worker.partners_file import read_secret
 
 PREFIX = "KPLUS_"
 TEST_PREFIX = "KPLUS_TEST_"

@@ -18,11 +18,12 @@ from worker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE
 from worker.cancel import Result, attempt
 from worker.errors import InvalidOrder, StoreUnavailable
 from worker.hints import Hints
-from worker.log import get_logger, redact, redact_value
+from worker.log import get_logger
 from worker.orders import Hint, Order, read_message
 from worker.processes import PerProcess
 from worker.progress import Progress
 from worker.reconcile import sweep
+from worker.redaction import redact, redact_value
 from worker.runtime import Runtime
 from worker.states import FINAL
 from worker.store import Rejected, Status

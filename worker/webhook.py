@@ -18,8 +18,8 @@ from worker.bank.tls import default_context, no_context, trusting
 from worker.courier import BATCH, Reply
 from worker.destinations import Webhook
 from worker.errors import BankError
-from worker.kplus import read_retry_after
 from worker.processes import once
+from worker.retry_after import read_retry_after
 from worker.store import Parcel
 
 MOST_BYTES = 64 * 1024

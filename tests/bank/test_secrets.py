@@ -17,7 +17,7 @@ from worker.bank.redaction import without_secret
 from worker.bank.tls import own_context
 from worker.errors import BankError
 from worker.kplus import LONGEST_WORD, Answer, Envelope
-from worker.log import redact
+from worker.redaction import redact
 
 CANARY = "canary/4f1d'9c\\\"zz-0815"
 

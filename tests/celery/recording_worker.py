@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE, create_app
-from worker.log import configure_logging, protect
+from worker.log import configure_logging
+from worker.redaction import protect
 
 SECRET = "c2VjcmV0LW9mLXRoZS1wYXJ0bmVyLWluLWEtdGVzdA"
 LONGEST_WAIT = 60.0

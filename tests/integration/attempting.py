@@ -11,7 +11,7 @@ from tests.servers.workers import PARTNER_ID
 from worker.backoff import Backoff
 from worker.cancel import Means
 from worker.cases import Policy
-from worker.dialect import Dialect
+from worker.dialect_file import built_in
 from worker.partners import Partner, Roster
 from worker.reconcile import Sweep, rescue
 from worker.sandbox import Sandbox
@@ -21,7 +21,7 @@ from worker.store import Store
 DEADLINE: Final = timedelta(seconds=10)
 SHORT: Final = timedelta(milliseconds=50)
 POLICY: Final = Policy(
-    dialect=Dialect.load(None),
+    dialect=built_in(),
     backoff=Backoff(base=timedelta(seconds=2), cap=timedelta(seconds=300)),
     inquiry_backoff=Backoff(base=timedelta(seconds=2), cap=timedelta(seconds=300)),
     max_attempts=5,

@@ -23,7 +23,7 @@ from tests.integration.stock import (
     hint,
     order,
 )
-from worker.dialect import Dialect
+from worker.dialect_file import built_in
 from worker.models import cancel_attempts, cancel_jobs
 from worker.states import State
 from worker.store import Claim, Store
@@ -31,7 +31,7 @@ from worker.store import Claim, Store
 UIDS: Final = [f"U{n}" for n in range(12)]
 DECISIONS: Final = (CANCELLED, PAID, BUSY, LOST, DOWN, OURS)
 ROUNDS: Final = 25
-BUILT_IN: Final = Dialect.built_in()
+BUILT_IN: Final = built_in()
 
 
 def test_everybody_may_do_everything_at_once(open_store: OpenStore) -> None:

@@ -26,12 +26,13 @@ from tests.integration.stock import (
 )
 from worker.cases import Decision
 from worker.dialect import Dialect
+from worker.dialect_file import built_in
 from worker.hindsight import finding
 from worker.kplus import Answer, Envelope, TokenEntry
 from worker.states import Event, Outcome, State
 from worker.store import Ruling, Store, Verdict
 
-TAUGHT: Final = Dialect.built_in().extended(
+TAUGHT: Final = built_in().extended(
     Dialect.model_validate(
         {
             "error_codes": {"token_frozen": "already_cancelled", "token_used": "paid"},
@@ -120,7 +121,7 @@ def test_the_same_again_changes_nothing(store: Store, clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("answers", "dialect"),
     [
-        ([FROZEN], Dialect.built_in()),
+        ([FROZEN], built_in()),
         ([None], TAUGHT),
         ([FROZEN, USED], TAUGHT),
         ([revoked(), revoked(status="REQUESTED")], TAUGHT),
@@ -153,7 +154,7 @@ def test_a_late_answer_that_could_not_end_its_job_then_ends_it_now(
     mine = claimed(store)
     assert not store.jobs.settle_late(late, PAID, evidence(Answer(200, revoked(status="PAID"))))
     settle(store, mine, LOST)
-    assert rejudge(store, dialect=Dialect.built_in()).verdict is Verdict.DONE
+    assert rejudge(store, dialect=built_in()).verdict is Verdict.DONE
     assert row(store)["outcome"] == Outcome.PAID
 
 

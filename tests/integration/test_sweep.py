@@ -24,14 +24,14 @@ from tests.integration.stock import (
 )
 from worker.backoff import Backoff
 from worker.cases import Policy
-from worker.dialect import Dialect
+from worker.dialect_file import built_in
 from worker.partners import Roster
 from worker.reconcile import Pass, Sweep, rescue, sweep
 from worker.states import Outcome, State
 from worker.store import Store
 
 POLICY = Policy(
-    dialect=Dialect.load(None),
+    dialect=built_in(),
     backoff=Backoff(base=timedelta(seconds=2), cap=timedelta(seconds=300)),
     inquiry_backoff=Backoff(base=timedelta(seconds=2), cap=timedelta(seconds=300)),
     max_attempts=2,

@@ -31,6 +31,7 @@ from worker.cases import Decision
 from worker.courier import BATCH, Reply, deliver
 from worker.destinations import Destination
 from worker.dialect import Dialect
+from worker.dialect_file import built_in
 from worker.kplus import Answer, Envelope
 from worker.states import Event, Outcome
 from worker.store import NewExpiry, Parcel, Store, Verdict, Wish
@@ -99,7 +100,7 @@ def by_an_answer_judged_again(store: Store, clock: Clock) -> None:
     doubt = Decision(Event.DOUBT, "unknown_code", "not in the dialect", wait=SECOND)
     settle(store, claimed(store), doubt, said)
     words = Dialect.model_validate({"error_codes": {"token_used": "paid"}})
-    taught = Dialect.built_in().extended(words)
+    taught = built_in().extended(words)
     done = store.actions.rejudge("U1", taught, who="somchai", reason="the bank told us")
     assert done.verdict is Verdict.DONE
 

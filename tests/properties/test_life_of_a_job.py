@@ -37,7 +37,7 @@ from tests.properties.answers import heard, listed
 from worker.backoff import Backoff
 from worker.cases import Case, Policy
 from worker.destinations import Destination
-from worker.dialect import Dialect
+from worker.dialect_file import built_in
 from worker.errors import BankError, JobNotFound
 from worker.kplus import Answer
 from worker.models import cancel_attempts, cancel_jobs, metadata, outbox, partners
@@ -54,7 +54,7 @@ AGAIN: Final = timedelta(seconds=15)
 HIGH_WATER: Final = 2
 REST: Final = Rest(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=20))
 POLICY: Final = Policy(
-    dialect=Dialect.load(None),
+    dialect=built_in(),
     backoff=Backoff(base=timedelta(seconds=2), cap=timedelta(seconds=60)),
     inquiry_backoff=Backoff(base=timedelta(seconds=2), cap=timedelta(seconds=60)),
     max_attempts=5,

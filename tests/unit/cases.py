@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from worker.backoff import Backoff
 from worker.cases import Case, Decision, Policy
-from worker.dialect import Dialect
+from worker.dialect_file import built_in
 from worker.errors import (
     AnswerLost,
     BankError,
@@ -32,7 +32,7 @@ REQUEST = CancelRequest(
 )
 
 POLICY = Policy(
-    dialect=Dialect.load(None),
+    dialect=built_in(),
     backoff=Backoff(base=timedelta(seconds=2), cap=timedelta(seconds=300)),
     inquiry_backoff=Backoff(base=timedelta(seconds=2), cap=timedelta(seconds=300)),
     max_attempts=20,

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.dialect import CodeVerdict, Dialect, StatusVerdict
+from worker.dialect_file import built_in, load_dialect
 from worker.errors import SettingsError
 
-BUILT_IN = Dialect.load(None)
+BUILT_IN = built_in()
 
 CODES = {
     "authentication_error": "ours",
@@ -65,7 +66,7 @@ def written(folder: Path, text: str | bytes) -> Path:
 
 @pytest.mark.parametrize(("code", "verdict"), CODES.items())
 def test_the_published_codes_are_known(code: str, verdict: str) -> None:
-    for dialect in (BUILT_IN, Dialect.built_in()):
+    for dialect in (BUILT_IN, built_in()):
         for spelled in (code, code.upper(), code.lower()):
             assert dialect.codes(spelled, None) == {verdict}
 
@@ -131,7 +132,7 @@ def test_a_file_extends_and_overrides_what_is_built_in(tmp_path: Path) -> None:
         REVOKED = "cancelled"
         """,
     )
-    dialect = Dialect.load(path)
+    dialect = load_dialect(path)
     assert dialect.codes("general_error", None) == {CodeVerdict.DOUBT}
     assert dialect.codes("kp001", None) == {CodeVerdict.ALREADY_CANCELLED}
     assert dialect.status(("revoked",)) == {StatusVerdict.CANCELLED}
@@ -141,7 +142,7 @@ def test_a_file_extends_and_overrides_what_is_built_in(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
-    assert Dialect.load(written(tmp_path, "")) == BUILT_IN
+    assert load_dialect(written(tmp_path, "")) == BUILT_IN
 
 
 def test_a_word_is_known_however_it_is_spelled_in_the_table() -> None:
@@ -217,7 +218,7 @@ def test_a_wrong_file_is_told_by_line_and_key(tmp_path: Path, text: str | bytes,
     """Only keys are ever told of it: it may be the wrong file, with a secret in it."""
     path = written(tmp_path, text)
     with pytest.raises(SettingsError) as error:
-        Dialect.load(path)
+        load_dialect(path)
     line = str(error.value)
     assert line.startswith(f"KPLUS_DIALECT_FILE: {path}")
     assert told in line
@@ -228,13 +229,13 @@ def test_a_wrong_file_is_told_by_line_and_key(tmp_path: Path, text: str | bytes,
 
 def test_a_file_is_read_whichever_editor_wrote_it(tmp_path: Path) -> None:
     path = written(tmp_path, b'\xef\xbb\xbf[statuses]\r\nREVOKED = "cancelled"\r\n')
-    assert Dialect.load(path).status(("REVOKED",)) == {StatusVerdict.CANCELLED}
+    assert load_dialect(path).status(("REVOKED",)) == {StatusVerdict.CANCELLED}
 
 
 def test_every_wrong_key_is_named_on_a_line_of_its_own(tmp_path: Path) -> None:
     path = written(tmp_path, '[statuses]\nB = "y"\n[error_codes]\nA = "x"')
     with pytest.raises(SettingsError) as error:
-        Dialect.load(path)
+        load_dialect(path)
     assert [line.partition(", ")[2][:21] for line in str(error.value).splitlines()] == [
         "line 2: statuses.B: m",
         "line 4: error_codes.A",
@@ -243,8 +244,8 @@ def test_every_wrong_key_is_named_on_a_line_of_its_own(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"KPLUS_DIALECT_FILE: .* cannot be read"):
-        Dialect.load(tmp_path / "absent.toml")
+        load_dialect(tmp_path / "absent.toml")
     with pytest.raises(SettingsError, match=r"^FILE: .* cannot be read: Is a directory$"):
-        Dialect.load(tmp_path, named="FILE")
+        load_dialect(tmp_path, named="FILE")
     with pytest.raises(SettingsError, match="cannot be read: embedded null byte"):
-        Dialect.load(tmp_path / "a\0b")
+        load_dialect(tmp_path / "a\0b")

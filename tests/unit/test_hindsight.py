@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from tests.unit.cases import REQUEST, answer, answers, document, entry, error
 from worker.dialect import CodeVerdict, Dialect, StatusVerdict
+from worker.dialect_file import built_in
 from worker.hindsight import READABLE, Conversation, Finding, Reading, conclude, finding, read_again
 from worker.kplus import Answer
-from worker.log import REDACTED
 from worker.outcomes import judge
+from worker.redaction import REDACTED
 from worker.states import Outcome
 
-BUILT_IN = Dialect.built_in()
+BUILT_IN = built_in()
 TAUGHT = BUILT_IN.extended(
     Dialect.model_validate(
         {

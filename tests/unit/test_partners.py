@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from worker.errors import MissingPartner, SettingsError
-from worker.partners import Partner, Roster, load_roster, read_secret
+from worker.partners import Partner, Roster
+from worker.partners_file import load_roster, read_secret
 
 CANARY = "canary-secret"
 URL = "https://bank.example/cancel-token"

@@ -18,8 +18,9 @@ from worker.bank.deadline import ANSWERING, Deadline, DeadlineBackend
 from worker.bank.faults import StrayAnswer, fault, heard
 from worker.bank.redaction import without_secret
 from worker.bank.tls import default_context, has_own_context, needs_tls, no_context, own_context
-from worker.kplus import Answer, CancelRequest, InquiryRequest, RequestDt, read_retry_after
+from worker.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
 from worker.partners import Partner
+from worker.retry_after import read_retry_after
 
 USER_AGENT = f"kplus-cancel/{__version__}"
 MOST_BYTES = 256 * 1024

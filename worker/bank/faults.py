@@ -25,7 +25,7 @@ from worker.errors import (
     CallNotMade,
     CertificateRefused,
 )
-from worker.log import REDACTED
+from worker.redaction import REDACTED
 
 LONGEST_DETAIL = 200
 

@@ -7,8 +7,9 @@ import httpx
 
 from worker.bank.faults import fault
 from worker.errors import SettingsError
-from worker.log import protect
-from worker.partners import Partner, read_secret
+from worker.partners import Partner
+from worker.partners_file import read_secret
+from worker.redaction import protect
 
 
 def needs_tls(partner: Partner) -> bool:

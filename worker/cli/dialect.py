@@ -14,6 +14,7 @@ from worker.cli.rejudge import rejudge
 from worker.cli.trial import trial
 from worker.cli.words import hint, shown
 from worker.dialect import Dialect
+from worker.dialect_file import load_dialect
 from worker.store import Store
 
 
@@ -32,7 +33,7 @@ def unknown(*, form: str | None) -> None:
     `dialect apply` for the jobs in doubt that it would end.
     """
     settings = settings_now()
-    known = Dialect.load(settings.dialect_file)
+    known = load_dialect(settings.dialect_file)
     with store_of(settings) as store:
         rows = [*_codes(store, known), *_statuses(store, known)]
     told = [{**row, "help": list(lessons(row, known))} for row in rows]

@@ -13,6 +13,7 @@ from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.trial import stays
 from worker.cli.words import jobs, shown
 from worker.dialect import Dialect
+from worker.dialect_file import load_dialect
 from worker.hindsight import finding
 from worker.store import Store, Verdict
 
@@ -34,7 +35,7 @@ def rejudge(*, reason: str, limit: int | None, dry_run: bool, yes: bool, form: s
     or that a worker takes up meanwhile, is left as it is. What was heard stays.
     """
     settings = settings_now()
-    dialect = Dialect.load(settings.dialect_file)
+    dialect = load_dialect(settings.dialect_file)
     file = click.format_filename(settings.dialect_file) if settings.dialect_file else None
     with store_of(settings) as store:
         forecast = Forecast()

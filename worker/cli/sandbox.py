@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from worker.errors import BankUnreachable, SettingsError
-from worker.partners import read_secret
+from worker.partners_file import read_secret
 from worker.sandbox import GROUPS, Rules, serve
 
 

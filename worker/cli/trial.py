@@ -12,7 +12,7 @@ from worker.cli.forecast import Contradictions, Forecast
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.words import jobs, shown, typed
-from worker.dialect import Dialect
+from worker.dialect_file import load_dialect
 
 
 @click.command("test")
@@ -25,7 +25,7 @@ def trial(*, file: Path, form: str | None) -> None:
     Nothing is changed. FILE extends the built-in dialect, as it would behind
     KPLUS_DIALECT_FILE. Exit code 3 if it is wrong, with line and key of each fault.
     """
-    dialect = Dialect.load(file, named="FILE")
+    dialect = load_dialect(file, named="FILE")
     forecast = Forecast()
     with store_of(settings_now()) as store:
         for page in store.conversations.all():

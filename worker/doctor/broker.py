@@ -9,7 +9,7 @@ from worker.config import Settings
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.embedded.server import find_program
 from worker.errors import BrokerUnavailable, SettingsError
-from worker.log import redact
+from worker.redaction import redact
 from worker.runtime import broker_url, create_celery
 from worker.transport.queues import QUORUM, kind_of
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from worker.bank.tls import own_context
 from worker.config import Settings
-from worker.dialect import Dialect
+from worker.dialect_file import load_dialect
 from worker.doctor.certificate import certificate_end
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.errors import BankError, SettingsError
@@ -31,7 +31,7 @@ def partners(settings: Settings) -> Iterator[Finding]:
 def dialect(settings: Settings) -> Finding:
     """Tell whether the bank's vocabulary can be read."""
     try:
-        words = Dialect.load(settings.dialect_file)
+        words = load_dialect(settings.dialect_file)
     except SettingsError as error:
         remedy = "mend the file KPLUS_DIALECT_FILE names; the worker does not start with it"
         return wrong("dialect", _one_line(error), remedy, weight=Weight.UNUSABLE)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from worker.claims import CANCEL, INQUIRY, Claim, Evidence
 from worker.destinations import Destination
 from worker.leases import InquiryUids
 from worker.store.acceptance import Acceptance, Status
@@ -9,7 +10,6 @@ from worker.store.actions import Actions
 from worker.store.audits import Audits
 from worker.store.backlog import Backlog
 from worker.store.bulk import Bulk
-from worker.store.claims import CANCEL, INQUIRY, Claim, Evidence
 from worker.store.conversations import Conversations, Told
 from worker.store.database import Clock, Database, open_database
 from worker.store.ends import Ends

@@ -5,9 +5,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Executable, bindparam, select, update
 
 from worker.cases import Decision
+from worker.claims import CANCEL, Claim, Evidence
 from worker.models import cancel_attempts, token_statuses
 from worker.outcomes import LEASE_ENDED
-from worker.store.claims import CANCEL, Claim, Evidence
 from worker.store.database import Database, Now, rows_of, storable
 
 ATTEMPTS = cancel_attempts.c

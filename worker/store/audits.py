@@ -8,6 +8,7 @@ from enum import StrEnum
 from sqlalchemy import bindparam, func, insert, select, update
 
 from worker.cases import Decision
+from worker.claims import INQUIRY, Claim, Evidence
 from worker.columns import Utc
 from worker.kplus import LONGEST_WORD, CancelRequest
 from worker.leases import InquiryUids
@@ -16,7 +17,6 @@ from worker.models import partners as partner_rows
 from worker.partners import Partner
 from worker.states import FINAL, Outcome
 from worker.store.attempts import LONGEST_DETAIL
-from worker.store.claims import INQUIRY, Claim, Evidence
 from worker.store.database import After, Database, Now, rows_of, storable
 from worker.store.gate import Gate
 from worker.store.moves import JOBS, rests

@@ -1,13 +1,9 @@
 """A claim, the right to one conversation with the bank, and the evidence it leaves behind."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-from worker.cases import Case
-from worker.kplus import Answer, CancelRequest, InquiryRequest
-from worker.leases import inquiry_uid
+from worker.claims import Claim
+from worker.kplus import CancelRequest
 from worker.models import cancel_jobs
 from worker.store.database import AnyRow
 
@@ -30,100 +26,6 @@ CLAIMED = (
     JOBS.still_payable_at,
 )
 """The columns of a job that `as_claim` reads."""
-CANCEL = "cancel"
-INQUIRY = "inquiry"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """
-    The right to hold one conversation with the bank, until `lease_ends_at`.
-
-    `number` counts the job's conversations; `attempts` counts this one where it is a
-    cancel. `started_at` is the database's time of the claim; `wait` the time until the call
-    may begin. The job's age counts from `created_at`, or from an operator's requeue. `calm`:
-    its partner's row had nothing to learn from a good answer.
-    """
-
-    request: CancelRequest
-    lease_id: str
-    number: int
-    kind: str
-    attempts: int
-    doubted: bool
-    created_at: datetime
-    expires_at: datetime | None
-    started_at: datetime
-    lease_ends_at: datetime
-    wait: timedelta = timedelta(0)
-    calm: bool = False
-
-    @property
-    def on_the_wire(self) -> CancelRequest:
-        """
-        What is sent; an inquiry is a request of its own, with a `partnerTxnUid` of its own.
-
-        The lease holds it, so that a rescue knows it as well, whatever its own settings are.
-        """
-        if self.kind == CANCEL:
-            return self.request
-        order, uid = self.request, inquiry_uid(self.lease_id)
-        return InquiryRequest(uid, order.partner_id, order.token_id, order.reference1)
-
-    def case(self, *, at: datetime, chance: float, inquirers: Collection[str]) -> Case:
-        """Return what the judgement of this conversation is made from."""
-        return Case(
-            request=self.on_the_wire,
-            attempts=self.attempts,
-            doubted=self.doubted,
-            created_at=self.created_at,
-            expires_at=self.expires_at,
-            at=at,
-            chance=chance,
-            inquiries=self._inquiries() if self.request.partner_id in inquirers else None,
-        )
-
-    def _inquiries(self) -> int:
-        """Return how many conversations before this one were no spent attempts."""
-        return max(0, self.number - self.attempts - (self.kind == INQUIRY))
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """
-    What a conversation left behind, beside its judgement.
-
-    `credentials` is the fingerprint of those it was held under; empty where there are none.
-    """
-
-    wire_uid: str
-    duration: timedelta
-    answer: Answer | None = None
-    credentials: str = ""
-
-    def words(self) -> dict[str, Any]:
-        """Return the bank's own words, by the parameters under which they are stored."""
-        envelope = self.answer.envelope if self.answer else None
-        return {
-            "said_status": envelope.status_code if envelope else None,
-            "said_code": envelope.error_code if envelope else None,
-            "said_desc": envelope.error_desc if envelope else None,
-            # Empty where there was none: null stands in rows of versions that did not keep it.
-            "said_short": (envelope.short_code or "") if envelope else None,
-        }
-
-    def entries(self) -> list[dict[str, Any]]:
-        """Return every entry of the answer's tokenList, by the columns in which it is stored."""
-        envelope = self.answer.envelope if self.answer else None
-        return [
-            {
-                "position": position,
-                "token_id": entry.token_id,
-                "reference1": entry.reference1,
-                "status": entry.written(),
-            }
-            for position, entry in enumerate(envelope.tokens if envelope else ())
-        ]
 
 
 def as_claim(row: AnyRow, *, calm: bool = False) -> Claim:

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from worker.cases import Decision
+from worker.claims import CANCEL, Claim, Evidence
 from worker.errors import JobNotFound
 from worker.kplus import LONGEST_WORD
 from worker.leases import InquiryUids
@@ -30,7 +31,7 @@ from worker.store.acceptance import Acceptance, Accepting
 from worker.store.at_once import AtOnce
 from worker.store.attempts import Attempts
 from worker.store.claiming import Claiming, claim_statement
-from worker.store.claims import CANCEL, Claim, Evidence, as_claim
+from worker.store.claims import as_claim
 from worker.store.database import AnyRow, Database, Now, rows_of, storable
 from worker.store.ends import TOLD, Ends
 from worker.store.gate import Gate

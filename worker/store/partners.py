@@ -20,8 +20,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.cases import Decision
+from worker.claims import Claim, Evidence
 from worker.models import cancel_jobs, partners
-from worker.store.claims import Claim, Evidence
 from worker.store.database import After, AnyRow, Database, Now, rows_of, storable
 from worker.store.rests import NO_PROBE, RESTING, Rest, strain, throttle
 

@@ -1,0 +1,46 @@
+"""The dialect as files have it: the packaged vocabulary, and the operator's own."""
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from worker.dialect import Dialect
+from worker.errors import SettingsError
+from worker.toml_faults import TomlFaults, decode, judged, parse
+
+
+def built_in() -> Dialect:
+    """Return the packaged vocabulary."""
+    packaged = files("worker").joinpath("dialect.toml")
+    return Dialect.model_validate(tomllib.loads(packaged.read_text(encoding="utf-8")))
+
+
+def load_dialect(path: Path | None, *, named: str = "KPLUS_DIALECT_FILE") -> Dialect:
+    """
+    Return the packaged vocabulary, extended by a TOML file where one is given.
+
+    Raises `SettingsError`, which says `named` and the file, and of each fault the line,
+    the key and the allowed verdicts.
+    """
+    if path is None:
+        return built_in()
+    try:
+        own = _read(path.read_bytes())
+    except TomlFaults as found:
+        lines = (f"{named}: {path}{fault}" for fault in found.faults)
+        raise SettingsError("\n".join(lines)) from None
+    except (OSError, ValueError) as error:  # ValueError: no path of any file's
+        why = getattr(error, "strerror", None) or error
+        raise SettingsError(f"{named}: {path} cannot be read: {why}") from error
+    return built_in().extended(own)
+
+
+def _read(content: bytes) -> Dialect:
+    text = decode(content)
+    document = parse(text)
+    try:
+        return Dialect.model_validate(document)
+    except ValidationError as error:
+        raise judged(error, text, known=Dialect.model_fields) from None
