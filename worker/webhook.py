@@ -5,19 +5,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 import httpx
 
 from worker import __version__, signatures
-from worker.bank.client import bounded_transport, refuse_stray
 from worker.bank.deadline import Deadline
-from worker.bank.faults import word_for
+from worker.bank.http_faults import word_for
 from worker.bank.tls import default_context, no_context, trusting
+from worker.bank.transport import bounded_transport, refuse_stray, utc_now
 from worker.courier import BATCH, Reply
 from worker.destinations import Webhook
-from worker.errors import BankError
 from worker.processes import once
 from worker.retry_after import read_retry_after
 from worker.store import Parcel
@@ -27,11 +26,6 @@ MOST_BYTES = 64 * 1024
 GRACE = 2.0
 """Seconds that a thread has beyond the deadline, which the lookup of a name does not heed."""
 SILENT = "no_answer_in_time"
-
-
-def utc_now() -> datetime:
-    """Return the present time, aware."""
-    return datetime.now(UTC)
 
 
 class Poster:
@@ -90,8 +84,6 @@ class Poster:
         try:
             with Deadline(self._webhook.deadline.total_seconds()):
                 return self._converse(self._message(parcel))
-        except BankError as error:
-            return Reply(error.fault)
         except Exception as error:  # noqa: BLE001 - whatever it is, the event is tried again
             return Reply(word_for(error))
 

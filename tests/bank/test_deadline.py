@@ -26,8 +26,8 @@ from tests.bank.peer import (
 )
 from tests.bank.tls_files import AUTHORITY, server_context
 from worker.bank import Bank
-from worker.bank.client import bounded_transport
 from worker.bank.deadline import Deadline, DeadlineBackend
+from worker.bank.transport import bounded_transport
 from worker.errors import AnswerLost, BankUnreachable, CallMisconfigured
 
 SHORT = timedelta(seconds=0.5)

@@ -22,7 +22,7 @@ from tests.bank.peer import (
     saying,
 )
 from worker.bank import FAULTS, Bank
-from worker.bank.faults import WORDS, word_for
+from worker.bank.http_faults import WORDS, word_for
 from worker.errors import AnswerLost, BankError, BankUnreachable, CallMisconfigured
 
 ROOTS = (

@@ -13,8 +13,8 @@ from tests.bank.conftest import NOON, MakeBank, MakePeer, partner_at
 from tests.bank.peer import CANCELLED, REQUEST, Play, answering, hearing_then, http
 from tests.bank.tls_files import HERE
 from worker.bank import Bank
+from worker.bank.identity import own_context
 from worker.bank.redaction import without_secret
-from worker.bank.tls import own_context
 from worker.errors import BankError
 from worker.kplus import LONGEST_WORD, Answer, Envelope
 from worker.redaction import redact

@@ -13,7 +13,8 @@ from tests.bank.peer import REQUEST, answering, http
 from tests.bank.tls_files import AUTHORITY, HERE, OTHER_AUTHORITY, at_localhost, server_context
 from worker.bank import Bank
 from worker.bank.deadline import Deadline, DeadlineStream, TlsAlert, TlsRefused
-from worker.bank.tls import default_context, needs_tls, no_context, own_context
+from worker.bank.identity import needs_tls, own_context
+from worker.bank.tls import default_context, no_context
 from worker.errors import (
     AnswerLost,
     BankUnreachable,

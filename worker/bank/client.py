@@ -1,23 +1,29 @@
 """One HTTP client per partner: what is sent, and what is taken for an answer."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from json import JSONEncoder
 from ssl import SSLContext
 from typing import Any
 
-import httpcore
 import httpx
 
 from worker import __version__
-from worker.bank.deadline import ANSWERING, Deadline, DeadlineBackend
-from worker.bank.faults import StrayAnswer, fault, heard
+from worker.bank.deadline import Deadline
+from worker.bank.faults import fault, heard
+from worker.bank.identity import has_own_context, needs_tls, own_context
 from worker.bank.redaction import without_secret
-from worker.bank.tls import default_context, has_own_context, needs_tls, no_context, own_context
+from worker.bank.tls import default_context, no_context
+from worker.bank.transport import (
+    LibraryUnfit,
+    bounded_transport,
+    refuse_stray,
+    silence_the_wire,
+    utc_now,
+)
 from worker.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
 from worker.partners import Partner
 from worker.retry_after import read_retry_after
@@ -26,14 +32,6 @@ USER_AGENT = f"kplus-cancel/{__version__}"
 MOST_BYTES = 256 * 1024
 _STEPS = ("connect", "read", "write", "pool")
 _written = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-# A connection that the bank closes just as we use it costs a doubt; few servers close
-# an idle one sooner than this.
-IDLE_SECONDS = 10.0
-
-
-def utc_now() -> datetime:
-    """Return the present time, aware."""
-    return datetime.now(UTC)
 
 
 class Bank:
@@ -65,9 +63,9 @@ class Bank:
         self._lines: dict[str, _Line] = {}
         self._default_context: SSLContext | None = None
         self._closed = False
-        _silence_the_wire()
+        silence_the_wire()
         # An unfit httpx is told at start-up, not by the first job.
-        bounded_transport(no_context(), connections=1).close()
+        _transport(no_context(), connections=1).close()
 
     def cancel(
         self, partner: Partner, request: CancelRequest, *, within: timedelta | None = None
@@ -216,7 +214,7 @@ class Bank:
             context = own_context(partner)
         else:  # shared, since making one takes 30 ms
             context = self._default_context = self._default_context or default_context()
-        return bounded_transport(context, connections=self._connections)
+        return _transport(context, connections=self._connections)
 
 
 class _Line:
@@ -255,36 +253,11 @@ class _Line:
             self.transport.close()
 
 
-def bounded_transport(context: SSLContext, *, connections: int) -> httpx.HTTPTransport:
-    """
-    Return httpx's transport on a pool whose connections obey the running `Deadline`.
-
-    httpx has no public door for it. Where httpx or httpcore has changed, nothing may be
-    called at all: one dripping server would hold every thread there is.
-    """
-    transport = httpx.HTTPTransport(verify=context, trust_env=False)
-    if type(getattr(transport, "_pool", None)) is not httpcore.ConnectionPool:
-        raise fault("http_library", f"httpx {httpx.__version__} is here, 0.28 is needed")
-    transport._pool = httpcore.ConnectionPool(  # noqa: SLF001 - see above
-        ssl_context=context,
-        max_connections=connections,
-        max_keepalive_connections=connections,
-        keepalive_expiry=IDLE_SECONDS,
-        network_backend=DeadlineBackend(),
-    )
-    return transport
-
-
-def refuse_stray(response: httpx.Response) -> None:
-    """
-    Raise where the answer lay in wait for our request.
-
-    A server that says more than one answer to a request would have the rest of it taken
-    for the answer to our next one: httpcore keeps what it has read ahead.
-    """
-    stream = response.extensions.get("network_stream")
-    if stream is not None and not stream.get_extra_info(ANSWERING):
-        raise StrayAnswer
+def _transport(context: SSLContext, *, connections: int) -> httpx.BaseTransport:
+    try:
+        return bounded_transport(context, connections=connections)
+    except LibraryUnfit as error:
+        raise fault("http_library", str(error)) from error
 
 
 @lru_cache(maxsize=256)
@@ -300,13 +273,3 @@ def _callable_url(text: str) -> httpx.URL:
     if url.userinfo:
         raise fault("bad_url", "it carries credentials, which would not be sent")
     return url
-
-
-def _silence_the_wire() -> None:
-    """Keep httpcore's debug lines out of every log: they show the headers of answers."""
-    for name in ("httpcore.connection", "httpcore.http11"):
-        logging.getLogger(name).addFilter(_is_warning)
-
-
-def _is_warning(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING

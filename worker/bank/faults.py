@@ -6,16 +6,7 @@ The words are stable: they stand in `cancel_attempts.heard`, in metrics and in a
 
 import re
 
-import httpx
-
-from worker.bank.deadline import (
-    AnswerUnfinished,
-    NameUnknown,
-    TlsAlert,
-    TlsFailed,
-    TlsRefused,
-    TlsUntrusted,
-)
+from worker.bank.http_faults import word_for
 from worker.errors import (
     AnswerLost,
     BankError,
@@ -28,11 +19,6 @@ from worker.errors import (
 from worker.redaction import REDACTED
 
 LONGEST_DETAIL = 200
-
-
-class StrayAnswer(Exception):
-    """What came back was sent before our request, so it answers something else."""
-
 
 FAULTS: dict[str, tuple[type[BankError], str]] = {
     "no_time_left": (CallNotMade, "no time was left for the call"),
@@ -70,41 +56,7 @@ FAULTS: dict[str, tuple[type[BankError], str]] = {
     "http_library": (CallMisconfigured, "the installed httpx and httpcore cannot be used"),
 }
 
-# The nearest class of an error decides. What stands nowhere below may have been sent.
-WORDS: dict[type[BaseException], str] = {
-    NameUnknown: "dns_failed",
-    TlsFailed: "tls_failed",
-    TlsUntrusted: "tls_untrusted",
-    TlsRefused: "tls_refused",
-    AnswerUnfinished: "deadline",
-    TlsAlert: "tls_alert",
-    StrayAnswer: "stray_answer",
-    httpx.PoolTimeout: "pool_timeout",
-    httpx.ConnectTimeout: "connect_timeout",
-    httpx.WriteTimeout: "write_timeout",
-    httpx.ReadTimeout: "read_timeout",
-    httpx.ConnectError: "connect_failed",
-    httpx.WriteError: "write_failed",
-    httpx.ReadError: "connection_dropped",
-    httpx.CloseError: "connection_dropped",
-    httpx.ProxyError: "proxy_failed",
-    httpx.UnsupportedProtocol: "bad_url",
-    httpx.InvalidURL: "bad_url",
-    httpx.LocalProtocolError: "bad_request",  # headers are checked before a byte is written
-    httpx.RemoteProtocolError: "protocol_error",
-    httpx.DecodingError: "unexpected",
-    httpx.TooManyRedirects: "unexpected",
-    httpx.HTTPStatusError: "unexpected",
-    httpx.CookieConflict: "unexpected",
-    httpx.StreamConsumed: "unexpected",
-    httpx.StreamClosed: "unexpected",
-    httpx.ResponseNotRead: "unexpected",
-    httpx.RequestNotRead: "unexpected",
-    Exception: "unexpected",
-}
 
-# h11 tells the two apart in words only.
-_CLOSED_EARLY = re.compile(r"disconnected without|closed connection without")
 # From here on, h11 quotes bytes: ours, or the peer's, which may echo ours.
 _QUOTED = re.compile(r"\(?\b(?:bytearray\()?b['\"].*", re.DOTALL)
 
@@ -125,13 +77,3 @@ def heard(error: Exception, *, secret: str) -> BankError:
     detail = "" if word == "unexpected" else _QUOTED.sub("", str(error)).strip(" :")
     detail = detail.replace(secret, REDACTED)[:LONGEST_DETAIL]
     return fault(word, detail or type(error).__name__)
-
-
-def word_for(error: Exception) -> str:
-    """Return the stable word for an error of the HTTP libraries."""
-    cause = error.__cause__
-    if cause is not None and type(cause) in WORDS:  # our own, carried by one of httpx's
-        return WORDS[type(cause)]
-    if isinstance(error, httpx.RemoteProtocolError) and _CLOSED_EARLY.search(str(error)):
-        return "connection_dropped"
-    return next(WORDS[kind] for kind in type(error).__mro__ if kind in WORDS)

@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from worker.bank.alerts import refused_in_handshake, refuses_late
-from worker.bank.tls import default_context, has_own_context, own_context
+from worker.bank.identity import has_own_context, own_context
+from worker.bank.tls import default_context
 from worker.config import Settings
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.errors import BankError

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from worker.bank.tls import own_context
+from worker.bank.identity import own_context
 from worker.config import Settings
 from worker.dialect_file import load_dialect
 from worker.doctor.certificate import certificate_end

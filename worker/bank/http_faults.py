@@ -1,0 +1,63 @@
+"""Every error of the HTTP libraries, and of this room, under one stable word."""
+
+import re
+
+import httpx
+
+from worker.bank.deadline import (
+    AnswerUnfinished,
+    NameUnknown,
+    TlsAlert,
+    TlsFailed,
+    TlsRefused,
+    TlsUntrusted,
+)
+from worker.bank.tls import TlsFilesUnusable
+from worker.bank.transport import LibraryUnfit, StrayAnswer
+
+# The nearest class of an error decides. What stands nowhere below may have been sent.
+WORDS: dict[type[BaseException], str] = {
+    NameUnknown: "dns_failed",
+    TlsFailed: "tls_failed",
+    TlsUntrusted: "tls_untrusted",
+    TlsRefused: "tls_refused",
+    AnswerUnfinished: "deadline",
+    TlsAlert: "tls_alert",
+    StrayAnswer: "stray_answer",
+    TlsFilesUnusable: "bad_tls_files",
+    LibraryUnfit: "http_library",
+    httpx.PoolTimeout: "pool_timeout",
+    httpx.ConnectTimeout: "connect_timeout",
+    httpx.WriteTimeout: "write_timeout",
+    httpx.ReadTimeout: "read_timeout",
+    httpx.ConnectError: "connect_failed",
+    httpx.WriteError: "write_failed",
+    httpx.ReadError: "connection_dropped",
+    httpx.CloseError: "connection_dropped",
+    httpx.ProxyError: "proxy_failed",
+    httpx.UnsupportedProtocol: "bad_url",
+    httpx.InvalidURL: "bad_url",
+    httpx.LocalProtocolError: "bad_request",  # headers are checked before a byte is written
+    httpx.RemoteProtocolError: "protocol_error",
+    httpx.DecodingError: "unexpected",
+    httpx.TooManyRedirects: "unexpected",
+    httpx.HTTPStatusError: "unexpected",
+    httpx.CookieConflict: "unexpected",
+    httpx.StreamConsumed: "unexpected",
+    httpx.StreamClosed: "unexpected",
+    httpx.ResponseNotRead: "unexpected",
+    httpx.RequestNotRead: "unexpected",
+    Exception: "unexpected",
+}
+# h11 tells the two apart in words only.
+_CLOSED_EARLY = re.compile(r"disconnected without|closed connection without")
+
+
+def word_for(error: Exception) -> str:
+    """Return the stable word for an error of the HTTP libraries."""
+    cause = error.__cause__
+    if cause is not None and type(cause) in WORDS:  # our own, carried by one of httpx's
+        return WORDS[type(cause)]
+    if isinstance(error, httpx.RemoteProtocolError) and _CLOSED_EARLY.search(str(error)):
+        return "connection_dropped"
+    return next(WORDS[kind] for kind in type(error).__mro__ if kind in WORDS)
