@@ -19,9 +19,9 @@ from sqlalchemy.orm import Session
 
 from worker.config import Settings, load_settings
 from worker.errors import InvalidOrder
+from worker.forksafe import PerProcess, once
 from worker.hints import Hints
 from worker.orders import Order, read_order
-from worker.processes import PerProcess, once
 from worker.redaction import redact_value
 from worker.runtime import Runtime, broker_url, create_celery
 from worker.sources import PREFIX

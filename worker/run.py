@@ -14,9 +14,9 @@ from worker.config import Settings
 from worker.courier import deliver
 from worker.destinations import Destination
 from worker.embedded import EmbeddedBroker, ensure
+from worker.forksafe import PerProcess
 from worker.hints import Hints
 from worker.log import configure_logging, get_logger
-from worker.processes import PerProcess
 from worker.progress import Progress
 from worker.pulses import Pulse
 from worker.reconcile import sweep

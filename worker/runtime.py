@@ -23,11 +23,11 @@ from worker.courier import Courier
 from worker.destinations import Destination
 from worker.dialect_file import load_dialect
 from worker.embedded import known_url
+from worker.forksafe import once
 from worker.hints import Hints
 from worker.log import get_logger
 from worker.maintenance import Maintenance
 from worker.partners import Roster
-from worker.processes import once
 from worker.reconcile import HINT_AGAIN_AFTER, Sweep
 from worker.redaction import protect
 from worker.rosters import LiveRoster

@@ -17,10 +17,10 @@ from celery.signals import task_received
 from worker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE
 from worker.cancel import Result, attempt
 from worker.errors import InvalidOrder, StoreUnavailable
+from worker.forksafe import PerProcess
 from worker.hints import Hints
 from worker.log import get_logger
 from worker.orders import Hint, Order, read_message
-from worker.processes import PerProcess
 from worker.progress import Progress
 from worker.reconcile import sweep
 from worker.redaction import redact, redact_value

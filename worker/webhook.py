@@ -17,7 +17,7 @@ from worker.bank.tls import default_context, no_context, trusting
 from worker.bank.transport import bounded_transport, refuse_stray, utc_now
 from worker.courier import BATCH, Reply
 from worker.destinations import Webhook
-from worker.processes import once
+from worker.forksafe import once
 from worker.retry_after import read_retry_after
 from worker.store import Parcel
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Dialect, Engine, Executable
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.types import TypeEngine
 
-from worker.processes import once
+from worker.forksafe import once
 from worker.store.database import AnyRow, Database, rows_of
 from worker.store.faults import translated
 
