@@ -15,11 +15,11 @@ from worker.cases import Case, Decision
 from worker.claims import Evidence
 from worker.errors import BankError
 from worker.kplus import Answer, InquiryRequest
-from worker.log import get_logger
 from worker.outcomes import PAYABLE, decide_inquiry
 from worker.partners import Partner
 from worker.states import Outcome
 from worker.store.audits import Audit, Sampled, Verdict
+from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 

@@ -11,10 +11,10 @@ from worker.bank import Bank
 from worker.cases import Case, Decision, Policy
 from worker.errors import BankError, CallMisconfigured, JobNotFound, StoreUnavailable
 from worker.kplus import Answer, InquiryRequest
-from worker.log import get_logger
 from worker.outcomes import decide, decide_inquiry
 from worker.partners import Partner, Roster
 from worker.store import CANCEL, UNCONFIGURED, Claim, Evidence, Store
+from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 

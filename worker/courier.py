@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from worker.backoff import Backoff, Chance
 from worker.destinations import Destination
-from worker.log import get_logger
 from worker.store import Endpoint, Parcel, Store
+from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 

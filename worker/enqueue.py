@@ -22,11 +22,11 @@ from worker.errors import InvalidOrder
 from worker.forksafe import PerProcess, once
 from worker.hints import Hints
 from worker.orders import Order, read_order
-from worker.redaction import redact_value
 from worker.runtime import Runtime, broker_url, create_celery
 from worker.sources import PREFIX
 from worker.states import Outcome, State
 from worker.store import Acceptance, Rejected, Status
+from worker.telemetry.redaction import redact_value
 
 BUDGET = timedelta(seconds=1.5)
 """The longest wait for the broker."""

@@ -15,7 +15,7 @@ from celery import Celery
 from kombu.exceptions import ChannelError
 
 from worker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
-from worker.log import get_logger
+from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.log import get_logger
+from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 

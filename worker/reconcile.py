@@ -6,11 +6,11 @@ from datetime import timedelta
 
 from worker.backoff import Chance
 from worker.cases import Policy
-from worker.log import get_logger
 from worker.outcomes import abandon
 from worker.partners import Roster
 from worker.states import Event
 from worker.store import INQUIRY, Claim, Evidence, Store
+from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 
 from worker.errors import SettingsError
-from worker.log import get_logger
 from worker.partners import Roster
-from worker.redaction import protect
+from worker.telemetry.log import get_logger
+from worker.telemetry.redaction import protect
 
 log = get_logger(__name__)
 

@@ -16,7 +16,6 @@ from worker.destinations import Destination
 from worker.embedded import EmbeddedBroker, ensure
 from worker.forksafe import PerProcess
 from worker.hints import Hints
-from worker.log import configure_logging, get_logger
 from worker.progress import Progress
 from worker.pulses import Pulse
 from worker.reconcile import sweep
@@ -24,6 +23,7 @@ from worker.runtime import Runtime, broker_url, create_celery
 from worker.stop import TO_SETTLE, Stop
 from worker.sweep import Rounds, step
 from worker.tasks import register
+from worker.telemetry.log import configure_logging, get_logger
 from worker.watchdog import Watchdog
 from worker.webhook import Poster
 

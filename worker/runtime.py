@@ -25,13 +25,13 @@ from worker.dialect_file import load_dialect
 from worker.embedded import known_url
 from worker.forksafe import once
 from worker.hints import Hints
-from worker.log import get_logger
 from worker.maintenance import Maintenance
 from worker.partners import Roster
 from worker.reconcile import HINT_AGAIN_AFTER, Sweep
-from worker.redaction import protect
 from worker.rosters import LiveRoster
 from worker.store import Rest, Store, open_database
+from worker.telemetry.log import get_logger
+from worker.telemetry.redaction import protect
 from worker.webhook import Poster
 
 log = get_logger(__name__)

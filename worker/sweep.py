@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from celery import bootsteps
 
 from worker.errors import StoreUnavailable
-from worker.log import get_logger
+from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 

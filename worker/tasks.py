@@ -19,14 +19,14 @@ from worker.cancel import Result, attempt
 from worker.errors import InvalidOrder, StoreUnavailable
 from worker.forksafe import PerProcess
 from worker.hints import Hints
-from worker.log import get_logger
 from worker.orders import Hint, Order, read_message
 from worker.progress import Progress
 from worker.reconcile import sweep
-from worker.redaction import redact, redact_value
 from worker.runtime import Runtime
 from worker.states import FINAL
 from worker.store import Rejected, Status
+from worker.telemetry.log import get_logger
+from worker.telemetry.redaction import redact, redact_value
 
 log = get_logger(__name__)
 

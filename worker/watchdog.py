@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from worker.log import get_logger
 from worker.progress import Progress
 from worker.pulses import Pulse
+from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 

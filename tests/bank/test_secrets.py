@@ -17,7 +17,7 @@ from worker.bank.identity import own_context
 from worker.bank.redaction import without_secret
 from worker.errors import BankError
 from worker.kplus import LONGEST_WORD, Answer, Envelope
-from worker.redaction import redact
+from worker.telemetry.redaction import redact
 
 CANARY = "canary/4f1d'9c\\\"zz-0815"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE, create_app
-from worker.log import configure_logging
-from worker.redaction import protect
+from worker.telemetry.log import configure_logging
+from worker.telemetry.redaction import protect
 
 SECRET = "c2VjcmV0LW9mLXRoZS1wYXJ0bmVyLWluLWEtdGVzdA"
 LONGEST_WAIT = 60.0

@@ -9,7 +9,7 @@ from tests.servers.receivers import OLD_SECRET, SECRET
 from worker.config import GivenSettings, load_settings
 from worker.destinations import Destination
 from worker.errors import SettingsError
-from worker.redaction import protect, redact
+from worker.telemetry.redaction import protect, redact
 
 URL = "https://orders.example/hooks/kplus?key=very-secret"
 GOOD: dict[str, Any] = {"webhook_url": URL, "webhook_secret": SECRET}

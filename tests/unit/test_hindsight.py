@@ -13,8 +13,8 @@ from worker.dialect_file import built_in
 from worker.hindsight import READABLE, Conversation, Finding, Reading, conclude, finding, read_again
 from worker.kplus import Answer
 from worker.outcomes import judge
-from worker.redaction import REDACTED
 from worker.states import Outcome
+from worker.telemetry.redaction import REDACTED
 
 BUILT_IN = built_in()
 TAUGHT = BUILT_IN.extended(

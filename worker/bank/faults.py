@@ -16,7 +16,7 @@ from worker.errors import (
     CallNotMade,
     CertificateRefused,
 )
-from worker.redaction import REDACTED
+from worker.telemetry.redaction import REDACTED
 
 LONGEST_DETAIL = 200
 

@@ -8,7 +8,7 @@ from worker.bank.tls import TlsFilesUnusable, default_context, no_context, trust
 from worker.errors import SettingsError
 from worker.partners import Partner
 from worker.partners_file import read_secret
-from worker.redaction import protect
+from worker.telemetry.redaction import protect
 
 
 def needs_tls(partner: Partner) -> bool:

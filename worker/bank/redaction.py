@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from worker.kplus import LONGEST_WORD, Answer, CancelRequest, Envelope, TokenEntry
-from worker.redaction import REDACTED
+from worker.telemetry.redaction import REDACTED
 
 # Shorter ones would blot out ordinary words without protecting anything.
 SHORTEST = 4

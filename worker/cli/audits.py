@@ -15,9 +15,9 @@ from worker.cli.progress import progress
 from worker.cli.words import clock, jobs, shown
 from worker.config import Settings
 from worker.errors import SettingsError
-from worker.log import configure_logging
 from worker.runtime import Runtime
 from worker.store.audits import Verdict
+from worker.telemetry.log import configure_logging
 
 LATELY = timedelta(days=1)
 TOLD = {

@@ -12,8 +12,8 @@ from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.words import shown
 from worker.doctor.diagnosis import diagnose
 from worker.doctor.finding import Finding, Weight
-from worker.log import configure_logging
-from worker.redaction import redact
+from worker.telemetry.log import configure_logging
+from worker.telemetry.redaction import redact
 
 CODES = {
     Weight.GOOD: DONE,

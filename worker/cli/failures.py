@@ -78,6 +78,6 @@ def _trace(error: Exception) -> list[str]:
 
 
 def _redacted(text: str) -> str:
-    from worker.redaction import redact  # noqa: PLC0415 - structlog is slow to load; errors are rare
+    from worker.telemetry.redaction import redact  # noqa: PLC0415 - structlog is slow to load; errors are rare
 
     return redact(text)

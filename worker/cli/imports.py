@@ -23,10 +23,10 @@ from worker.cli.words import shown
 from worker.config import Settings
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
-from worker.log import configure_logging
 from worker.manifest import Entry, Refusal
 from worker.orders import Order
 from worker.store import Status
+from worker.telemetry.log import configure_logging
 
 GZIP = b"\x1f\x8b"
 SHOWN = 20

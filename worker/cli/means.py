@@ -72,7 +72,7 @@ def ready_schema(settings: Settings) -> None:
     """
     # Alembic is slow to load, and so is structlog; commands that only read need neither.
     from worker import schema  # noqa: PLC0415 - see above
-    from worker.log import get_logger  # noqa: PLC0415 - see above
+    from worker.telemetry.log import get_logger  # noqa: PLC0415 - see above
 
     log = get_logger(__name__)
     with database_of(settings) as database:
@@ -106,8 +106,8 @@ def hint_at(settings: Settings, uids: Collection[str]) -> None:
     # Celery is slow to load; commands that only read need none.
     from worker.enqueue import BUDGET, PATIENCE  # noqa: PLC0415 - see above
     from worker.hints import Hints  # noqa: PLC0415 - see above
-    from worker.log import configure_logging  # noqa: PLC0415 - see above
     from worker.runtime import broker_url, create_celery  # noqa: PLC0415 - see above
+    from worker.telemetry.log import configure_logging  # noqa: PLC0415 - see above
 
     configure_logging(level="ERROR")
     with suppress(KplusError):

@@ -13,9 +13,9 @@ from worker.cli.words import shown
 from worker.config import Settings
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
-from worker.log import configure_logging
 from worker.orders import Order, read_order
 from worker.store import Status, Store
+from worker.telemetry.log import configure_logging
 
 OPTIONS = {
     "partnerTxnUid": "--uid",

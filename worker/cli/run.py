@@ -11,10 +11,10 @@ from worker.cli.words import jobs
 from worker.config import Settings
 from worker.doctor.broker import refuse_a_forgetful_broker
 from worker.hints import Hints
-from worker.log import configure_logging
 from worker.reconcile import Pass, sweep
 from worker.run import run_worker
 from worker.runtime import Runtime, broker_url, create_celery
+from worker.telemetry.log import configure_logging
 
 LEVELS = ("debug", "info", "warning", "error")
 PATIENCE = timedelta(seconds=2)

@@ -10,7 +10,7 @@ from worker.cli.means import database_of, settings_now
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.config import Settings
 from worker.doctor.files import missing_file
-from worker.log import configure_logging
+from worker.telemetry.log import configure_logging
 
 
 class Revision(click.ParamType[str]):

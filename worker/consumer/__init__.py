@@ -15,7 +15,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 
 from worker.consumer.messages import straighten
 from worker.consumer.reports import Unfit, report_of
-from worker.log import get_logger
+from worker.telemetry.log import get_logger
 
 MEASURED: Final = "5.7."
 

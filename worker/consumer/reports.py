@@ -4,7 +4,7 @@ import base64
 import re
 from typing import Any, Final
 
-from worker.redaction import redact
+from worker.telemetry.redaction import redact
 
 MAX_KEPT: Final = 16 * 1024
 MAX_DETAIL: Final = 500

@@ -18,7 +18,7 @@ from rich.table import Table
 from worker.demo.play import play
 from worker.demo.proof import Proof
 from worker.demo.stage import stage
-from worker.log import configure_logging
+from worker.telemetry.log import configure_logging
 
 GO_ON = """\
 How to go on

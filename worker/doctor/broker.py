@@ -9,8 +9,8 @@ from worker.config import Settings
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.embedded.server import find_program
 from worker.errors import BrokerUnavailable, SettingsError
-from worker.redaction import redact
 from worker.runtime import broker_url, create_celery
+from worker.telemetry.redaction import redact
 from worker.transport.queues import QUORUM, kind_of
 
 OLDEST = (6, 2)

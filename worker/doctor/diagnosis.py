@@ -11,7 +11,7 @@ from worker.doctor.roster import dialect, partners
 from worker.doctor.storage import storage
 from worker.doctor.workers import a_worker_moves, workers
 from worker.errors import SettingsError
-from worker.redaction import protect
+from worker.telemetry.redaction import protect
 
 
 def diagnose(*, worker: bool = False) -> Iterator[Finding]:

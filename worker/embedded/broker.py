@@ -11,8 +11,8 @@ from typing import Self
 from worker.embedded.guarded import Guarded
 from worker.embedded.server import START_WITHIN, Seat, start_server
 from worker.errors import BrokerUnavailable
-from worker.log import get_logger
-from worker.redaction import protect
+from worker.telemetry.log import get_logger
+from worker.telemetry.redaction import protect
 
 URL_FILE = "broker.url"
 """There while a broker serves."""

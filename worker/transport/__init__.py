@@ -15,7 +15,7 @@ from kombu.transport.virtual import base as virtual
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.log import get_logger
+from worker.telemetry.log import get_logger
 from worker.transport.connections import quick
 from worker.transport.envelopes import UNREADABLE, envelope
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from kombu import Exchange, Queue
 
-from worker.log import get_logger
+from worker.telemetry.log import get_logger
 
 QUORUM: Final = "quorum"
 OTHER: Final = "other"

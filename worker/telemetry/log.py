@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
-from worker.redaction import is_clean, redact_value
+from worker.telemetry.redaction import is_clean, redact_value
 
 _output: TextIO = sys.stderr
 # Libraries that say more than an operator needs, or more than a log may hold: at DEBUG
