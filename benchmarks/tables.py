@@ -15,11 +15,11 @@ from benchmarks.orders import hints_at_new, orders
 from benchmarks.stage import Stage
 from benchmarks.stub import answer_to
 from tests.servers.workers import PARTNER_ID, SECRET
-from worker.cases import Decision
-from worker.kplus import Answer
-from worker.partners import Partner, Roster
+from worker.domain.decision import Decision
+from worker.domain.kplus import Answer
+from worker.domain.partners import Partner, Roster
+from worker.domain.states import Event, Outcome
 from worker.reconcile import BATCH, HINT_AGAIN_AFTER
-from worker.states import Event, Outcome
 from worker.store import Evidence, Store, open_database
 
 SIZES = (10_000, 1_000_000, 10_000_000)

@@ -7,8 +7,8 @@ import pytest
 from jsonschema import Draft7Validator
 
 from tools import asyncapi
+from worker.domain.orders import Hint, Order, read_message
 from worker.errors import InvalidOrder
-from worker.orders import Hint, Order, read_message
 
 ORDER = {"partnerTxnUid": "U1", "tokenId": "T1", "reference1": "R1"}
 DOCUMENT = json.loads(asyncapi.PAGE.read_text(encoding="utf-8"))

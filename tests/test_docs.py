@@ -10,8 +10,8 @@ from click import Context
 from tools.docs import EXAMPLES, PAGES, renewed
 from worker.cli import cli
 from worker.config import Settings
+from worker.domain.states import Outcome
 from worker.models import metadata
-from worker.states import Outcome
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -6,7 +6,7 @@ from typing import Any
 from tools.tree import ROOT
 from worker import __version__
 from worker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE, RECONCILE
-from worker.orders import Hint, Order
+from worker.domain.orders import Hint, Order
 
 PAGE = ROOT / "docs" / "asyncapi.json"
 _DRAFT = "http://json-schema.org/draft-07/schema#"

@@ -13,12 +13,14 @@ from tests.integration.behaviours.row import Behaviour, End
 from tests.integration.behaviours.table import GROUPS, behaviours
 from tools import asyncapi
 from tools.tree import ROOT
-from worker import states
-from worker.backoff import Backoff
 from worker.bank import FAULTS
-from worker.cases import Case, Policy
 from worker.config import Settings
 from worker.dialect_file import built_in
+from worker.domain import states
+from worker.domain.backoff import Backoff
+from worker.domain.decision import Case, Policy
+from worker.domain.judgement import decide
+from worker.domain.kplus import Answer, CancelRequest
 from worker.errors import (
     AnswerLost,
     BankError,
@@ -26,9 +28,7 @@ from worker.errors import (
     BankUntrusted,
     CertificateRefused,
 )
-from worker.kplus import Answer, CancelRequest
 from worker.outcome_settings import OutcomeSettings
-from worker.outcomes import decide
 from worker.sources import PREFIX, SECRETS
 
 PAGES = tuple(

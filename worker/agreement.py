@@ -11,9 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from worker.domain.states import FINAL, Outcome
 from worker.manifest import Entry, Refusal
 from worker.staging import Staging
-from worker.states import FINAL, Outcome
 from worker.store import Status, Store
 from worker.store.known import is_same, state_of
 

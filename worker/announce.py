@@ -9,7 +9,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from worker.courier import Reply
-from worker.destinations import Message
+from worker.domain.destinations import Message
 from worker.store import Parcel
 
 TRIES = 3

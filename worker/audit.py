@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from worker.cancel import Means
-from worker.cases import Case, Decision
-from worker.claims import Evidence
+from worker.domain.claims import Evidence
+from worker.domain.decision import Case, Decision
+from worker.domain.judgement import PAYABLE, decide_inquiry
+from worker.domain.kplus import Answer, InquiryRequest
+from worker.domain.partners import Partner
+from worker.domain.states import Outcome
 from worker.errors import BankError
-from worker.kplus import Answer, InquiryRequest
-from worker.outcomes import PAYABLE, decide_inquiry
-from worker.partners import Partner
-from worker.states import Outcome
 from worker.store.audits import Audit, Sampled, Verdict
 from worker.telemetry.log import get_logger
 

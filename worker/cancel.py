@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from worker.backoff import Chance
 from worker.bank import Bank
-from worker.cases import Case, Decision, Policy
+from worker.domain.backoff import Chance
+from worker.domain.decision import Case, Decision, Policy
+from worker.domain.judgement import decide, decide_inquiry
+from worker.domain.kplus import Answer, InquiryRequest
+from worker.domain.partners import Partner, Roster
 from worker.errors import BankError, CallMisconfigured, JobNotFound, StoreUnavailable
-from worker.kplus import Answer, InquiryRequest
-from worker.outcomes import decide, decide_inquiry
-from worker.partners import Partner, Roster
 from worker.store import CANCEL, UNCONFIGURED, Claim, Evidence, Store
 from worker.telemetry.log import get_logger
 

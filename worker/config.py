@@ -17,13 +17,13 @@ from pydantic_settings import (
 )
 
 from worker.addresses import check_broker_url, check_database_url
-from worker.complaints import UID_PREFIX, complaints
+from worker.domain.kplus import RequestDt
+from worker.domain.leases import SHORTEST_CHANCE, InquiryUids
+from worker.domain.maintenance import Maintenance
+from worker.domain.partners import HttpUrl, Partner, Roster
+from worker.domain.validation import UID_PREFIX, complaints
 from worker.errors import SettingsError
-from worker.kplus import RequestDt
-from worker.leases import SHORTEST_CHANCE, InquiryUids
-from worker.maintenance import Maintenance
 from worker.outcome_settings import OutcomeSettings
-from worker.partners import HttpUrl, Partner, Roster
 from worker.partners_file import load_roster, read_secret
 from worker.sources import (
     PREFIX,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from worker.backoff import Backoff, Chance
-from worker.destinations import Destination
+from worker.domain.backoff import Backoff, Chance
+from worker.domain.destinations import Destination
 from worker.store import Endpoint, Parcel, Store
 from worker.telemetry.log import get_logger
 

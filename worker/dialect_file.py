@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from worker.dialect import Dialect
+from worker.domain.dialect import Dialect
 from worker.errors import SettingsError
 from worker.toml_faults import TomlFaults, decode, judged, parse
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, BinaryIO
 
+from worker.domain.orders import LONGEST_UID, Order, read_order
+from worker.domain.states import Outcome
 from worker.errors import InvalidOrder
-from worker.orders import LONGEST_UID, Order, read_order
-from worker.states import Outcome
 
 LONGEST_LINE = 64 * 1024
 """Of a longer line only the beginning is read."""

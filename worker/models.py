@@ -25,8 +25,8 @@ from sqlalchemy import (
 
 from worker import triggers
 from worker.columns import Utc, listed, partial_index
-from worker.destinations import Destination
-from worker.states import FINAL, OUTCOMES, WAITING, Outcome, State
+from worker.domain.destinations import Destination
+from worker.domain.states import FINAL, OUTCOMES, WAITING, Outcome, State
 
 metadata = MetaData(
     naming_convention={

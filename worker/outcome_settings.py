@@ -7,8 +7,8 @@ from typing import Self
 from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from worker.destinations import Destination, Message, Webhook
-from worker.signatures import HOW_TO
+from worker.domain.destinations import Destination, Message, Webhook
+from worker.domain.signatures import HOW_TO
 from worker.sources import setting
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from worker.complaints import complaints
+from worker.domain.partners import Partner, Roster
+from worker.domain.validation import complaints
 from worker.errors import SettingsError
-from worker.partners import Partner, Roster
 
 TLS_FILES = ("client_cert", "client_key", "client_key_password_file", "ca_bundle")
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from worker.backoff import Chance
-from worker.cases import Policy
-from worker.outcomes import abandon
-from worker.partners import Roster
-from worker.states import Event
+from worker.domain.backoff import Chance
+from worker.domain.decision import Policy
+from worker.domain.judgement import abandon
+from worker.domain.partners import Roster
+from worker.domain.states import Event
 from worker.store import INQUIRY, Claim, Evidence, Store
 from worker.telemetry.log import get_logger
 

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from worker.domain.partners import Roster
 from worker.errors import SettingsError
-from worker.partners import Roster
 from worker.telemetry.log import get_logger
 from worker.telemetry.redaction import protect
 

@@ -12,7 +12,7 @@ from worker.announce import Announcer
 from worker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
 from worker.config import Settings
 from worker.courier import deliver
-from worker.destinations import Destination
+from worker.domain.destinations import Destination
 from worker.embedded import EmbeddedBroker, ensure
 from worker.forksafe import PerProcess
 from worker.hints import Hints

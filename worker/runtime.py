@@ -14,19 +14,19 @@ from celery import Celery
 
 from worker.announce import Announcer
 from worker.app import create_app
-from worker.backoff import Backoff
 from worker.bank import Bank
 from worker.cancel import Means
-from worker.cases import Policy
 from worker.config import Settings
 from worker.courier import Courier
-from worker.destinations import Destination
 from worker.dialect_file import load_dialect
+from worker.domain.backoff import Backoff
+from worker.domain.decision import Policy
+from worker.domain.destinations import Destination
+from worker.domain.maintenance import Maintenance
+from worker.domain.partners import Roster
 from worker.embedded import known_url
 from worker.forksafe import once
 from worker.hints import Hints
-from worker.maintenance import Maintenance
-from worker.partners import Roster
 from worker.reconcile import HINT_AGAIN_AFTER, Sweep
 from worker.rosters import LiveRoster
 from worker.store import Rest, Store, open_database

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from worker.domain.orders import Order
+from worker.domain.states import Outcome
 from worker.manifest import Entry
-from worker.orders import Order
-from worker.states import Outcome
 
 CHUNK = 1000
 _MADE = """

@@ -16,14 +16,14 @@ from celery.signals import task_received
 
 from worker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE
 from worker.cancel import Result, attempt
+from worker.domain.orders import Hint, Order, read_message
+from worker.domain.states import FINAL
 from worker.errors import InvalidOrder, StoreUnavailable
 from worker.forksafe import PerProcess
 from worker.hints import Hints
-from worker.orders import Hint, Order, read_message
 from worker.progress import Progress
 from worker.reconcile import sweep
 from worker.runtime import Runtime
-from worker.states import FINAL
 from worker.store import Rejected, Status
 from worker.telemetry.log import get_logger
 from worker.telemetry.redaction import redact, redact_value

@@ -10,15 +10,16 @@ from http import HTTPStatus
 
 import httpx
 
-from worker import __version__, signatures
+from worker import __version__
 from worker.bank.deadline import Deadline
 from worker.bank.http_faults import word_for
 from worker.bank.tls import default_context, no_context, trusting
 from worker.bank.transport import bounded_transport, refuse_stray, utc_now
 from worker.courier import BATCH, Reply
-from worker.destinations import Webhook
+from worker.domain import signatures
+from worker.domain.destinations import Webhook
+from worker.domain.retry_after import read_retry_after
 from worker.forksafe import once
-from worker.retry_after import read_retry_after
 from worker.store import Parcel
 
 MOST_BYTES = 64 * 1024

@@ -9,8 +9,8 @@ import pytest
 
 from tests.bank.peer import REQUEST, Peer, Play
 from worker.bank import Bank
-from worker.kplus import RequestDt
-from worker.partners import Partner
+from worker.domain.kplus import RequestDt
+from worker.domain.partners import Partner
 
 SECRET = "S1AyQ0ZCMDAwMDMzMTU5LWtwbHVzLXNpdC0yYzJwLWZhY2Vib29r"
 NOON = datetime.fromtimestamp(1519630776, tz=UTC)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Self
 
-from worker.kplus import CancelRequest
+from worker.domain.kplus import CancelRequest
 
 REQUEST = CancelRequest(
     partner_txn_uid="RGH001030118001",

@@ -11,8 +11,8 @@ import pytest
 from tests.bank.conftest import SECRET, MakeBank, MakePeer, partner_at
 from tests.bank.peer import REQUEST, Conversation, answering, hearing_then, http, saying
 from worker.bank import Bank
+from worker.domain.kplus import CancelRequest
 from worker.errors import AnswerLost, BankUnreachable
-from worker.kplus import CancelRequest
 
 
 def test_a_connection_is_used_again(bank: Bank, serve: MakePeer) -> None:

@@ -15,8 +15,8 @@ from tests.bank.tls_files import HERE
 from worker.bank import Bank
 from worker.bank.identity import own_context
 from worker.bank.redaction import without_secret
+from worker.domain.kplus import LONGEST_WORD, Answer, Envelope
 from worker.errors import BankError
-from worker.kplus import LONGEST_WORD, Answer, Envelope
 from worker.telemetry.redaction import redact
 
 CANARY = "canary/4f1d'9c\\\"zz-0815"

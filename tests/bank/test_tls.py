@@ -15,6 +15,7 @@ from worker.bank import Bank
 from worker.bank.deadline import Deadline, DeadlineStream, TlsAlert, TlsRefused
 from worker.bank.identity import needs_tls, own_context
 from worker.bank.tls import default_context, no_context
+from worker.domain.kplus import CancelRequest
 from worker.errors import (
     AnswerLost,
     BankUnreachable,
@@ -22,7 +23,6 @@ from worker.errors import (
     CallMisconfigured,
     CertificateRefused,
 )
-from worker.kplus import CancelRequest
 from worker.sandbox import Sandbox
 
 IDENTITY = {"client_cert": HERE / "client.pem", "client_key": HERE / "client_key.pem"}

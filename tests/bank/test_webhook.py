@@ -12,7 +12,7 @@ from tests.bank.peer import Conversation, Peer, answering, hearing_then, http, s
 from tests.bank.tls_files import AUTHORITY, server_context
 from tests.servers.receivers import SECRET
 from worker.courier import BATCH, Reply
-from worker.destinations import Destination, Webhook
+from worker.domain.destinations import Destination, Webhook
 from worker.store import Parcel
 from worker.webhook import SILENT, Poster
 

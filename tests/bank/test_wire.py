@@ -9,8 +9,8 @@ from tests.bank.conftest import NOON, SECRET, MakeBank, MakePeer, partner_at
 from tests.bank.peer import CANCELLED, REQUEST, answering, http
 from worker import __version__
 from worker.bank import Bank
+from worker.domain.kplus import CancelRequest, RequestDt
 from worker.errors import CallMisconfigured
-from worker.kplus import CancelRequest, RequestDt
 
 BODY = (
     '{"partnerTxnUid":"RGH001030118001","partnerId":"KP2XXX000033159",'

@@ -11,11 +11,11 @@ import pytest
 from tests.cli.conftest import Run
 from tests.integration.stock import execute
 from tests.servers.workers import PARTNER_ID
-from worker.cases import Decision
 from worker.cli.acts import operator
-from worker.kplus import Answer, Envelope, TokenEntry
-from worker.partners import Roster
-from worker.states import Event
+from worker.domain.decision import Decision
+from worker.domain.kplus import Answer, Envelope, TokenEntry
+from worker.domain.partners import Roster
+from worker.domain.states import Event
 from worker.store import Evidence, Store
 
 DOUBT = Decision(Event.DOUBT, "unknown_code", "not in the dialect", wait=timedelta(hours=1))

@@ -18,8 +18,8 @@ from tests.integration.stock import (
     execute,
     settle,
 )
-from worker.kplus import TokenEntry
-from worker.states import Outcome, State
+from worker.domain.kplus import TokenEntry
+from worker.domain.states import Outcome, State
 from worker.store import Store
 
 LIST = ("list", "--json")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.servers.workers import PARTNER_ID, SECRET
-from worker.states import State
+from worker.domain.states import State
 from worker.store import Store
 
 ORDER = ("enqueue", "--uid", "U1", "--token", "T1", "--reference1", "R 1")

@@ -13,8 +13,8 @@ from tests.cli.conftest import Run
 from tests.integration.stock import CANCELLED as DONE
 from tests.integration.stock import Clock, accept, claimed, settle
 from tests.servers.receivers import SECRET
-from worker.destinations import Destination
-from worker.events import event_id
+from worker.domain.destinations import Destination
+from worker.domain.events import event_id
 from worker.store import Store, open_database
 
 one_kind = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)

@@ -11,8 +11,8 @@ from worker.cli.doors import Door
 from worker.cli.meanings import ENDS, STANDS, TO_DO
 from worker.cli.prospects import Limits, Matter, Outlook, outlook
 from worker.cli.words import ended, hint, shown, span, took
-from worker.partners import Partner
-from worker.states import FINAL, OUTCOMES, Outcome, State
+from worker.domain.partners import Partner
+from worker.domain.states import FINAL, OUTCOMES, Outcome, State
 
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 LIMITS = Limits(max_attempts=20, max_age=timedelta(days=1))

@@ -17,7 +17,7 @@ from tests.integration.stock import (
     claimed,
     settle,
 )
-from worker.cases import Decision
+from worker.domain.decision import Decision
 from worker.store import Rejected, Store, open_database
 
 LONG_AGO = NOON - timedelta(days=500)

@@ -6,9 +6,9 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.integration.stock import CANCELLED, PAID, accept, claimed, row, settle
-from worker.cases import Decision
 from worker.cli.acts import operator
-from worker.states import Event, Outcome
+from worker.domain.decision import Decision
+from worker.domain.states import Event, Outcome
 from worker.store import Store
 
 GAVE_UP = Decision(Event.EXHAUST, "later", "busy", outcome=Outcome.GAVE_UP)

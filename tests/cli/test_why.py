@@ -16,9 +16,9 @@ from tests.integration.stock import (
     execute,
     settle,
 )
-from worker.cases import Decision
 from worker.cli.story import happened, stands
-from worker.states import Event, Outcome
+from worker.domain.decision import Decision
+from worker.domain.states import Event, Outcome
 from worker.store import Store, Wish
 
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)

@@ -23,8 +23,8 @@ from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, StartWorker, clean_environment
 from tools import asyncapi
 from worker.app import CANCEL_QUEUE
+from worker.domain.orders import Order
 from worker.embedded.server import Seat
-from worker.orders import Order
 from worker.sandbox import Sandbox
 from worker.store import Store
 

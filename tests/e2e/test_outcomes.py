@@ -20,8 +20,8 @@ from tests.servers.workers import StartWorker
 from worker.announce import Announcer
 from worker.app import create_app
 from worker.courier import BATCH, Reply
-from worker.destinations import Destination, Message
-from worker.events import event_id
+from worker.domain.destinations import Destination, Message
+from worker.domain.events import event_id
 from worker.sandbox import Sandbox
 from worker.store import Parcel, Store
 

@@ -8,14 +8,14 @@ import pytest
 
 from tests.integration.stock import order, row
 from tests.servers.workers import PARTNER_ID
-from worker.backoff import Backoff
 from worker.cancel import Means
-from worker.cases import Policy
 from worker.dialect_file import built_in
-from worker.partners import Partner, Roster
+from worker.domain.backoff import Backoff
+from worker.domain.decision import Policy
+from worker.domain.partners import Partner, Roster
+from worker.domain.states import State
 from worker.reconcile import Sweep, rescue
 from worker.sandbox import Sandbox
-from worker.states import State
 from worker.store import Store
 
 DEADLINE: Final = timedelta(seconds=10)

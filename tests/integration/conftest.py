@@ -19,9 +19,9 @@ from tests.servers.databases import Databases
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.bank import Bank
 from worker.cancel import Means
-from worker.kplus import RequestDt
+from worker.domain.kplus import RequestDt
+from worker.domain.partners import Partner, Roster
 from worker.models import metadata
-from worker.partners import Partner, Roster
 from worker.sandbox import Rules, Sandbox
 from worker.store import Clock as AnyClock
 from worker.store import Rest, Store, open_database

@@ -7,8 +7,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, MetaData, Table, insert, select, update
 
 from tests.integration.stock import NOON
+from worker.domain.states import OUTCOMES
 from worker.models import metadata
-from worker.states import OUTCOMES
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 

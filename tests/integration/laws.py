@@ -5,8 +5,8 @@ from typing import Final
 
 from tests.integration.turns import Turns
 from tests.servers.workers import SECRET
+from worker.domain.states import Outcome
 from worker.sandbox import Life
-from worker.states import Outcome
 
 TRUE_OF: Final[Mapping[Outcome, Life]] = {
     Outcome.CANCELLED: Life.CANCELLED,

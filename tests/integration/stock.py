@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from worker.cases import Decision
-from worker.kplus import Answer, Envelope, TokenEntry
-from worker.partners import Partner, Roster
-from worker.states import Event, Outcome
+from worker.domain.decision import Decision
+from worker.domain.kplus import Answer, Envelope, TokenEntry
+from worker.domain.partners import Partner, Roster
+from worker.domain.states import Event, Outcome
 from worker.store import Claim, Evidence, Store
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 from tests.integration.stock import CANCELLED, Clock, accept, claimed, settle
 from tests.servers.receivers import OLD_SECRET, SECRET, Receiver
 from worker.courier import Courier, deliver
-from worker.destinations import Destination, Webhook
+from worker.domain.destinations import Destination, Webhook
 from worker.store import Store
 from worker.webhook import Poster
 

@@ -18,7 +18,7 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.states import Outcome, State
+from worker.domain.states import Outcome, State
 from worker.store import Acceptance, Status, Store
 
 NEW = Acceptance(Status.ACCEPTED, State.PENDING, None)

@@ -23,11 +23,11 @@ from tests.integration.stock import (
     settle,
 )
 from worker.agreement import Agreement, Difference, Kind
-from worker.cases import Decision
+from worker.domain.decision import Decision
+from worker.domain.orders import read_order
+from worker.domain.states import Event, Outcome
 from worker.manifest import Entry, Refusal
-from worker.orders import read_order
 from worker.staging import Staging, staging
-from worker.states import Event, Outcome
 from worker.store import Status, Store, Wish
 
 UNKNOWN = Decision(Event.EXHAUST, "duplicate", "seen", outcome=Outcome.UNKNOWN)

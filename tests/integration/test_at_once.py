@@ -27,9 +27,9 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.cases import Decision
+from worker.domain.decision import Decision
+from worker.domain.kplus import TokenEntry
 from worker.errors import StoreUnavailable
-from worker.kplus import TokenEntry
 from worker.store import Status, Store, open_database
 from worker.store.at_once import AtOnce
 

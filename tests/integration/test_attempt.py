@@ -25,8 +25,8 @@ from tests.integration.stock import (
 )
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.cancel import Means, Result, attempt
+from worker.domain.states import Outcome, State
 from worker.sandbox import Sandbox
-from worker.states import Outcome, State
 from worker.store import UNCONFIGURED
 
 pytestmark = pytest.mark.usefixtures("plain_logs")

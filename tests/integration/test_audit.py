@@ -27,11 +27,11 @@ from tests.servers.workers import PARTNER_ID, SECRET
 from worker.audit import AUDITED, Finding, audit
 from worker.bank import Bank
 from worker.cancel import Means
-from worker.kplus import RequestDt
+from worker.domain.kplus import RequestDt
+from worker.domain.partners import Partner, Roster
+from worker.domain.states import Outcome
 from worker.models import audits
-from worker.partners import Partner, Roster
 from worker.sandbox import Sandbox
-from worker.states import Outcome
 from worker.store import Store
 from worker.store.audits import Sampled, Verdict
 

@@ -19,8 +19,8 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.partners import Roster
-from worker.states import Outcome, State
+from worker.domain.partners import Roster
+from worker.domain.states import Outcome, State
 from worker.store import Store
 
 

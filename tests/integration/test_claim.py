@@ -25,9 +25,9 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.cases import Decision
+from worker.domain.decision import Decision
+from worker.domain.states import Event, Outcome, State
 from worker.errors import JobNotFound
-from worker.states import Event, Outcome, State
 from worker.store import Rest, Store
 
 GAVE_UP = Decision(Event.EXHAUST, "later", "all attempts are spent", outcome=Outcome.GAVE_UP)

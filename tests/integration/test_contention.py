@@ -24,8 +24,8 @@ from tests.integration.stock import (
     order,
 )
 from worker.dialect_file import built_in
+from worker.domain.states import State
 from worker.models import cancel_attempts, cancel_jobs
-from worker.states import State
 from worker.store import Claim, Store
 
 UIDS: Final = [f"U{n}" for n in range(12)]

@@ -9,8 +9,8 @@ from tests.integration.behaviours.row import Behaviour, Happening, ends
 from tests.integration.conftest import Begin
 from tests.integration.races import RACES, Hidden, Race
 from tests.integration.turns import Turns
+from worker.domain.states import Outcome
 from worker.sandbox import GROUPS, Life
-from worker.states import Outcome
 
 pytestmark = pytest.mark.usefixtures("plain_logs")
 

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.stock import NOON, SECOND, Clock, accept, claimed, settle
 from tests.integration.telling import end
 from tests.integration.test_telling import REFUSED, requeue
-from worker.events import WORDS, event_id
+from worker.domain.events import WORDS, event_id
 from worker.store import Store
 from worker.store.exports import HORIZON, Cursor
 

@@ -28,9 +28,9 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.cases import Decision
-from worker.partners import Partner, Roster
-from worker.states import Event, State
+from worker.domain.decision import Decision
+from worker.domain.partners import Partner, Roster
+from worker.domain.states import Event, State
 from worker.store import Claim, Database, Evidence, Rest, Store
 
 REST: Final = Rest(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))

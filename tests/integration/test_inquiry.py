@@ -11,12 +11,12 @@ from tests.integration.attempting import DEADLINE, POLICY, once_in_flight, rescu
 from tests.integration.stock import LEASE, Clock, attempts, order, row
 from tests.servers.databases import StoreAt
 from tests.servers.workers import PARTNER_ID, SECRET
-from worker.backoff import Backoff
 from worker.bank import Bank
 from worker.cancel import Means, Result, attempt
-from worker.kplus import RequestDt
-from worker.leases import InquiryUids
-from worker.partners import Partner, Roster
+from worker.domain.backoff import Backoff
+from worker.domain.kplus import RequestDt
+from worker.domain.leases import InquiryUids
+from worker.domain.partners import Partner, Roster
 from worker.sandbox import Sandbox
 
 

@@ -24,8 +24,8 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.cases import Decision
-from worker.states import Event, Outcome, State
+from worker.domain.decision import Decision
+from worker.domain.states import Event, Outcome, State
 from worker.store import Claim, Store
 
 UNKNOWN = Decision(Event.EXHAUST, "lease_ended", "too old", outcome=Outcome.UNKNOWN)

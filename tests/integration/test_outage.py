@@ -27,9 +27,9 @@ from tests.integration.stock import (
     row,
 )
 from worker.cancel import Means, Result, attempt
+from worker.domain.states import Outcome, State
 from worker.errors import StoreUnavailable
 from worker.sandbox import Sandbox
-from worker.states import Outcome, State
 from worker.store import Store, Waits
 
 pytestmark = pytest.mark.usefixtures("plain_logs")

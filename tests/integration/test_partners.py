@@ -27,7 +27,7 @@ from tests.integration.stock import (
     partner,
     settle,
 )
-from worker.cases import Decision
+from worker.domain.decision import Decision
 from worker.store import UNCONFIGURED, Claim, Database, Evidence, Rest, Store
 
 REST: Final = Rest(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))

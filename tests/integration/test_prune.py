@@ -29,9 +29,9 @@ from tests.integration.stock import (
     settle,
 )
 from tests.servers.waiting import eventually
-from worker.cases import Decision
-from worker.destinations import Destination
-from worker.states import Event, Outcome, State
+from worker.domain.decision import Decision
+from worker.domain.destinations import Destination
+from worker.domain.states import Event, Outcome, State
 from worker.store import Acceptance, Rejected, Status, Store, Verdict, Wish
 from worker.store.prunes import YOUNGEST, Batch, oldest
 

@@ -24,12 +24,12 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.cases import Decision
-from worker.dialect import Dialect
 from worker.dialect_file import built_in
-from worker.hindsight import finding
-from worker.kplus import Answer, Envelope, TokenEntry
-from worker.states import Event, Outcome, State
+from worker.domain.decision import Decision
+from worker.domain.dialect import Dialect
+from worker.domain.kplus import Answer, Envelope, TokenEntry
+from worker.domain.rejudgement import finding
+from worker.domain.states import Event, Outcome, State
 from worker.store import Ruling, Store, Verdict
 
 TAUGHT: Final = built_in().extended(

@@ -18,7 +18,7 @@ from tests.integration.stock import (
     claimed,
     settle,
 )
-from worker.states import Outcome, State
+from worker.domain.states import Outcome, State
 from worker.store import Store
 
 

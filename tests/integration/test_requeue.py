@@ -22,8 +22,8 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.cases import Decision
-from worker.states import Event, Outcome
+from worker.domain.decision import Decision
+from worker.domain.states import Event, Outcome
 from worker.store import NewExpiry, Ruling, Status, Store, Verdict, Wish
 
 REFUSED = Decision(Event.REFUSE, "refused", "errorCode x", outcome=Outcome.REFUSED)

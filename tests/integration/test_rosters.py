@@ -12,10 +12,10 @@ from tests.integration.attempting import accept
 from tests.integration.stock import Clock, only, partner
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.cancel import Means, attempt
+from worker.domain.states import State
 from worker.partners_file import load_roster
 from worker.rosters import LiveRoster
 from worker.sandbox import Sandbox
-from worker.states import State
 
 
 class PartnersFile:

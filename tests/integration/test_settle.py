@@ -28,9 +28,9 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.cases import Decision
-from worker.kplus import Answer, Envelope, TokenEntry
-from worker.states import Event, Outcome, State
+from worker.domain.decision import Decision
+from worker.domain.kplus import Answer, Envelope, TokenEntry
+from worker.domain.states import Event, Outcome, State
 from worker.store import Evidence, Store
 
 UNKNOWN = Decision(

@@ -15,11 +15,11 @@ from tests.integration.stock import AGAIN, LEASE, Clock, Monotonic, only, partne
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.bank import Bank
 from worker.cancel import Means, Result, attempt
-from worker.kplus import RequestDt
+from worker.domain.kplus import RequestDt
+from worker.domain.partners import Roster
+from worker.domain.states import State
 from worker.models import cancel_jobs
-from worker.partners import Roster
 from worker.sandbox import Sandbox
-from worker.states import State
 from worker.store import Store
 
 SECOND: Final = timedelta(seconds=1)

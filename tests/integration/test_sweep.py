@@ -22,12 +22,12 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.backoff import Backoff
-from worker.cases import Policy
 from worker.dialect_file import built_in
-from worker.partners import Roster
+from worker.domain.backoff import Backoff
+from worker.domain.decision import Policy
+from worker.domain.partners import Roster
+from worker.domain.states import Outcome, State
 from worker.reconcile import Pass, Sweep, rescue, sweep
-from worker.states import Outcome, State
 from worker.store import Store
 
 POLICY = Policy(

@@ -5,8 +5,8 @@ from sqlalchemy import CheckConstraint, Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from tests.integration.stock import NOON, Clock, claimed, execute, only, row
+from worker.domain.states import FINAL, OUTCOMES, WAITING, Outcome, State
 from worker.models import metadata
-from worker.states import FINAL, OUTCOMES, WAITING, Outcome, State
 from worker.store import Database, Store
 
 LEASE_FIELDS = {"lease_id": "L1", "lease_ends_at": NOON, "lease_kind": "cancel"}

@@ -12,10 +12,10 @@ from tests.servers.databases import MakeDatabase
 from tests.servers.schema import downgrade, migrate
 from tests.servers.workers import PARTNER_ID
 from worker.cancel import Means, attempt
+from worker.domain.states import FINAL
 from worker.models import metadata
 from worker.reconcile import Sweep, sweep
 from worker.schema import revisions
-from worker.states import FINAL
 from worker.store import Store, open_database
 
 REVISIONS = revisions()

@@ -9,9 +9,9 @@ from tests.integration.behaviours.row import End, Happening
 from tests.integration.stock import LEASE, Clock, attempts, row
 from tests.servers.workers import PARTNER_ID
 from worker.cancel import Means, Result, attempt
+from worker.domain.states import FINAL, State
 from worker.reconcile import Sweep, sweep
 from worker.sandbox import Entry, Life, Sandbox
-from worker.states import FINAL, State
 
 MOST = 12
 """Conversations after which a job that is not final is left as it is."""

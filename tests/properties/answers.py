@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
+from worker.domain.kplus import Answer, CancelRequest, Envelope, TokenEntry
 from worker.errors import (
     AnswerLost,
     BankError,
@@ -12,7 +13,6 @@ from worker.errors import (
     CallMisconfigured,
     CertificateRefused,
 )
-from worker.kplus import Answer, CancelRequest, Envelope, TokenEntry
 
 FAULTS: tuple[BankError, ...] = (
     AnswerLost("silence", fault="read_timeout"),

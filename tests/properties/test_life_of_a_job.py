@@ -34,17 +34,17 @@ from sqlalchemy import Engine, delete, event, select
 
 from tests.integration.stock import Clock
 from tests.properties.answers import heard, listed
-from worker.backoff import Backoff
-from worker.cases import Case, Policy
-from worker.destinations import Destination
 from worker.dialect_file import built_in
+from worker.domain.backoff import Backoff
+from worker.domain.decision import Case, Policy
+from worker.domain.destinations import Destination
+from worker.domain.judgement import abandon, decide
+from worker.domain.kplus import Answer
+from worker.domain.partners import Roster
+from worker.domain.states import FINAL, OUTCOMES, TRANSITIONS, WAITING, Event, Outcome, State
 from worker.errors import BankError, JobNotFound
-from worker.kplus import Answer
 from worker.models import cancel_attempts, cancel_jobs, metadata, outbox, partners
-from worker.outcomes import abandon, decide
-from worker.partners import Roster
 from worker.reconcile import Sweep, sweep
-from worker.states import FINAL, OUTCOMES, TRANSITIONS, WAITING, Event, Outcome, State
 from worker.store import Claim, Database, Evidence, Rest, Status, Store, open_database
 
 UIDS: Final = {f"U{n}": "P1" if n % 3 else "P2" for n in range(1, 7)}

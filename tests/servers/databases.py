@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 from tests.servers.missing import unavailable
 from tests.servers.postgres import NoServer, PostgresServer, PrivatePostgres
 from tests.servers.schema import migrate
-from worker.leases import InquiryUids
+from worker.domain.leases import InquiryUids
 from worker.store import Clock, Rest, Store, open_database
 
 GIVEN: Final = "KPLUS_TEST_DATABASE_URL"

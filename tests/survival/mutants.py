@@ -14,8 +14,8 @@ from sqlalchemy import bindparam
 
 from worker import app, cancel, sweep
 from worker.cli import main
-from worker.kplus import Answer
-from worker.states import FINAL
+from worker.domain.kplus import Answer
+from worker.domain.states import FINAL
 from worker.store import claiming, jobs
 from worker.store.attempts import Attempts
 from worker.store.moves import JOBS

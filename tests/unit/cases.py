@@ -8,9 +8,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from worker.backoff import Backoff
-from worker.cases import Case, Decision, Policy
 from worker.dialect_file import built_in
+from worker.domain.backoff import Backoff
+from worker.domain.decision import Case, Decision, Policy
+from worker.domain.judgement import decide
+from worker.domain.kplus import Answer, CancelRequest
 from worker.errors import (
     AnswerLost,
     BankError,
@@ -19,8 +21,6 @@ from worker.errors import (
     CallMisconfigured,
     CertificateRefused,
 )
-from worker.kplus import Answer, CancelRequest
-from worker.outcomes import decide
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.backoff import SHORTEST_ADVICE, Backoff
+from worker.domain.backoff import SHORTEST_ADVICE, Backoff
 
 BASE, CAP = timedelta(seconds=2), timedelta(seconds=300)
 BACKOFF = Backoff(base=BASE, cap=CAP)

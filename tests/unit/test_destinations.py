@@ -7,7 +7,7 @@ import pytest
 
 from tests.servers.receivers import OLD_SECRET, SECRET
 from worker.config import GivenSettings, load_settings
-from worker.destinations import Destination
+from worker.domain.destinations import Destination
 from worker.errors import SettingsError
 from worker.telemetry.redaction import protect, redact
 

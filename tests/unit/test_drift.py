@@ -3,9 +3,9 @@
 import pytest
 
 from worker.audit import AUDITED, judge
-from worker.cases import Decision
-from worker.outcomes import PAYABLE
-from worker.states import Event, Outcome
+from worker.domain.decision import Decision
+from worker.domain.judgement import PAYABLE
+from worker.domain.states import Event, Outcome
 from worker.store.audits import Verdict
 
 GONE = ("already_cancelled", "cancelled", "expired", "lapsed")

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from worker import events
+from worker.domain import events
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 JOB: dict[str, Any] = {

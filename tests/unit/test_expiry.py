@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.domain.orders import EARLIEST, LATEST, read_order
 from worker.errors import InvalidOrder
-from worker.orders import EARLIEST, LATEST, read_order
 
 MOMENT = datetime(2018, 2, 26, 7, 39, 36, tzinfo=UTC)
 BANGKOK = timezone(timedelta(hours=7))

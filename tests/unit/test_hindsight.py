@@ -8,12 +8,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.cases import REQUEST, answer, answers, document, entry, error
-from worker.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.dialect_file import built_in
-from worker.hindsight import READABLE, Conversation, Finding, Reading, conclude, finding, read_again
-from worker.kplus import Answer
-from worker.outcomes import judge
-from worker.states import Outcome
+from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
+from worker.domain.judgement import judge
+from worker.domain.kplus import Answer
+from worker.domain.rejudgement import (
+    READABLE,
+    Conversation,
+    Finding,
+    Reading,
+    conclude,
+    finding,
+    read_again,
+)
+from worker.domain.states import Outcome
 from worker.telemetry.redaction import REDACTED
 
 BUILT_IN = built_in()

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.unit.cases import AFTER_DOUBT, FAULTS, LAST, NOW, POLICY, REQUEST
-from worker.cases import Case, Decision
+from worker.domain.decision import Case, Decision
+from worker.domain.judgement import abandon, decide, decide_inquiry
+from worker.domain.kplus import Answer, InquiryRequest, RequestDt
+from worker.domain.states import Event, Outcome
 from worker.errors import BankError
-from worker.kplus import Answer, InquiryRequest, RequestDt
-from worker.outcomes import abandon, decide, decide_inquiry
-from worker.states import Event, Outcome
 
 ASKED = InquiryRequest("INQ000000000001", REQUEST.partner_id, REQUEST.token_id, "INV-7")
 CASE = replace(AFTER_DOUBT, request=ASKED, inquiries=0)

@@ -20,11 +20,11 @@ from tests.unit.cases import (
     jobs,
     json_values,
 )
-from worker.cases import Case, Decision
+from worker.domain.decision import Case, Decision
+from worker.domain.judgement import abandon, decide
+from worker.domain.kplus import LONGEST_WORD, Answer, Envelope, read_envelope
+from worker.domain.states import OUTCOMES, TRANSITIONS, Event, Outcome, State
 from worker.errors import BankError
-from worker.kplus import LONGEST_WORD, Answer, Envelope, read_envelope
-from worker.outcomes import abandon, decide
-from worker.states import OUTCOMES, TRANSITIONS, Event, Outcome, State
 
 many = settings(max_examples=200)
 

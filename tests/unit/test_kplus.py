@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.unit.cases import REQUEST, answer, document, entry, error
-from worker.kplus import CancelRequest, Envelope, TokenEntry, read_envelope
+from worker.domain.kplus import CancelRequest, Envelope, TokenEntry, read_envelope
 
 
 def envelope(content: object) -> Envelope:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.kplus import CancelRequest, RequestDt
+from worker.domain.kplus import CancelRequest, RequestDt
 
 SECRET = "S1AyQ0ZCMDAwMDMzMTU5LWtwbHVzLXNpdC0yYzJwLWZhY2Vib29r"  # the bank's own example
 SEED_TIME = datetime.fromtimestamp(1519630776, tz=UTC)

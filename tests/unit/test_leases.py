@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from worker.config import GivenSettings
+from worker.domain.leases import LONGEST_LEASE_ID, InquiryUids, inquiry_uid
 from worker.errors import SettingsError
-from worker.leases import LONGEST_LEASE_ID, InquiryUids, inquiry_uid
 
 ASKING = {
     "partner_id": "P1",

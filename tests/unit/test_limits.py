@@ -18,11 +18,11 @@ from tests.unit.cases import (
     error,
     judge,
 )
-from worker.cases import Case
+from worker.domain.decision import Case
+from worker.domain.judgement import abandon, decide
+from worker.domain.limits import LAST_MOMENT, last_word, limit_reached
+from worker.domain.states import Event, Outcome
 from worker.errors import AnswerLost, BankError, BankUnreachable, BankUntrusted
-from worker.limits import LAST_MOMENT, last_word, limit_reached
-from worker.outcomes import abandon, decide
-from worker.states import Event, Outcome
 
 UNREACHED = BankUnreachable("connection refused", fault="connect")
 LOST = AnswerLost("timed out", fault="read_timeout")

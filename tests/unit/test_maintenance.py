@@ -4,8 +4,8 @@ from datetime import datetime
 
 import pytest
 
-from worker.kplus import BANGKOK
-from worker.maintenance import Maintenance
+from worker.domain.kplus import BANGKOK
+from worker.domain.maintenance import Maintenance
 
 
 def at(text: str) -> datetime:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from worker.domain.states import Outcome
 from worker.errors import InvalidOrder, MissingPartner
 from worker.manifest import LONGEST_LINE, Entry, Refusal, read_manifest
-from worker.states import Outcome
 
 HEADER = "partnerTxnUid,tokenId,reference1,partnerId,expiresAt,expectedOutcome\n"
 

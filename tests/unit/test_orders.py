@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.cases import json_values
+from worker.domain.orders import Hint, Order, read_message, read_order
 from worker.errors import InvalidOrder
-from worker.orders import Hint, Order, read_message, read_order
 
 WHOLE: dict[str, Any] = {"partnerTxnUid": "RGH001", "tokenId": "KP2T", "reference1": "INV 7"}
 

@@ -17,10 +17,10 @@ from tests.unit.cases import (
     error,
     judge,
 )
-from worker.dialect import Dialect
-from worker.kplus import Answer, Envelope
-from worker.outcomes import decide
-from worker.states import Event, Outcome
+from worker.domain.dialect import Dialect
+from worker.domain.judgement import decide
+from worker.domain.kplus import Answer, Envelope
+from worker.domain.states import Event, Outcome
 
 
 def statuses(*words: Any) -> dict[str, Any]:

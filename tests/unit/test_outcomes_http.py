@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from tests.unit.cases import AFTER_DOUBT, FIRST, POLICY, document, error, judge
+from worker.domain.judgement import decide
+from worker.domain.kplus import Answer
+from worker.domain.states import Event
 from worker.errors import (
     AnswerLost,
     BankError,
@@ -15,9 +18,6 @@ from worker.errors import (
     CallNotMade,
     CertificateRefused,
 )
-from worker.kplus import Answer
-from worker.outcomes import decide
-from worker.states import Event
 
 
 @pytest.mark.parametrize("http_status", [401, 403, 404, 405, 300, 301, 302, 307, 308, 399])

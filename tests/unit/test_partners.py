@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from worker.domain.partners import Partner, Roster
 from worker.errors import MissingPartner, SettingsError
-from worker.partners import Partner, Roster
 from worker.partners_file import load_roster, read_secret
 
 CANARY = "canary-secret"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.cases import NOW, answer
-from worker.retry_after import LONGEST_WAIT, read_retry_after
+from worker.domain.retry_after import LONGEST_WAIT, read_retry_after
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.servers.schema import ROOT
-from worker import signatures
-from worker.events import event_id
-from worker.signatures import read_key
+from worker.domain import signatures
+from worker.domain.events import event_id
+from worker.domain.signatures import read_key
 
 # Published with the specification's own libraries, as the worked example of all of them.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.states import (
+from worker.domain.states import (
     FINAL,
     OUTCOMES,
     TRANSITIONS,

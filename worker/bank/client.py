@@ -24,9 +24,9 @@ from worker.bank.transport import (
     silence_the_wire,
     utc_now,
 )
-from worker.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
-from worker.partners import Partner
-from worker.retry_after import read_retry_after
+from worker.domain.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
+from worker.domain.partners import Partner
+from worker.domain.retry_after import read_retry_after
 
 USER_AGENT = f"kplus-cancel/{__version__}"
 MOST_BYTES = 256 * 1024

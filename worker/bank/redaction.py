@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from operator import attrgetter
 from typing import Any
 
-from worker.kplus import LONGEST_WORD, Answer, CancelRequest, Envelope, TokenEntry
+from worker.domain.kplus import LONGEST_WORD, Answer, CancelRequest, Envelope, TokenEntry
 from worker.telemetry.redaction import REDACTED
 
 # Shorter ones would blot out ordinary words without protecting anything.

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.cli.words import ended, hint, moment, shown
-from worker.partners import Partner
+from worker.domain.partners import Partner
 
 Row = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from worker.cli.means import settings_now, store_of
-from worker.events import WORDS
+from worker.domain.events import WORDS
 from worker.store.exports import Cursor
 
 FORMATS = ("jsonl", "csv")

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.cli.bulk import Counts
-from worker.dialect import Dialect
-from worker.hindsight import Conversation, Finding, Reading, conclude, read_again
-from worker.kplus import SUCCESS
-from worker.states import State
+from worker.domain.dialect import Dialect
+from worker.domain.kplus import SUCCESS
+from worker.domain.rejudgement import Conversation, Finding, Reading, conclude, read_again
+from worker.domain.states import State
 from worker.store import Told
 
 CODE = "error code"

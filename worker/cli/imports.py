@@ -21,10 +21,10 @@ from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.progress import Pace, pace
 from worker.cli.words import shown
 from worker.config import Settings
+from worker.domain.orders import Order
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
 from worker.manifest import Entry, Refusal
-from worker.orders import Order
 from worker.store import Status
 from worker.telemetry.log import configure_logging
 

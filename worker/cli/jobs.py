@@ -13,7 +13,7 @@ from worker.cli.output import in_two_forms, limited, print_json, up_to, wants_js
 from worker.cli.prospects import outlook
 from worker.cli.tombstones import show_left
 from worker.cli.typed import Since, Words
-from worker.states import Outcome, State
+from worker.domain.states import Outcome, State
 from worker.store import Store
 
 

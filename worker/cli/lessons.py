@@ -6,8 +6,8 @@ from typing import Any
 
 from worker.cli.forecast import CODE
 from worker.cli.words import shown, typed
-from worker.dialect import CodeVerdict, Dialect, StatusVerdict
-from worker.kplus import UNREADABLE
+from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
+from worker.domain.kplus import UNREADABLE
 from worker.toml_lines import written
 
 CODES = ", ".join(CodeVerdict)

@@ -8,8 +8,8 @@ from worker.cli.doors import Door
 from worker.cli.means import settings_now, store_of
 from worker.cli.prospects import Limits, Matter
 from worker.config import Settings
+from worker.domain.maintenance import Maintenance
 from worker.errors import JobNotFound
-from worker.maintenance import Maintenance
 from worker.store import JobFile, Store
 from worker.store.gate import PROOF_LASTS
 

@@ -1,6 +1,6 @@
 """What states and outcomes mean to the person who reads them, each sentence once. Pure."""
 
-from worker.states import Outcome, State
+from worker.domain.states import Outcome, State
 
 STANDS = {
     State.PENDING: "accepted, the bank has not been asked yet",

@@ -14,7 +14,7 @@ from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, limited, print_json, up_to, wants_json
 from worker.cli.typed import Words
 from worker.cli.words import NEVER, hint, shown
-from worker.destinations import Destination
+from worker.domain.destinations import Destination
 from worker.store import Store
 
 WHY = "Why: recorded with who acts."

@@ -15,7 +15,7 @@ from worker.cli.outbox import events_table
 from worker.cli.prospects import Limits, Matter, Row
 from worker.cli.render import STYLES, Heading, cell, facts, fits, heading, indented, put, table
 from worker.cli.words import NEVER, clock, hint, moment, shown, span, took
-from worker.states import FINAL
+from worker.domain.states import FINAL
 from worker.store import JobFile
 
 

@@ -10,7 +10,7 @@ from worker.cli.meanings import ENDS, STANDS
 from worker.cli.render import STYLES, Heading, cell, heading, indented, marked, put, table
 from worker.cli.stats import Need, Picture
 from worker.cli.words import jobs, span
-from worker.states import FINAL
+from worker.domain.states import FINAL
 
 
 def put_picture(picture: Picture, needs: Sequence[Need]) -> None:

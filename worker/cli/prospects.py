@@ -8,8 +8,8 @@ from typing import Any
 from worker.cli.doors import Door
 from worker.cli.meanings import TO_DO
 from worker.cli.words import hint, moment, shown, typed
-from worker.maintenance import Maintenance
-from worker.states import Outcome, State
+from worker.domain.maintenance import Maintenance
+from worker.domain.states import Outcome, State
 
 Row = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.progress import Advance, progress
 from worker.cli.typed import Age
 from worker.cli.words import jobs
-from worker.states import Outcome
+from worker.domain.states import Outcome
 from worker.store import Store
 
 SETTLED = (

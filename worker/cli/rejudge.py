@@ -12,9 +12,9 @@ from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.trial import stays
 from worker.cli.words import jobs, shown
-from worker.dialect import Dialect
 from worker.dialect_file import load_dialect
-from worker.hindsight import finding
+from worker.domain.dialect import Dialect
+from worker.domain.rejudgement import finding
 from worker.store import Store, Verdict
 
 NONE = "No job in doubt has an answer that says, in this dialect, what became of its token."

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.words import shown
-from worker.states import Outcome, State
+from worker.domain.states import Outcome, State
 
 PIPE_WIDTH = 10_000
 """In a pipe a line stays a line, however long."""

@@ -16,9 +16,9 @@ from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.rulings import refusal
 from worker.cli.typed import Expiry, Since, Words
 from worker.cli.words import jobs, shown, typed
+from worker.domain.orders import read_order
+from worker.domain.states import Outcome
 from worker.errors import InvalidOrder
-from worker.orders import read_order
-from worker.states import Outcome
 from worker.store import NewExpiry, Ruling, Store, Verdict, Wish
 
 REQUEUEABLE = (Outcome.GAVE_UP, Outcome.REFUSED, Outcome.LAPSED, Outcome.UNKNOWN)

@@ -10,7 +10,7 @@ import click
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.words import hint, jobs, moment, shown, span
-from worker.states import Outcome
+from worker.domain.states import Outcome
 from worker.store import Glance, Stats, Store
 
 SLOW = timedelta(minutes=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.cli.meanings import ENDS, STANDS
 from worker.cli.words import clock, ended, moment, shown
-from worker.states import Event, Outcome, State
+from worker.domain.states import Event, Outcome, State
 
 Row = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 from worker.cli.meanings import ENDS
 from worker.cli.output import print_json, wants_json
 from worker.cli.words import moment, shown
-from worker.states import Outcome
+from worker.domain.states import Outcome
 
 NEXT = (
     "Nothing: the same order again is a duplicate, other content under this uid a conflict. "

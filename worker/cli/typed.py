@@ -7,8 +7,8 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from worker.complaints import complaints
-from worker.orders import Instant
+from worker.domain.orders import Instant
+from worker.domain.validation import complaints
 from worker.store import YOUNGEST, NewExpiry
 
 _AGO = re.compile(r"([0-9]{1,6})\s*(s|m|min|h|d)\Z")

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from worker.orders import Order
-from worker.states import Outcome
+from worker.domain.orders import Order
+from worker.domain.states import Outcome
 
 PARTNER = "DEMO001"
 UNCLEAR = False

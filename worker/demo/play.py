@@ -8,7 +8,7 @@ from typing import Protocol
 from worker.demo.plan import SLOW, Planned, plan
 from worker.demo.proof import Proof, prove
 from worker.demo.stage import Stage
-from worker.states import FINAL
+from worker.domain.states import FINAL
 
 REPEATS = 3
 PATIENCE = 180.0

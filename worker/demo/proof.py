@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from worker.demo.plan import Planned
 from worker.demo.stage import Stage
+from worker.domain.states import FINAL, Outcome, State
 from worker.sandbox import Life
-from worker.states import FINAL, Outcome, State
 from worker.store import JobFile
 
 # What the bank itself must hold of a token for an outcome to be true.

@@ -17,9 +17,9 @@ from pydantic import SecretStr
 from worker.app import CANCEL_QUEUE, CANCEL_TOKEN
 from worker.config import GivenSettings, Settings
 from worker.demo.plan import PARTNER
+from worker.domain.orders import Order
 from worker.embedded import EmbeddedBroker, ensure
 from worker.enqueue import Producer
-from worker.orders import Order
 from worker.runtime import create_celery
 from worker.sandbox import Sandbox
 from worker.schema import upgrade

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from worker.config import Settings
-from worker.destinations import Destination
 from worker.doctor.finding import Finding, wrong
+from worker.domain.destinations import Destination
 from worker.store import Glance, Store
 
 LATE = timedelta(minutes=5)

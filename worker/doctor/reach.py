@@ -18,8 +18,8 @@ from worker.bank.identity import has_own_context, own_context
 from worker.bank.tls import default_context
 from worker.config import Settings
 from worker.doctor.finding import Finding, Weight, wrong
+from worker.domain.partners import Partner
 from worker.errors import BankError
-from worker.partners import Partner
 
 PATIENCE = 5.0
 A_MOMENT = 1.0

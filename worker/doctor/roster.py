@@ -8,8 +8,8 @@ from worker.config import Settings
 from worker.dialect_file import load_dialect
 from worker.doctor.certificate import certificate_end
 from worker.doctor.finding import Finding, Weight, wrong
+from worker.domain.partners import Partner
 from worker.errors import BankError, SettingsError
-from worker.partners import Partner
 
 SOON = timedelta(days=30)
 """A new certificate takes the bank weeks: this is when to ask for it."""

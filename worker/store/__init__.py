@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
-from worker.claims import CANCEL, INQUIRY, Claim, Evidence
-from worker.destinations import Destination
-from worker.leases import InquiryUids
+from worker.domain.claims import CANCEL, INQUIRY, Claim, Evidence
+from worker.domain.destinations import Destination
+from worker.domain.leases import InquiryUids
 from worker.store.acceptance import Acceptance, Status
 from worker.store.actions import Actions
 from worker.store.audits import Audits

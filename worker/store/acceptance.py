@@ -20,8 +20,8 @@ from sqlalchemy import (
     true,
 )
 
+from worker.domain.states import Outcome, State
 from worker.models import cancel_jobs
-from worker.states import Outcome, State
 from worker.store.at_once import AtOnce
 from worker.store.database import AnyRow, Database, Now
 from worker.store.known import is_same, known, state_of

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from worker.destinations import Destination
-from worker.dialect import Dialect
+from worker.domain.destinations import Destination
+from worker.domain.dialect import Dialect
 from worker.models import operator_actions
 from worker.store.database import Database, Now, rows_of
 from worker.store.ends import Ends

@@ -4,10 +4,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Executable, bindparam, select, update
 
-from worker.cases import Decision
-from worker.claims import CANCEL, Claim, Evidence
+from worker.domain.claims import CANCEL, Claim, Evidence
+from worker.domain.decision import Decision
+from worker.domain.judgement import LEASE_ENDED
 from worker.models import cancel_attempts, token_statuses
-from worker.outcomes import LEASE_ENDED
 from worker.store.database import Database, Now, rows_of, storable
 
 ATTEMPTS = cancel_attempts.c

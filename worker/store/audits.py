@@ -7,15 +7,15 @@ from enum import StrEnum
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from worker.cases import Decision
-from worker.claims import INQUIRY, Claim, Evidence
 from worker.columns import Utc
-from worker.kplus import LONGEST_WORD, CancelRequest
-from worker.leases import InquiryUids
+from worker.domain.claims import INQUIRY, Claim, Evidence
+from worker.domain.decision import Decision
+from worker.domain.kplus import LONGEST_WORD, CancelRequest
+from worker.domain.leases import InquiryUids
+from worker.domain.partners import Partner
+from worker.domain.states import FINAL, Outcome
 from worker.models import audits, cancel_jobs
 from worker.models import partners as partner_rows
-from worker.partners import Partner
-from worker.states import FINAL, Outcome
 from worker.store.attempts import LONGEST_DETAIL
 from worker.store.database import After, Database, Now, rows_of, storable
 from worker.store.gate import Gate

@@ -18,10 +18,10 @@ from sqlalchemy import (
     update,
 )
 
-from worker.claims import Claim
+from worker.domain.claims import Claim
+from worker.domain.partners import Partner, Roster
+from worker.domain.states import WAITING, Event, Outcome, State
 from worker.models import cancel_jobs, partners
-from worker.partners import Partner, Roster
-from worker.states import WAITING, Event, Outcome, State
 from worker.store.claims import CLAIMED, as_claim
 from worker.store.database import After, AnyRow, Database, Now, OneOfThose, rows_of
 from worker.store.ends import TOLD, Ends

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, null, or_, select, true
 
-from worker.claims import CANCEL, INQUIRY
+from worker.domain.claims import CANCEL, INQUIRY
+from worker.domain.states import Event, State
 from worker.models import cancel_jobs
-from worker.states import Event, State
 from worker.store.at_once import AtOnce
 from worker.store.claims import CLAIMED
 from worker.store.database import After, AnyRow, Database, Now, OneOf

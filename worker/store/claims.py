@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from worker.claims import Claim
-from worker.kplus import CancelRequest
+from worker.domain.claims import Claim
+from worker.domain.kplus import CancelRequest
 from worker.models import cancel_jobs
 from worker.store.database import AnyRow
 

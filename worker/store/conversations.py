@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
-from worker.hindsight import Conversation
-from worker.kplus import CancelRequest
+from worker.domain.kplus import CancelRequest
+from worker.domain.rejudgement import Conversation
+from worker.domain.states import State
 from worker.models import cancel_attempts, token_statuses
-from worker.states import State
 from worker.store.database import AnyRow, Database, rows_of
 from worker.store.moves import JOBS
 

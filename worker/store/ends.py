@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, bindparam
 
-from worker import events
-from worker.destinations import Destination
+from worker.domain import events
+from worker.domain.destinations import Destination
 from worker.models import cancel_jobs, outbox
 from worker.store.database import AnyRow, Database, Now, rows_of
 

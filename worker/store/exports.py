@@ -8,9 +8,9 @@ from typing import Any, Self
 from sqlalchemy import bindparam, or_, select
 
 from worker.columns import Utc
-from worker.events import event_id, iso, told
-from worker.kplus import EPOCH
-from worker.states import FINAL
+from worker.domain.events import event_id, iso, told
+from worker.domain.kplus import EPOCH
+from worker.domain.states import FINAL
 from worker.store.database import AnyRow, Database, Now, rows_of
 from worker.store.ends import TOLD
 from worker.store.moves import JOBS

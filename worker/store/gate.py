@@ -31,10 +31,10 @@ from sqlalchemy import (
     select,
 )
 
-from worker.claims import Claim
+from worker.domain.claims import Claim
+from worker.domain.partners import Partner
+from worker.domain.states import State
 from worker.models import audits, cancel_jobs, partners
-from worker.partners import Partner
-from worker.states import State
 from worker.store.database import After, Database, Later, Now, rows_of
 from worker.store.moves import JOBS, rests
 

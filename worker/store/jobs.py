@@ -18,15 +18,15 @@ from sqlalchemy import (
     update,
 )
 
-from worker.cases import Decision
-from worker.claims import CANCEL, Claim, Evidence
+from worker.domain.claims import CANCEL, Claim, Evidence
+from worker.domain.decision import Decision
+from worker.domain.judgement import PAYABLE
+from worker.domain.kplus import LONGEST_WORD
+from worker.domain.leases import InquiryUids
+from worker.domain.partners import Roster
+from worker.domain.states import Event, State
 from worker.errors import JobNotFound
-from worker.kplus import LONGEST_WORD
-from worker.leases import InquiryUids
 from worker.models import cancel_jobs
-from worker.outcomes import PAYABLE
-from worker.partners import Roster
-from worker.states import Event, State
 from worker.store.acceptance import Acceptance, Accepting
 from worker.store.at_once import AtOnce
 from worker.store.attempts import Attempts

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, String, literal, select, union_all
 
+from worker.domain.states import OUTCOMES, Outcome, State
 from worker.models import cancel_jobs, tombstones
-from worker.states import OUTCOMES, Outcome, State
 from worker.store.database import AnyRow
 
 JOBS = cancel_jobs.c

@@ -16,8 +16,8 @@ from sqlalchemy import (
     update,
 )
 
+from worker.domain.states import TRANSITIONS, Event, Outcome, State
 from worker.models import cancel_jobs, partners
-from worker.states import TRANSITIONS, Event, Outcome, State
 from worker.store.database import After, Now, OneOf
 
 JOBS = cancel_jobs.c

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from worker.destinations import Destination
+from worker.domain.destinations import Destination
 from worker.models import outbox
 from worker.store.database import After, AnyRow, Database, Now, rows_of
 from worker.store.receivers import short

@@ -19,8 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from worker.cases import Decision
-from worker.claims import Claim, Evidence
+from worker.domain.claims import Claim, Evidence
+from worker.domain.decision import Decision
 from worker.models import cancel_jobs, partners
 from worker.store.database import After, AnyRow, Database, Now, rows_of, storable
 from worker.store.rests import NO_PROBE, RESTING, Rest, strain, throttle

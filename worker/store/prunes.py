@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select
 
 from worker.columns import Utc
-from worker.kplus import EPOCH
+from worker.domain.kplus import EPOCH
+from worker.domain.states import Outcome
 from worker.models import (
     audits,
     cancel_jobs,
@@ -17,7 +18,6 @@ from worker.models import (
     rejected_messages,
     tombstones,
 )
-from worker.states import Outcome
 from worker.store.database import After, AnyRow, Database, Now, rows_of
 from worker.store.known import STATE_OF, digest
 from worker.store.moves import JOBS

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
-from worker.destinations import Destination
+from worker.domain.destinations import Destination
 from worker.models import endpoints, outbox
 from worker.store.database import After, AnyRow, Database, Now, rows_of, storable
 

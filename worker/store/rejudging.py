@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, String, bindparam, func, select
 
-from worker.dialect import Dialect
-from worker.hindsight import Reading, finding
+from worker.domain.dialect import Dialect
+from worker.domain.rejudgement import Reading, finding
+from worker.domain.states import OUTCOMES, Event, Outcome, State
 from worker.models import cancel_jobs
-from worker.states import OUTCOMES, Event, Outcome, State
 from worker.store.conversations import Conversations
 from worker.store.database import AnyRow, Database, rows_of
 from worker.store.ends import Ends

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, func, select
 
+from worker.domain.states import FINAL, Outcome, State
 from worker.models import cancel_attempts, cancel_jobs, operator_actions, token_statuses
-from worker.states import FINAL, Outcome, State
 from worker.store.database import AnyRow, Database, Now, rows_of
 from worker.store.moves import JOBS, waiting
 

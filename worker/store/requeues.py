@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Boolean, Connection, bindparam, case, literal, select, update
 
 from worker.columns import Utc
+from worker.domain.states import FINAL, Event, Outcome, State
 from worker.models import cancel_jobs, tombstones
-from worker.states import FINAL, Event, Outcome, State
 from worker.store.database import AnyRow, Database, Now, rows_of
 from worker.store.moves import JOBS, has_expired, move
 

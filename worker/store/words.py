@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import and_, case, func, select
 
+from worker.domain.states import State
 from worker.models import cancel_attempts, cancel_jobs, token_statuses
-from worker.states import State
 from worker.store.database import AnyRow, Database
 
 HEARD = cancel_attempts.c

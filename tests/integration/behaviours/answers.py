@@ -3,7 +3,7 @@
 from typing import Final
 
 from tests.integration.behaviours.row import Behaviour, ends, waits
-from worker.states import Outcome, State
+from worker.domain.states import Outcome, State
 
 # fmt: off
 # A table reads as a table: one entry to a thought, not one argument to a line.

@@ -8,7 +8,7 @@ from typing import Any
 from tests.bank.tls_files import AUTHORITY, server_context
 from tests.integration.behaviours.row import Line
 from tests.servers.workers import PARTNER_ID, SECRET
-from worker.partners import Partner
+from worker.domain.partners import Partner
 from worker.sandbox import Sandbox
 
 

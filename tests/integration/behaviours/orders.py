@@ -4,7 +4,7 @@ from typing import Final
 
 from tests.integration.behaviours.answers import AFRESH, AGAIN, CLEAR, NEVER_HEARD, PAUSED
 from tests.integration.behaviours.row import Behaviour, Happening, Line, ends, waits
-from worker.states import Outcome, State
+from worker.domain.states import Outcome, State
 
 # fmt: off
 

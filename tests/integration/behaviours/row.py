@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from worker.states import OUTCOMES, Outcome, State
+from worker.domain.states import OUTCOMES, Outcome, State
 
 
 class Happening(Enum):

@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from worker.complaints import IDENTIFIER, WEB_ADDRESS
+from worker.domain.validation import IDENTIFIER, WEB_ADDRESS
 from worker.errors import MissingPartner
 
 HttpUrl = Annotated[str, Field(pattern=WEB_ADDRESS)]

@@ -19,7 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from worker.complaints import IDENTIFIER, complaints
+from worker.domain.validation import IDENTIFIER, complaints
 from worker.errors import InvalidOrder
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)

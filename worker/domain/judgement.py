@@ -7,8 +7,11 @@ a no leaves the job in doubt; doubt is never turned into success or refusal here
 
 from dataclasses import replace
 
-from worker.cases import Case, Decision, Policy
-from worker.dialect import CodeVerdict, Dialect, StatusVerdict
+from worker.domain.decision import Case, Decision, Policy
+from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
+from worker.domain.kplus import LONGEST_WORD, SUCCESS, Answer, CancelRequest, Envelope
+from worker.domain.limits import before_expiry, last_word, limit_reached
+from worker.domain.states import Event, Outcome
 from worker.errors import (
     BankError,
     BankUnreachable,
@@ -17,9 +20,6 @@ from worker.errors import (
     CallNotMade,
     CertificateRefused,
 )
-from worker.kplus import LONGEST_WORD, SUCCESS, Answer, CancelRequest, Envelope
-from worker.limits import before_expiry, last_word, limit_reached
-from worker.states import Event, Outcome
 
 LATER_STATUSES = frozenset({408, 425, 429, 503})
 OUR_STATUSES = frozenset({401, 403, 404, 405}) | frozenset(range(300, 400))

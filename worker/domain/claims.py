@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from worker.cases import Case
-from worker.kplus import Answer, CancelRequest, InquiryRequest
-from worker.leases import inquiry_uid
+from worker.domain.decision import Case
+from worker.domain.kplus import Answer, CancelRequest, InquiryRequest
+from worker.domain.leases import inquiry_uid
 
 CANCEL = "cancel"
 INQUIRY = "inquiry"

@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from worker.cases import Case, Policy
-from worker.states import Outcome
+from worker.domain.decision import Case, Policy
+from worker.domain.states import Outcome
 
 LAST_MOMENT = timedelta(seconds=2)
 """With less than this left no further try is squeezed in before the expiry."""

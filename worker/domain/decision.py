@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.backoff import Backoff
-from worker.dialect import Dialect
-from worker.kplus import CancelRequest
-from worker.states import Event, Outcome
+from worker.domain.backoff import Backoff
+from worker.domain.dialect import Dialect
+from worker.domain.kplus import CancelRequest
+from worker.domain.states import Event, Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
-from worker.signatures import PREFIX, read_key
+from worker.domain.signatures import PREFIX, read_key
 
 OURS: Final = "kplus."
 """How the names of our own tasks and queues begin."""

@@ -13,7 +13,7 @@ from enum import StrEnum
 from json import JSONDecodeError, loads
 from typing import Any, Self
 
-from worker.retry_after import read_retry_after
+from worker.domain.retry_after import read_retry_after
 
 BANGKOK = timezone(timedelta(hours=7))
 SUCCESS = "00"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Self
 
-from worker.kplus import BANGKOK
+from worker.domain.kplus import BANGKOK
 
 DAY = timedelta(days=1)
 _DAILY = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])\Z")

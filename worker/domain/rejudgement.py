@@ -8,8 +8,9 @@ than the answer itself, the judgement of then is kept.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from worker.dialect import Dialect
-from worker.kplus import (
+from worker.domain.dialect import Dialect
+from worker.domain.judgement import PAYABLE, judge
+from worker.domain.kplus import (
     LONGEST_WORD,
     SUCCESS,
     Answer,
@@ -18,8 +19,7 @@ from worker.kplus import (
     TokenEntry,
     read_short_code,
 )
-from worker.outcomes import PAYABLE, judge
-from worker.states import Outcome
+from worker.domain.states import Outcome
 
 CONTRADICTION = "contradiction"
 READABLE = frozenset(
