@@ -88,7 +88,8 @@ def pure_core() -> str:
     """Run the unit tests and ask for every branch of the modules that decide."""
     contracts = tomllib.loads(lock.PROJECT.read_text())["tool"]["importlinter"]["contracts"]
     (pure,) = (contract for contract in contracts if contract["id"] == "pure")
-    modules = ",".join(f"{name.replace('.', '/')}.py" for name in pure["source_modules"])
+    places = [name.replace(".", "/") for name in pure["source_modules"]]
+    modules = ",".join(f"{place}/*,{place}.py" for place in places)
     with tempfile.TemporaryDirectory() as folder:
         return in_turn(
             ["coverage", "run", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"],

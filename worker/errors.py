@@ -93,7 +93,7 @@ class CertificateRefused(BankUnreachable):
     """
     The bank refused our client certificate, or that there is none.
 
-    In TLS 1.3 the request may have been sent by then; it was not read (`worker/bank/alerts.py`).
+    In TLS 1.3 the request may have been sent by then; it was not read (`worker/net/tls_alerts.py`).
     """
 
 

@@ -11,15 +11,15 @@ from http import HTTPStatus
 import httpx
 
 from worker import __version__
-from worker.bank.deadline import Deadline
-from worker.bank.http_faults import word_for
-from worker.bank.tls import default_context, no_context, trusting
-from worker.bank.transport import bounded_transport, refuse_stray, utc_now
 from worker.courier import BATCH, Reply
 from worker.domain import signatures
 from worker.domain.destinations import Webhook
 from worker.domain.retry_after import read_retry_after
 from worker.forksafe import once
+from worker.net.deadline import Deadline
+from worker.net.faults import word_for
+from worker.net.tls import default_context, no_context, trusting
+from worker.net.transport import bounded_transport, refuse_stray, utc_now
 from worker.store import Parcel
 
 MOST_BYTES = 64 * 1024

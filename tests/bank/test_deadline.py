@@ -26,9 +26,9 @@ from tests.bank.peer import (
 )
 from tests.bank.tls_files import AUTHORITY, server_context
 from worker.bank import Bank
-from worker.bank.deadline import Deadline, DeadlineBackend
-from worker.bank.transport import bounded_transport
 from worker.errors import AnswerLost, BankUnreachable, CallMisconfigured
+from worker.net.deadline import Deadline, DeadlineBackend
+from worker.net.transport import bounded_transport
 
 SHORT = timedelta(seconds=0.5)
 HEAD, BODY = http().split(b"\r\n\r\n")

@@ -22,8 +22,8 @@ from tests.bank.peer import (
     saying,
 )
 from worker.bank import FAULTS, Bank
-from worker.bank.http_faults import WORDS, word_for
 from worker.errors import AnswerLost, BankError, BankUnreachable, CallMisconfigured
+from worker.net.faults import WORDS, word_for
 
 ROOTS = (
     httpx.HTTPError,

@@ -12,9 +12,7 @@ from tests.bank.conftest import MakePeer, partner_at
 from tests.bank.peer import REQUEST, answering, http
 from tests.bank.tls_files import AUTHORITY, HERE, OTHER_AUTHORITY, at_localhost, server_context
 from worker.bank import Bank
-from worker.bank.deadline import Deadline, DeadlineStream, TlsAlert, TlsRefused
 from worker.bank.identity import needs_tls, own_context
-from worker.bank.tls import default_context, no_context
 from worker.domain.kplus import CancelRequest
 from worker.errors import (
     AnswerLost,
@@ -23,6 +21,8 @@ from worker.errors import (
     CallMisconfigured,
     CertificateRefused,
 )
+from worker.net.deadline import Deadline, DeadlineStream, TlsAlert, TlsRefused
+from worker.net.tls import default_context, no_context
 from worker.sandbox import Sandbox
 
 IDENTITY = {"client_cert": HERE / "client.pem", "client_key": HERE / "client_key.pem"}

@@ -170,3 +170,39 @@ def test_a_partner_that_cannot_be_assumed_is_missed(ids: list[str], known: str) 
         roster.resolve(None)
     assert told.value.reason == "missing_partner"
     assert f"configured partners: {known}" in str(told.value)
+
+
+def test_limits_of_its_own_bound_a_partner() -> None:
+    free = partner("P1")
+    by_rate = free.model_copy(update={"partner_id": "P2", "rate_per_second": 2.0})
+    by_number = free.model_copy(update={"partner_id": "P3", "max_concurrency": 1})
+    assert [each.is_limited for each in (free, by_rate, by_number)] == [False, True, True]
+    roster = Roster({each.partner_id: each for each in (free, by_rate, by_number)})
+    assert roster.unlimited == ["P1"]
+
+
+def test_the_fingerprint_changes_with_all_that_proves_who_we_are(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("one authority")
+    text = '[partners.P1]\nsecret = "canary-secret"\nca_bundle = "ca.pem"'
+    before = load(tmp_path, text)["P1"]
+    assert load(tmp_path, text)["P1"].credentials == before.credentials
+    elsewhere = load(tmp_path, f"{text}\nbank_url = 'https://b.example'")["P1"]
+    assert elsewhere.credentials != before.credentials
+    renewed = load(tmp_path, text.replace("canary", "another"))["P1"]
+    assert renewed.credentials != before.credentials
+    (tmp_path / "ca.pem").write_text("another authority")
+    after = load(tmp_path, text)["P1"]
+    assert after != before
+    assert after.credentials != before.credentials
+    (tmp_path / "ca.pem").unlink()
+    assert load(tmp_path, text)["P1"].credentials not in {before.credentials, after.credentials}
+
+
+def test_no_partners_file_can_say_what_the_tls_files_hold(tmp_path: Path) -> None:
+    told = complaint(tmp_path, '[partners.P1]\nsecret = "canary-secret"\ntls_files = "x"')
+    assert "tls_files" in told
+
+
+def test_an_order_may_name_its_partner_for_a_producer_that_knows_none() -> None:
+    assert Roster({}).resolve(None, named="P9") == "P9"
+    assert Roster({"P1": partner()}).inquirers == []

@@ -12,21 +12,21 @@ from typing import Any
 import httpx
 
 from worker import __version__
-from worker.bank.deadline import Deadline
 from worker.bank.faults import fault, heard
 from worker.bank.identity import has_own_context, needs_tls, own_context
 from worker.bank.redaction import without_secret
-from worker.bank.tls import default_context, no_context
-from worker.bank.transport import (
+from worker.domain.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
+from worker.domain.partners import Partner
+from worker.domain.retry_after import read_retry_after
+from worker.net.deadline import Deadline
+from worker.net.tls import default_context, no_context
+from worker.net.transport import (
     LibraryUnfit,
     bounded_transport,
     refuse_stray,
     silence_the_wire,
     utc_now,
 )
-from worker.domain.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
-from worker.domain.partners import Partner
-from worker.domain.retry_after import read_retry_after
 
 USER_AGENT = f"kplus-cancel/{__version__}"
 MOST_BYTES = 256 * 1024

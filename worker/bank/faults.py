@@ -6,7 +6,6 @@ The words are stable: they stand in `cancel_attempts.heard`, in metrics and in a
 
 import re
 
-from worker.bank.http_faults import word_for
 from worker.errors import (
     AnswerLost,
     BankError,
@@ -16,6 +15,7 @@ from worker.errors import (
     CallNotMade,
     CertificateRefused,
 )
+from worker.net.faults import word_for
 from worker.telemetry.redaction import REDACTED
 
 LONGEST_DETAIL = 200

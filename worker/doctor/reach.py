@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from worker.bank.alerts import refused_in_handshake, refuses_late
 from worker.bank.identity import has_own_context, own_context
-from worker.bank.tls import default_context
 from worker.config import Settings
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.domain.partners import Partner
 from worker.errors import BankError
+from worker.net.tls import default_context
+from worker.net.tls_alerts import refused_in_handshake, refuses_late
 
 PATIENCE = 5.0
 A_MOMENT = 1.0

@@ -4,7 +4,7 @@ import re
 
 import httpx
 
-from worker.bank.deadline import (
+from worker.net.deadline import (
     AnswerUnfinished,
     NameUnknown,
     TlsAlert,
@@ -12,8 +12,8 @@ from worker.bank.deadline import (
     TlsRefused,
     TlsUntrusted,
 )
-from worker.bank.tls import TlsFilesUnusable
-from worker.bank.transport import LibraryUnfit, StrayAnswer
+from worker.net.tls import TlsFilesUnusable
+from worker.net.transport import LibraryUnfit, StrayAnswer
 
 # The nearest class of an error decides. What stands nowhere below may have been sent.
 WORDS: dict[type[BaseException], str] = {

@@ -7,7 +7,7 @@ from ssl import SSLContext
 import httpcore
 import httpx
 
-from worker.bank.deadline import ANSWERING, DeadlineBackend
+from worker.net.deadline import ANSWERING, DeadlineBackend
 
 # A connection that the bank closes just as we use it costs a doubt; few servers close
 # an idle one sooner than this.

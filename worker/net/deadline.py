@@ -32,7 +32,7 @@ from typing import Any, Self, TypeVar
 
 import httpcore
 
-from worker.bank.alerts import refusal, refused_in_handshake, refuses_late
+from worker.net.tls_alerts import refusal, refused_in_handshake, refuses_late
 
 Done = TypeVar("Done")
 

@@ -1,0 +1,1 @@
+"""HTTP under one deadline, and the names of its faults; the bank and the webhook share it."""
