@@ -14,7 +14,7 @@ from benchmarks.figures import Ratio, Series
 from benchmarks.orders import orders
 from benchmarks.stage import Stage
 from tests.servers.workers import COMMAND, clean_environment
-from worker.config import load_settings
+from worker.config.settings import load_settings
 from worker.enqueue import Producer
 
 MANY = 100_000

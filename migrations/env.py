@@ -7,7 +7,7 @@ from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
 
 from worker.columns import Utc
-from worker.config import load_settings
+from worker.config.settings import load_settings
 from worker.models import metadata
 from worker.store import open_database
 

@@ -9,7 +9,7 @@ from click import Context
 
 from tools.docs import EXAMPLES, PAGES, renewed
 from worker.cli import cli
-from worker.config import Settings
+from worker.config.settings import Settings
 from worker.domain.states import Outcome
 from worker.models import metadata
 

@@ -21,7 +21,7 @@ from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.app import CANCEL_QUEUE
 from worker.cancel import Result, attempt
-from worker.config import GivenSettings
+from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
 from worker.hints import Hints
 from worker.reconcile import Pass, sweep

@@ -14,8 +14,10 @@ from tests.integration.behaviours.table import GROUPS, behaviours
 from tools import asyncapi
 from tools.tree import ROOT
 from worker.bank import FAULTS
-from worker.config import Settings
-from worker.dialect_file import built_in
+from worker.config.dialect_file import built_in
+from worker.config.outbox import OutcomeSettings
+from worker.config.settings import Settings
+from worker.config.sources import PREFIX, SECRETS
 from worker.domain import states
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Case, Policy
@@ -28,8 +30,6 @@ from worker.errors import (
     BankUntrusted,
     CertificateRefused,
 )
-from worker.outcome_settings import OutcomeSettings
-from worker.sources import PREFIX, SECRETS
 
 PAGES = tuple(
     f"docs/{name}.md" for name in ("architecture", "states", "bank", "settings", "producers")

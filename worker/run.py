@@ -10,7 +10,7 @@ from celery.signals import setup_logging
 
 from worker.announce import Announcer
 from worker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
-from worker.config import Settings
+from worker.config.settings import Settings
 from worker.courier import deliver
 from worker.domain.destinations import Destination
 from worker.embedded import EmbeddedBroker, ensure

@@ -16,9 +16,10 @@ from worker.announce import Announcer
 from worker.app import create_app
 from worker.bank import Bank
 from worker.cancel import Means
-from worker.config import Settings
+from worker.config.dialect_file import load_dialect
+from worker.config.reload import LiveRoster
+from worker.config.settings import Settings
 from worker.courier import Courier
-from worker.dialect_file import load_dialect
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Policy
 from worker.domain.destinations import Destination
@@ -28,7 +29,6 @@ from worker.embedded import known_url
 from worker.forksafe import once
 from worker.hints import Hints
 from worker.reconcile import HINT_AGAIN_AFTER, Sweep
-from worker.rosters import LiveRoster
 from worker.store import Rest, Store, open_database
 from worker.telemetry.log import get_logger
 from worker.telemetry.redaction import protect

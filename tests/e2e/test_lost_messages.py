@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from tests.servers.brokers import RedisServer
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, StartWorker
-from worker.config import GivenSettings
+from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
 from worker.store import Status, Store
 

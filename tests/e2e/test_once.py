@@ -10,7 +10,7 @@ from tests.e2e.producers import order, send
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, StartWorker
 from worker.app import CANCEL_QUEUE
-from worker.config import GivenSettings
+from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
 from worker.sandbox import Sandbox
 from worker.store import Store

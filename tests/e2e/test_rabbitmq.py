@@ -15,7 +15,7 @@ from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, StartWorker
 from tests.survival.proxy import HOST, Proxy
 from worker.app import create_app
-from worker.config import GivenSettings
+from worker.config.settings import GivenSettings
 from worker.doctor.broker import broker
 from worker.enqueue import Producer
 from worker.sandbox import Sandbox

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from tests.servers.sentinels import Watched
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, StartWorker
-from worker.config import GivenSettings
+from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
 from worker.sandbox import Sandbox
 from worker.store import Status, Store

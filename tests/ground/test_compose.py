@@ -11,7 +11,7 @@ from tests.ground.conftest import Plant
 from tools import compose
 from tools.tree import ROOT
 from worker.cli import cli
-from worker.config import load_settings
+from worker.config.settings import load_settings
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 
 def test_the_wheel_holds_what_is_read_at_run_time(names: set[str]) -> None:
-    assert {"worker/dialect.toml", "worker/py.typed", "worker/migrations/env.py"} <= names
+    assert {"worker/config/dialect.toml", "worker/py.typed", "worker/migrations/env.py"} <= names
     assert any(name.startswith("worker/migrations/versions/0001") for name in names)
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.stock import order, row
 from tests.servers.workers import PARTNER_ID
 from worker.cancel import Means
-from worker.dialect_file import built_in
+from worker.config.dialect_file import built_in
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Policy
 from worker.domain.partners import Partner, Roster

@@ -23,7 +23,7 @@ from tests.integration.stock import (
     hint,
     order,
 )
-from worker.dialect_file import built_in
+from worker.config.dialect_file import built_in
 from worker.domain.states import State
 from worker.models import cancel_attempts, cancel_jobs
 from worker.store import Claim, Store

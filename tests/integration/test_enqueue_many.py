@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from tests.servers.workers import PARTNER_ID
 from worker.app import CANCEL_QUEUE
-from worker.config import GivenSettings
+from worker.config.settings import GivenSettings
 from worker.enqueue import Producer, Receipt
 from worker.runtime import HINTS_PER_SLOT
 from worker.store import Status, Store

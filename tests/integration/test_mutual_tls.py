@@ -16,8 +16,8 @@ from tests.integration.attempting import accept, once_in_flight
 from tests.integration.stock import Clock, attempts, only, partner, row
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.cancel import Means, Result, attempt
-from worker.partners_file import load_roster
-from worker.rosters import LiveRoster
+from worker.config.partners_file import load_roster
+from worker.config.reload import LiveRoster
 from worker.sandbox import Sandbox
 
 OTHER = "KP-OTHER"

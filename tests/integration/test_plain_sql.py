@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.integration.stock import Clock, hint
 from tests.servers.schema import ROOT
 from tests.servers.workers import PARTNER_ID
-from worker.config import GivenSettings
+from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
 from worker.store import Status, Store
 

@@ -24,7 +24,7 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.dialect_file import built_in
+from worker.config.dialect_file import built_in
 from worker.domain.decision import Decision
 from worker.domain.dialect import Dialect
 from worker.domain.kplus import Answer, Envelope, TokenEntry

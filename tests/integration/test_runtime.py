@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 from pydantic import SecretStr
 
-from worker.config import GivenSettings
+from worker.config.settings import GivenSettings
 from worker.runtime import Runtime
 
 

@@ -22,7 +22,7 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.dialect_file import built_in
+from worker.config.dialect_file import built_in
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Policy
 from worker.domain.partners import Roster

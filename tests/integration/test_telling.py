@@ -26,8 +26,8 @@ from tests.integration.stock import (
 )
 from tests.integration.telling import BOTH, Telling, courier, end, poster
 from tests.servers.receivers import OLD_SECRET, SECRET, TAKEN, Receiver
+from worker.config.dialect_file import built_in
 from worker.courier import BATCH, Reply, deliver
-from worker.dialect_file import built_in
 from worker.domain import events
 from worker.domain.decision import Decision
 from worker.domain.destinations import Destination

@@ -34,7 +34,7 @@ from sqlalchemy import Engine, delete, event, select
 
 from tests.integration.stock import Clock
 from tests.properties.answers import heard, listed
-from worker.dialect_file import built_in
+from worker.config.dialect_file import built_in
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Case, Policy
 from worker.domain.destinations import Destination

@@ -14,7 +14,7 @@ from redis import RedisError
 
 from tests.servers.workers import PARTNER_ID
 from tests.survival.plan import Job
-from worker.config import GivenSettings
+from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
 from worker.errors import StoreUnavailable
 

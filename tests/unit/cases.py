@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from worker.dialect_file import built_in
+from worker.config.dialect_file import built_in
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Case, Decision, Policy
 from worker.domain.judgement import decide

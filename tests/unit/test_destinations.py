@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.servers.receivers import OLD_SECRET, SECRET
-from worker.config import GivenSettings, load_settings
+from worker.config.settings import GivenSettings, load_settings
 from worker.domain.destinations import Destination
 from worker.errors import SettingsError
 from worker.telemetry.redaction import protect, redact

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.dialect_file import built_in, load_dialect
+from worker.config.dialect_file import built_in, load_dialect
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.errors import SettingsError
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.cases import REQUEST, answer, answers, document, entry, error
-from worker.dialect_file import built_in
+from worker.config.dialect_file import built_in
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.judgement import judge
 from worker.domain.kplus import Answer

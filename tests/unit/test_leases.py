@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from worker.config import GivenSettings
+from worker.config.settings import GivenSettings
 from worker.domain.leases import LONGEST_LEASE_ID, InquiryUids, inquiry_uid
 from worker.errors import SettingsError
 

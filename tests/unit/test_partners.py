@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from worker.config.partners_file import load_roster, read_secret
 from worker.domain.partners import Partner, Roster
 from worker.errors import MissingPartner, SettingsError
-from worker.partners_file import load_roster, read_secret
 
 CANARY = "canary-secret"
 URL = "https://bank.example/cancel-token"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.toml_lines import keys, written
+from worker.config.toml_lines import keys, written
 
 TEXT = '''\
 # [error_codes] in a comment is none

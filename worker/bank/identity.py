@@ -4,10 +4,10 @@ import ssl
 from pathlib import Path
 
 from worker.bank.faults import fault
+from worker.config.partners_file import read_secret
 from worker.domain.partners import Partner
 from worker.errors import SettingsError
 from worker.net.tls import TlsFilesUnusable, default_context, no_context, trusting
-from worker.partners_file import read_secret
 from worker.telemetry.redaction import protect
 
 

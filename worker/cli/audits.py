@@ -13,7 +13,7 @@ from worker.cli.means import database_of, refuse_missing_file, settings_now
 from worker.cli.output import print_json, wants_json
 from worker.cli.progress import progress
 from worker.cli.words import clock, jobs, shown
-from worker.config import Settings
+from worker.config.settings import Settings
 from worker.errors import SettingsError
 from worker.runtime import Runtime
 from worker.store.audits import Verdict

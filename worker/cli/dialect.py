@@ -13,7 +13,7 @@ from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.rejudge import rejudge
 from worker.cli.trial import trial
 from worker.cli.words import hint, shown
-from worker.dialect_file import load_dialect
+from worker.config.dialect_file import load_dialect
 from worker.domain.dialect import Dialect
 from worker.store import Store
 

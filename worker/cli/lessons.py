@@ -6,9 +6,9 @@ from typing import Any
 
 from worker.cli.forecast import CODE
 from worker.cli.words import shown, typed
+from worker.config.toml_lines import written
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.kplus import UNREADABLE
-from worker.toml_lines import written
 
 CODES = ", ".join(CodeVerdict)
 STATUSES = ", ".join(StatusVerdict)

@@ -18,7 +18,7 @@ from worker.cli.means import settings_now, store_of
 from worker.cli.output import print_json, wants_json
 from worker.cli.progress import progress
 from worker.cli.words import clock, jobs, shown
-from worker.config import Settings
+from worker.config.settings import Settings
 from worker.manifest import Entry, Refusal, read_manifest
 from worker.staging import staging
 from worker.store import Store

@@ -7,7 +7,7 @@ from typing import Any
 from worker.cli.doors import Door
 from worker.cli.means import settings_now, store_of
 from worker.cli.prospects import Limits, Matter
-from worker.config import Settings
+from worker.config.settings import Settings
 from worker.domain.maintenance import Maintenance
 from worker.errors import JobNotFound
 from worker.store import JobFile, Store

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from worker.config import Settings, load_settings
-from worker.doctor.files import missing_file
+from worker.config.settings import Settings, load_settings
+from worker.config.sqlite_file import missing_file
 from worker.errors import KplusError, SettingsError, StoreUnavailable
 from worker.store import Database, Store, open_database
 

@@ -12,7 +12,7 @@ from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.typed import Words
 from worker.cli.words import NEVER, hint, moment, shown
-from worker.config import Settings
+from worker.config.settings import Settings
 from worker.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])

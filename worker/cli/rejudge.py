@@ -12,7 +12,7 @@ from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.trial import stays
 from worker.cli.words import jobs, shown
-from worker.dialect_file import load_dialect
+from worker.config.dialect_file import load_dialect
 from worker.domain.dialect import Dialect
 from worker.domain.rejudgement import finding
 from worker.store import Store, Verdict

@@ -8,7 +8,7 @@ import click
 from worker.cli.means import database_of, ready_schema, refuse_missing_file, settings_now
 from worker.cli.output import print_json, wants_json
 from worker.cli.words import jobs
-from worker.config import Settings
+from worker.config.settings import Settings
 from worker.doctor.broker import refuse_a_forgetful_broker
 from worker.hints import Hints
 from worker.reconcile import Pass, sweep

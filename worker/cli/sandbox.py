@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from worker.config.partners_file import read_secret
 from worker.errors import BankUnreachable, SettingsError
-from worker.partners_file import read_secret
 from worker.sandbox import GROUPS, Rules, serve
 
 

@@ -8,8 +8,8 @@ from worker import schema
 from worker.cli.failures import NO
 from worker.cli.means import database_of, settings_now
 from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.config import Settings
-from worker.doctor.files import missing_file
+from worker.config.settings import Settings
+from worker.config.sqlite_file import missing_file
 from worker.telemetry.log import configure_logging
 
 

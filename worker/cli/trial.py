@@ -12,7 +12,7 @@ from worker.cli.forecast import Contradictions, Forecast
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.words import jobs, shown, typed
-from worker.dialect_file import load_dialect
+from worker.config.dialect_file import load_dialect
 
 
 @click.command("test")

@@ -15,7 +15,8 @@ from celery import Celery
 from pydantic import SecretStr
 
 from worker.app import CANCEL_QUEUE, CANCEL_TOKEN
-from worker.config import GivenSettings, Settings
+from worker.config.settings import GivenSettings, Settings
+from worker.config.sources import PREFIX
 from worker.demo.plan import PARTNER
 from worker.domain.orders import Order
 from worker.embedded import EmbeddedBroker, ensure
@@ -23,7 +24,6 @@ from worker.enqueue import Producer
 from worker.runtime import create_celery
 from worker.sandbox import Sandbox
 from worker.schema import upgrade
-from worker.sources import PREFIX
 from worker.store import Database, Store, open_database
 
 DATABASE = "demo.db"

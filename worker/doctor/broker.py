@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from worker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
-from worker.config import Settings
+from worker.config.settings import Settings
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.embedded.server import find_program
 from worker.errors import BrokerUnavailable, SettingsError

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from worker.config import Settings, load_settings, read_settings
+from worker.config.settings import Settings, load_settings, read_settings
 from worker.doctor.broker import broker
 from worker.doctor.finding import Finding
 from worker.doctor.origins import refused, settled

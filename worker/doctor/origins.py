@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from worker.config import Settings
+from worker.config.settings import Settings
+from worker.config.sources import PREFIX, SECRETS
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.errors import SettingsError
-from worker.sources import PREFIX, SECRETS
 
 
 def refused(error: SettingsError) -> Iterator[Finding]:

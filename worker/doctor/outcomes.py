@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from worker.config import Settings
+from worker.config.settings import Settings
 from worker.doctor.finding import Finding, wrong
 from worker.domain.destinations import Destination
 from worker.store import Glance, Store

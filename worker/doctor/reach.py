@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from worker.bank.identity import has_own_context, own_context
-from worker.config import Settings
+from worker.config.settings import Settings
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.domain.partners import Partner
 from worker.errors import BankError

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from worker.bank.identity import own_context
-from worker.config import Settings
-from worker.dialect_file import load_dialect
+from worker.config.dialect_file import load_dialect
+from worker.config.settings import Settings
 from worker.doctor.certificate import certificate_end
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.domain.partners import Partner

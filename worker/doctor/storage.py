@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from worker import schema
-from worker.config import Settings
-from worker.doctor.files import missing_file
+from worker.config.settings import Settings
+from worker.config.sqlite_file import missing_file
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.doctor.outcomes import outcomes
 from worker.errors import StoreUnavailable

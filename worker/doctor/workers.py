@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from worker.config import Settings
+from worker.config.settings import Settings
 from worker.doctor.finding import Finding, wrong
 from worker.pulses import Beat, beats
 

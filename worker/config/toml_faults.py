@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from worker.toml_lines import Key, keys, written
+from worker.config.toml_lines import Key, keys, written
 
 NOT_READ = "cannot be read: "
 

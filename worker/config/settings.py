@@ -16,16 +16,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from worker.addresses import check_broker_url, check_database_url
-from worker.domain.kplus import RequestDt
-from worker.domain.leases import SHORTEST_CHANCE, InquiryUids
-from worker.domain.maintenance import Maintenance
-from worker.domain.partners import HttpUrl, Partner, Roster
-from worker.domain.validation import UID_PREFIX, complaints
-from worker.errors import SettingsError
-from worker.outcome_settings import OutcomeSettings
-from worker.partners_file import load_roster, read_secret
-from worker.sources import (
+from worker.config.outbox import OutcomeSettings
+from worker.config.partners_file import load_roster, read_secret
+from worker.config.sources import (
     PREFIX,
     SecretFiles,
     both_set,
@@ -33,6 +26,13 @@ from worker.sources import (
     refuse_unknown,
     setting,
 )
+from worker.config.urls import check_broker_url, check_database_url
+from worker.domain.kplus import RequestDt
+from worker.domain.leases import SHORTEST_CHANCE, InquiryUids
+from worker.domain.maintenance import Maintenance
+from worker.domain.partners import HttpUrl, Partner, Roster
+from worker.domain.validation import UID_PREFIX, complaints
+from worker.errors import SettingsError
 
 CANCEL_URL = "https://kbankapi.tech/v1/kplus/payment/cancel-token"
 UidPrefix = Annotated[str, Field(pattern=UID_PREFIX)]

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from worker.config.toml_faults import TomlFaults, decode, judged, parse
 from worker.domain.dialect import Dialect
 from worker.errors import SettingsError
-from worker.toml_faults import TomlFaults, decode, judged, parse
 
 
 def built_in() -> Dialect:
     """Return the packaged vocabulary."""
-    packaged = files("worker").joinpath("dialect.toml")
+    packaged = files("worker.config").joinpath("dialect.toml")
     return Dialect.model_validate(tomllib.loads(packaged.read_text(encoding="utf-8")))
 
 

@@ -7,9 +7,9 @@ from typing import Self
 from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
+from worker.config.sources import setting
 from worker.domain.destinations import Destination, Message, Webhook
 from worker.domain.signatures import HOW_TO
-from worker.sources import setting
 
 
 class OutcomeSettings(BaseSettings):

@@ -10,8 +10,8 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from pydantic_settings.sources import DotEnvSettingsSource
 
+from worker.config.partners_file import read_secret
 from worker.errors import SettingsError
-from worker.partners_file import read_secret
 
 PREFIX = "KPLUS_"
 TEST_PREFIX = "KPLUS_TEST_"
