@@ -6,10 +6,10 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
 
-from worker.columns import Utc
 from worker.config.settings import load_settings
-from worker.models import metadata
 from worker.store import open_database
+from worker.store.engine.column_types import Utc
+from worker.store.schema.tables import metadata
 
 LOCK_TIMEOUT = "5s"
 

@@ -11,7 +11,7 @@ from tools.docs import EXAMPLES, PAGES, renewed
 from worker.cli import cli
 from worker.config.settings import Settings
 from worker.domain.states import Outcome
-from worker.models import metadata
+from worker.store.schema.tables import metadata
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -15,7 +15,7 @@ from worker.domain.states import FINAL, Outcome
 from worker.manifest import Entry, Refusal
 from worker.staging import Staging
 from worker.store import Status, Store
-from worker.store.known import is_same, state_of
+from worker.store.jobs.lookup import is_same, state_of
 
 Advance = Callable[[int], None]
 

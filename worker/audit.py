@@ -18,7 +18,7 @@ from worker.domain.kplus import Answer, InquiryRequest
 from worker.domain.partners import Partner
 from worker.domain.states import Outcome
 from worker.errors import BankError
-from worker.store.audits import Audit, Sampled, Verdict
+from worker.store.operators.audits import Audit, Sampled, Verdict
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)

@@ -5,8 +5,8 @@ from sqlalchemy import select
 from tests.cli.conftest import Run
 from tests.servers.workers import PARTNER_ID
 from worker.cli.acts import operator
-from worker.models import operator_actions
 from worker.store import Rejected, Store
+from worker.store.schema.tables import operator_actions
 
 
 def actions(store: Store) -> list[tuple[str, str, str, str]]:

@@ -21,7 +21,7 @@ from tests.servers.workers import WorkerProcess
 from worker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
 from worker.sandbox import Sandbox
 from worker.store import Store, open_database
-from worker.store.database import AnyRow
+from worker.store.engine.database import AnyRow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.broker]
 

@@ -11,8 +11,8 @@ from tests.servers.schema import downgrade, migrate
 from tests.servers.waiting import eventually
 from tests.servers.workers import COMMAND, PARTNER_ID, SECRET, StartWorker, clean_environment
 from worker.sandbox import Sandbox
-from worker.schema import revisions
 from worker.store import Store
+from worker.store.schema.migrate import revisions
 
 PREVIOUS = revisions()[-2]
 ADDED_IN_PARTS = "0002"

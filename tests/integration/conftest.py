@@ -21,10 +21,10 @@ from worker.bank import Bank
 from worker.cancel import Means
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Partner, Roster
-from worker.models import metadata
 from worker.sandbox import Rules, Sandbox
 from worker.store import Clock as AnyClock
 from worker.store import Rest, Store, open_database
+from worker.store.schema.tables import metadata
 
 OpenStore = Callable[..., Store]
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, MetaData, Table, insert, select, update
 
 from tests.integration.stock import NOON
 from worker.domain.states import OUTCOMES
-from worker.models import metadata
+from worker.store.schema.tables import metadata
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 

@@ -13,8 +13,8 @@ from tests.integration.stock import (
     partner,
     settle,
 )
-from worker.models import operator_actions
 from worker.store import Store
+from worker.store.schema.tables import operator_actions
 
 
 def records(store: Store) -> list[dict[str, object]]:

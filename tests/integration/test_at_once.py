@@ -31,7 +31,7 @@ from worker.domain.decision import Decision
 from worker.domain.kplus import TokenEntry
 from worker.errors import StoreUnavailable
 from worker.store import Status, Store, open_database
-from worker.store.at_once import AtOnce
+from worker.store.engine.prepared import AtOnce
 
 WORD = "CANCELLED"
 TOKENS = {

@@ -30,10 +30,10 @@ from worker.cancel import Means
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import Outcome
-from worker.models import audits
 from worker.sandbox import Sandbox
 from worker.store import Store
-from worker.store.audits import Sampled, Verdict
+from worker.store.operators.audits import Sampled, Verdict
+from worker.store.schema.tables import audits
 
 
 def rostered(sandbox: Sandbox, **limits: Any) -> Roster:

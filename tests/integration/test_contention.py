@@ -25,8 +25,8 @@ from tests.integration.stock import (
 )
 from worker.config.dialect_file import built_in
 from worker.domain.states import State
-from worker.models import cancel_attempts, cancel_jobs
 from worker.store import Claim, Store
+from worker.store.schema.tables import cancel_attempts, cancel_jobs
 
 UIDS: Final = [f"U{n}" for n in range(12)]
 DECISIONS: Final = (CANCELLED, PAID, BUSY, LOST, DOWN, OURS)

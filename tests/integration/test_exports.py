@@ -10,7 +10,7 @@ from tests.integration.telling import end
 from tests.integration.test_telling import REFUSED, requeue
 from worker.domain.events import WORDS, event_id
 from worker.store import Store
-from worker.store.exports import HORIZON, Cursor
+from worker.store.reports.exports import HORIZON, Cursor
 
 
 def exported(store: Store, since: Cursor | None = None, *, page: int = 2) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, Engine, MetaData, inspect, text
 
 from tests.servers.schema import migrate
-from worker.models import metadata
 from worker.store import open_database
+from worker.store.schema.tables import metadata
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from worker.domain.decision import Decision
 from worker.domain.destinations import Destination
 from worker.domain.states import Event, Outcome, State
 from worker.store import Acceptance, Rejected, Status, Store, Verdict, Wish
-from worker.store.prunes import YOUNGEST, Batch, oldest
+from worker.store.operators.retention import YOUNGEST, Batch, oldest
 
 DAYS_90 = timedelta(days=90)
 UNKNOWN = Decision(Event.EXHAUST, "duplicate", "seen", outcome=Outcome.UNKNOWN)

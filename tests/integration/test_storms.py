@@ -18,9 +18,9 @@ from worker.cancel import Means, Result, attempt
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Roster
 from worker.domain.states import State
-from worker.models import cancel_jobs
 from worker.sandbox import Sandbox
 from worker.store import Store
+from worker.store.schema.tables import cancel_jobs
 
 SECOND: Final = timedelta(seconds=1)
 WORKERS: Final = 4

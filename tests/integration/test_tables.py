@@ -6,8 +6,8 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.integration.stock import NOON, Clock, claimed, execute, only, row
 from worker.domain.states import FINAL, OUTCOMES, WAITING, Outcome, State
-from worker.models import metadata
 from worker.store import Database, Store
+from worker.store.schema.tables import metadata
 
 LEASE_FIELDS = {"lease_id": "L1", "lease_ends_at": NOON, "lease_kind": "cancel"}
 NO_LEASE_FIELDS = dict.fromkeys(LEASE_FIELDS)

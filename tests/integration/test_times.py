@@ -27,7 +27,7 @@ from tests.integration.stock import (
     settle,
 )
 from worker.store import Database, Rejected, Store
-from worker.store import database as room
+from worker.store.engine import database as room
 
 only_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 BANGKOK = timezone(timedelta(hours=7))

@@ -27,8 +27,8 @@ from tests.integration.stock import (
 )
 from tests.survival.proxy import Proxy
 from worker.errors import StoreUnavailable
-from worker.models import cancel_jobs
 from worker.store import Database, Rejected, Store, Waits, open_database
+from worker.store.schema.tables import cancel_jobs
 
 SHORT = timedelta(milliseconds=50)
 USES: list[Callable[[Store], object]] = [

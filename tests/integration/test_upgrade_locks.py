@@ -9,9 +9,9 @@ import pytest
 from tests.integration.attempting import SHORT
 from tests.servers.databases import StoreAt
 from tests.servers.schema import downgrade, migrate
-from worker import schema
 from worker.errors import StoreUnavailable
 from worker.store import Database, Waits, open_database
+from worker.store.schema import migrate as schema
 
 AGAIN = r"the schema is in use: .*run `kplus-cancel db upgrade` again"
 

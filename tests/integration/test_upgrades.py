@@ -13,10 +13,10 @@ from tests.servers.schema import downgrade, migrate
 from tests.servers.workers import PARTNER_ID
 from worker.cancel import Means, attempt
 from worker.domain.states import FINAL
-from worker.models import metadata
 from worker.reconcile import Sweep, sweep
-from worker.schema import revisions
 from worker.store import Store, open_database
+from worker.store.schema.migrate import revisions
+from worker.store.schema.tables import metadata
 
 REVISIONS = revisions()
 EARLIER = REVISIONS[:-1]

@@ -43,9 +43,9 @@ from worker.domain.kplus import Answer
 from worker.domain.partners import Roster
 from worker.domain.states import FINAL, OUTCOMES, TRANSITIONS, WAITING, Event, Outcome, State
 from worker.errors import BankError, JobNotFound
-from worker.models import cancel_attempts, cancel_jobs, metadata, outbox, partners
 from worker.reconcile import Sweep, sweep
 from worker.store import Claim, Database, Evidence, Rest, Status, Store, open_database
+from worker.store.schema.tables import cancel_attempts, cancel_jobs, metadata, outbox, partners
 
 UIDS: Final = {f"U{n}": "P1" if n % 3 else "P2" for n in range(1, 7)}
 DEADLINE: Final = timedelta(seconds=45)

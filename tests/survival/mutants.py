@@ -16,9 +16,10 @@ from worker import app, cancel, sweep
 from worker.cli import main
 from worker.domain.kplus import Answer
 from worker.domain.states import FINAL
-from worker.store import claiming, jobs
-from worker.store.attempts import Attempts
-from worker.store.moves import JOBS
+from worker.store.jobs import claim as claiming
+from worker.store.jobs import jobs
+from worker.store.jobs.attempts import Attempts
+from worker.store.jobs.transitions import JOBS
 
 
 def no_fence() -> None:

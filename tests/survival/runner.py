@@ -14,8 +14,8 @@ from tests.survival.checker import Seen, Verdict, check
 from tests.survival.load import QUEUE, Load
 from tests.survival.remarks import NOTHING, Remark
 from tests.survival.scenarios import Scenario
-from worker.models import cancel_attempts
 from worker.store import JobFile
+from worker.store.schema.tables import cancel_attempts
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from worker.audit import AUDITED, judge
 from worker.domain.decision import Decision
 from worker.domain.judgement import PAYABLE
 from worker.domain.states import Event, Outcome
-from worker.store.audits import Verdict
+from worker.store.operators.audits import Verdict
 
 GONE = ("already_cancelled", "cancelled", "expired", "lapsed")
 

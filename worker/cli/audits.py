@@ -16,7 +16,7 @@ from worker.cli.words import clock, jobs, shown
 from worker.config.settings import Settings
 from worker.errors import SettingsError
 from worker.runtime import Runtime
-from worker.store.audits import Verdict
+from worker.store.operators.audits import Verdict
 from worker.telemetry.log import configure_logging
 
 LATELY = timedelta(days=1)

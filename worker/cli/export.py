@@ -9,7 +9,7 @@ import click
 
 from worker.cli.means import settings_now, store_of
 from worker.domain.events import WORDS
-from worker.store.exports import Cursor
+from worker.store.reports.exports import Cursor
 
 FORMATS = ("jsonl", "csv")
 COLUMNS = ("cursor", "id", *WORDS)

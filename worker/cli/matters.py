@@ -11,7 +11,7 @@ from worker.config.settings import Settings
 from worker.domain.maintenance import Maintenance
 from worker.errors import JobNotFound
 from worker.store import JobFile, Store
-from worker.store.gate import PROOF_LASTS
+from worker.store.partners.gate import PROOF_LASTS
 
 MOST_ACTS = 100
 

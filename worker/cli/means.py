@@ -71,16 +71,16 @@ def ready_schema(settings: Settings) -> None:
     want a backup first.
     """
     # Alembic is slow to load, and so is structlog; commands that only read need neither.
-    from worker import schema  # noqa: PLC0415 - see above
+    from worker.store.schema import migrate  # noqa: PLC0415 - see above
     from worker.telemetry.log import get_logger  # noqa: PLC0415 - see above
 
     log = get_logger(__name__)
     with database_of(settings) as database:
         if settings.database_url is None:
-            for revision in schema.upgrade(database, home=settings.home):
+            for revision in migrate.upgrade(database, home=settings.home):
                 log.warning("schema_upgraded", revision=revision, home=str(settings.home))
             return
-        found = schema.examine(database)
+        found = migrate.examine(database)
     if not found.up_to_date:
         raise StoreUnavailable(f"{found.lack()}: run `kplus-cancel db upgrade`")
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import click
 
-from worker import schema
 from worker.cli.failures import NO
 from worker.cli.means import database_of, settings_now
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.config.settings import Settings
 from worker.config.sqlite_file import missing_file
+from worker.store.schema import migrate
 from worker.telemetry.log import configure_logging
 
 
@@ -20,9 +20,9 @@ class Revision(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the revision, which must exist."""
-        known = schema.revisions()
-        if value != schema.LATEST and value not in known:
-            self.fail(f"{value!r} is not one of {', '.join(known)}, {schema.LATEST}", param, ctx)
+        known = migrate.revisions()
+        if value != migrate.LATEST and value not in known:
+            self.fail(f"{value!r} is not one of {', '.join(known)}, {migrate.LATEST}", param, ctx)
         return str(value)
 
 
@@ -36,7 +36,7 @@ def db() -> None:
     "--to",
     type=Revision(),
     metavar="REVISION",
-    default=schema.LATEST,
+    default=migrate.LATEST,
     show_default=True,
     help="The revision to stop at.",
 )
@@ -50,8 +50,8 @@ def upgrade(*, to: str, form: str | None) -> None:
     settings = settings_now()
     configure_logging(level="WARNING")
     with database_of(settings) as database:
-        done = schema.upgrade(database, home=settings.home, to=to)
-        found = schema.examine(database)
+        done = migrate.upgrade(database, home=settings.home, to=to)
+        found = migrate.examine(database)
     if wants_json(form):
         print_json({"applied": done, "current": found.current, "latest": found.latest})
         return
@@ -82,15 +82,15 @@ def check(*, form: str | None) -> None:
         raise click.exceptions.Exit(NO)
 
 
-def _look(settings: Settings) -> schema.Schema:
+def _look(settings: Settings) -> migrate.Schema:
     """Compare; a database file that was never made has nothing, and is not made by looking."""
     if missing_file(settings.database) is not None:
-        return schema.nothing()
+        return migrate.nothing()
     with database_of(settings) as database:
-        return schema.examine(database)
+        return migrate.examine(database)
 
 
-def _told(found: schema.Schema) -> str:
+def _told(found: migrate.Schema) -> str:
     if not found.up_to_date:
         return f"✗ {found.lack()}: run `kplus-cancel db upgrade`"
     if found.foreign:

@@ -23,8 +23,8 @@ from worker.embedded import EmbeddedBroker, ensure
 from worker.enqueue import Producer
 from worker.runtime import create_celery
 from worker.sandbox import Sandbox
-from worker.schema import upgrade
 from worker.store import Database, Store, open_database
+from worker.store.schema.migrate import upgrade
 
 DATABASE = "demo.db"
 STOP_WITHIN = 10.0

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from worker import schema
 from worker.config.settings import Settings
 from worker.config.sqlite_file import missing_file
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.doctor.outcomes import outcomes
 from worker.errors import StoreUnavailable
 from worker.store import Database, Store, open_database
+from worker.store.schema import migrate
 
 OLDEST_SQLITE = (3, 35)
 OLDEST_POSTGRESQL = (14,)
@@ -45,7 +45,7 @@ def storage(settings: Settings) -> Iterator[Finding]:
 
 def _looked_at(database: Database, settings: Settings) -> Iterator[Finding]:
     yield _sqlite(database) if database.is_sqlite else _postgresql(database)
-    found = schema.examine(database)
+    found = migrate.examine(database)
     if not found.up_to_date:
         yield wrong("schema", found.lack(), "run `kplus-cancel db upgrade`")
         return

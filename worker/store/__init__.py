@@ -5,27 +5,27 @@ from collections.abc import Collection
 from worker.domain.claims import CANCEL, INQUIRY, Claim, Evidence
 from worker.domain.destinations import Destination
 from worker.domain.leases import InquiryUids
-from worker.store.acceptance import Acceptance, Status
-from worker.store.actions import Actions
-from worker.store.audits import Audits
-from worker.store.backlog import Backlog
-from worker.store.bulk import Bulk
-from worker.store.conversations import Conversations, Told
-from worker.store.database import Clock, Database, open_database
-from worker.store.ends import Ends
-from worker.store.engines import Waits
-from worker.store.exports import Exports
-from worker.store.faults import is_locked
-from worker.store.jobs import Jobs
-from worker.store.messages import Messages, Rejected
-from worker.store.outbox import Outbox, Parcel
-from worker.store.partners import UNCONFIGURED, PartnerModes
-from worker.store.prunes import YOUNGEST, Prunes
-from worker.store.receivers import Endpoint, Glance, Receivers
-from worker.store.reports import JobFile, Reports, Stats
-from worker.store.requeues import NewExpiry, Ruling, Verdict, Wish
-from worker.store.rests import Rest
-from worker.store.words import Words
+from worker.store.engine.database import Clock, Database, open_database
+from worker.store.engine.engines import Waits
+from worker.store.engine.errors import is_locked
+from worker.store.jobs.accept import Acceptance, Status
+from worker.store.jobs.bulk import Bulk
+from worker.store.jobs.finish import Ends
+from worker.store.jobs.jobs import Jobs
+from worker.store.jobs.rejected_messages import Messages, Rejected
+from worker.store.jobs.sweep import Backlog
+from worker.store.operators.actions import Actions
+from worker.store.operators.audits import Audits
+from worker.store.operators.requeue import NewExpiry, Ruling, Verdict, Wish
+from worker.store.operators.retention import YOUNGEST, Prunes
+from worker.store.outbox.endpoints import Endpoint, Glance, Receivers
+from worker.store.outbox.events import Outbox, Parcel
+from worker.store.partners.cooldown import Rest
+from worker.store.partners.modes import UNCONFIGURED, PartnerModes
+from worker.store.reports.conversations import Conversations, Told
+from worker.store.reports.exports import Exports
+from worker.store.reports.reports import JobFile, Reports, Stats
+from worker.store.reports.unknown_words import Words
 
 __all__ = [
     "CANCEL",

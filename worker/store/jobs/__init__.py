@@ -1,0 +1,1 @@
+"""The statements about jobs: accept, claim, settle, finish, sweep."""

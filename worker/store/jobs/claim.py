@@ -1,0 +1,91 @@
+"""Taking a claim that needs no gate, and saying of a job without one whether the gate has a say."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, null, or_, select, true
+
+from worker.domain.claims import CANCEL, INQUIRY
+from worker.domain.states import Event, State
+from worker.store.engine.database import After, AnyRow, Database, Now, OneOf
+from worker.store.engine.prepared import AtOnce
+from worker.store.jobs.claim_rows import CLAIMED
+from worker.store.jobs.transitions import (
+    JOBS,
+    can_ask,
+    has_expired,
+    move,
+    partner_rests,
+    past_its_limits,
+    waiting,
+)
+from worker.store.partners.gate import is_open
+from worker.store.partners.modes import is_calm
+from worker.store.schema.tables import cancel_jobs
+
+
+class Claiming:
+    """
+    Claims a job whose partner asks for no gate: such a claim is nobody else's business.
+
+    Most deliveries too many end here as well, in one round trip to PostgreSQL.
+    """
+
+    def __init__(self, database: Database) -> None:
+        unlimited = OneOf(JOBS.partner_id, "unlimited")
+        free = claim_statement().where(is_open(), unlimited).returning(is_calm().label("is_calm"))
+        steps = [free, _looked_at()] if database.is_sqlite else [_in_one(free)]
+        self._steps = [AtOnce(database, step) for step in steps]
+
+    def __call__(self, **params: Any) -> AnyRow | None:
+        """
+        Return the row in flight, where `lease_id` is set; None where there is no such job.
+
+        Where it is not, `may_be_claimed` says whether the gate is worth a transaction.
+        """
+        for step in self._steps:
+            for row in step(**params):
+                return row
+        return None
+
+
+def claim_statement() -> Any:
+    """One guarded statement; the row before decides between a cancel and an inquiry."""
+    asks = and_(can_ask(), or_(JOBS.state == State.IN_DOUBT, has_expired()))
+    return (
+        move(Event.CLAIM)
+        .where(JOBS.partner_txn_uid == bindparam("uid"), *_in_turn())
+        .values(
+            attempts=JOBS.attempts + case((asks, 0), else_=1),
+            conversations=JOBS.conversations + 1,
+            lease_id=bindparam("lease_id"),
+            lease_ends_at=After("lease"),
+            lease_kind=case((asks, INQUIRY), else_=CANCEL),
+            next_attempt_at=None,
+            hinted_at=None,
+        )
+        .returning(*CLAIMED, is_open().label("is_open"))
+    )
+
+
+def _in_turn() -> tuple[ColumnElement[bool], ...]:
+    return (JOBS.next_attempt_at <= Now(), ~past_its_limits(), ~partner_rests())
+
+
+def _looked_at() -> Select[Any]:
+    return select(null().label("lease_id"), _may_be_claimed()).where(
+        JOBS.partner_txn_uid == bindparam("uid")
+    )
+
+
+def _in_one(claiming: Update) -> Select[Any]:
+    """Return both as one statement, for PostgreSQL: what is looked at is the row before."""
+    claimed = claiming.cte("claimed")
+    return (
+        select(*claimed.c, _may_be_claimed())
+        .select_from(cancel_jobs.outerjoin(claimed, true()))
+        .where(JOBS.partner_txn_uid == bindparam("uid"))
+    )
+
+
+def _may_be_claimed() -> Any:
+    return and_(waiting(), *_in_turn()).label("may_be_claimed")

@@ -1,0 +1,72 @@
+"""
+The end of a job: what the order system is to be told is written with it, in one transaction.
+
+Every statement that may end a job is executed here, and where nobody is told nowhere else but
+in the one statement that settles a claim.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Executable, bindparam
+
+from worker.domain import events
+from worker.domain.destinations import Destination
+from worker.store.engine.database import AnyRow, Database, Now, rows_of
+from worker.store.schema.tables import cancel_jobs, outbox
+
+TOLD = tuple(cancel_jobs.c[column] for column in events.WORDS.values())
+"""What a statement that may end a job has to return of it."""
+
+
+class Ends:
+    """Executes what may end jobs. Without destinations nothing is written beside it."""
+
+    def __init__(self, database: Database, destinations: Collection[Destination]) -> None:
+        self._database = database
+        self._destinations = sorted(destinations)
+        self._put = (
+            database.insert(outbox)
+            .values(
+                event_id=bindparam("event"),
+                destination=bindparam("where_to"),
+                partner_txn_uid=bindparam("uid"),
+                number=bindparam("end"),
+                body=bindparam("told"),
+                created_at=Now(),
+                next_attempt_at=Now(),
+            )
+            # The outcome is worth more than the word of it: nothing here may undo it.
+            .on_conflict_do_nothing()
+        )
+
+    @property
+    def are_told(self) -> bool:
+        """Whether there is anybody to tell; where not, a move may be executed elsewhere."""
+        return bool(self._destinations)
+
+    def run(
+        self, connection: Connection, statement: Executable, params: Mapping[str, Any]
+    ) -> list[AnyRow]:
+        """Execute a move that returns `TOLD`; of each job that it ended an event is put."""
+        rows = rows_of(connection, statement, params)
+        ended = [row._asdict() for row in rows if row.outcome is not None]
+        if ended and self._destinations:
+            times = self._database.times
+            events_of = [
+                {**times, **_event(job), "where_to": each}
+                for job in ended
+                for each in self._destinations
+            ]
+            connection.execute(self._put, events_of)
+        return rows
+
+
+def _event(job: Mapping[str, Any]) -> dict[str, Any]:
+    uid, end = job["partner_txn_uid"], job["ends"]
+    return {
+        "event": events.event_id(uid, end),
+        "uid": uid,
+        "end": end,
+        "told": events.body(job),
+    }

@@ -1,0 +1,73 @@
+"""Messages that could not become a job: kept, redacted, and counted when they come again."""
+
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from worker.store.engine.database import AnyRow, Database, Now, rows_of, storable
+from worker.store.schema.tables import rejected_messages
+
+LONGEST_BODY = 16 * 1024
+_KEPT = rejected_messages.c
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message that could not become a job: `reason` is a stable word, `detail` says more."""
+
+    reason: str
+    detail: str
+    body: str
+    task: str | None = None
+    uid: str | None = None
+
+    def row(self) -> dict[str, str | None]:
+        """Return the columns, bounded and storable."""
+        return {
+            "reason": storable(self.reason, 32),
+            "detail": storable(self.detail, 2000),
+            "task": storable(self.task, 200) if self.task else None,
+            "partner_txn_uid": storable(self.uid, 64) if self.uid else None,
+            "body": storable(self.body, LONGEST_BODY),
+        }
+
+
+class Messages:
+    """The statements about rejected messages. Bodies arrive redacted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._keep = (
+            database.insert(rejected_messages)
+            .values(first_at=Now(), last_at=Now())
+            .on_conflict_do_update(
+                index_elements=["digest"],
+                set_={"deliveries": _KEPT.deliveries + 1, "last_at": Now()},
+            )
+        )
+        self._latest = (
+            select(rejected_messages).order_by(_KEPT.last_at.desc()).limit(bindparam("most"))
+        )
+        self._counts = select(_KEPT.reason, func.count()).group_by(_KEPT.reason)
+
+    def keep(self, message: Rejected, *, connection: Connection | None = None) -> None:
+        """
+        Keep a message once, however often it is delivered.
+
+        With a `connection` the row joins the caller's transaction.
+        """
+        row = message.row()
+        row["digest"] = hashlib.sha256(f"{row['reason']}\n{row['body']}".encode()).hexdigest()
+        if connection is not None:
+            rows_of(connection, self._keep, {**self._database.times, **row})
+            return
+        self._database.run(self._keep, **row)
+
+    def latest(self, *, most: int) -> list[AnyRow]:
+        """Return the messages seen last, newest first."""
+        return self._database.read(self._latest, most=most)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many different messages were kept, by reason."""
+        return {row[0]: row[1] for row in self._database.read(self._counts)}

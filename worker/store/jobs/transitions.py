@@ -1,0 +1,106 @@
+"""The one statement that writes `state`: guarded by the arrows of `states`, and by a lease."""
+
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    Update,
+    and_,
+    bindparam,
+    case,
+    false,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from worker.domain.states import TRANSITIONS, Event, Outcome, State
+from worker.store.engine.database import After, Now, OneOf
+from worker.store.schema.tables import cancel_jobs, partners
+
+JOBS = cancel_jobs.c
+NO_LEASE = {"lease_id": None, "lease_ends_at": None, "lease_kind": None}
+_WAITS: dict[str, Any] = {"next_attempt_at": After("wait"), "hinted_at": None, **NO_LEASE}
+_ENDS: dict[str, Any] = {
+    "outcome": bindparam("end"),
+    "finished_at": Now(),
+    "ends": JOBS.ends + 1,
+    "next_attempt_at": None,
+    "hinted_at": None,
+    **NO_LEASE,
+}
+_WRITTEN: dict[Event, dict[str, Any]] = {
+    Event.SUCCEED: _ENDS,
+    Event.REFUSE: _ENDS,
+    # Requeued by an operator, the job must know of its doubt.
+    Event.EXHAUST: {
+        **_ENDS,
+        "doubted": or_(JOBS.doubted, bindparam("end", type_=String()) == str(Outcome.UNKNOWN)),
+    },
+    Event.RETRY: _WAITS,
+    Event.DOUBT: {**_WAITS, "doubted": True},
+    # `conversations` goes on, for it numbers the evidence; `doubted` stays, for it is true.
+    Event.REQUEUE: {
+        "outcome": None,
+        "finished_at": None,
+        "attempts": 0,
+        "next_attempt_at": Now(),
+        "hinted_at": None,
+        "requeued_at": Now(),
+    },
+}
+
+
+def move(event: Event, *, only_from: frozenset[State] | None = None) -> Update:
+    """Return the guarded UPDATE of an event; `only_from` narrows its sources."""
+    arrow = TRANSITIONS[event]
+    sources = arrow.sources if only_from is None else arrow.sources & only_from
+    return (
+        update(cancel_jobs)
+        .where(JOBS.state.in_(sorted(sources)))
+        .values(state=str(arrow.target), updated_at=Now(), **_WRITTEN.get(event, {}))
+    )
+
+
+def waiting() -> ColumnElement[bool]:
+    """Return the condition under which a job waits for its turn, as the indexes have it."""
+    return JOBS.next_attempt_at.is_not(None)
+
+
+def rests() -> ColumnElement[bool]:
+    """Return the condition under which a partner's row says that it takes no calls now."""
+    cooling = and_(partners.c.mode == "cooling", partners.c.resume_at > Now())
+    return or_(partners.c.mode == "paused", cooling)
+
+
+def partner_rests() -> ColumnElement[bool]:
+    """Return the condition under which the job's partner takes no calls now."""
+    its_partner = select(partners.c.partner_id).where(partners.c.partner_id == JOBS.partner_id)
+    return its_partner.where(rests()).correlate(cancel_jobs).exists()
+
+
+def has_expired() -> ColumnElement[bool]:
+    """
+    Return the condition, never NULL, under which a job's token can be paid no more.
+
+    An expiry after which the bank called the token payable was a wrong one.
+    """
+    was_right = or_(JOBS.still_payable_at.is_(None), JOBS.still_payable_at < JOBS.expires_at)
+    return and_(JOBS.expires_at.is_not(None), JOBS.expires_at <= Now(), was_right)
+
+
+def can_ask() -> ColumnElement[bool]:
+    """Return the condition under which the bank can be asked what became of a job's token."""
+    return OneOf(JOBS.partner_id, "inquirers")
+
+
+def past_its_limits() -> ColumnElement[bool]:
+    """
+    Return the condition, never NULL, under which a waiting job may hold no conversation.
+
+    Past its expiry a job may still be asked about. Age and attempts are judged after a
+    conversation: a job never ends for having waited while its partner was paused.
+    """
+    return and_(has_expired(), case((can_ask(), false()), else_=true()))

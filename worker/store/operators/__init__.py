@@ -1,0 +1,1 @@
+"""The statements of operators' acts: requeue, rejudge, retention, audits."""

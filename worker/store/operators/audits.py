@@ -1,0 +1,178 @@
+"""Asking the bank again about final jobs: through the partner's gate, and without touching them."""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from worker.domain.claims import INQUIRY, Claim, Evidence
+from worker.domain.decision import Decision
+from worker.domain.kplus import LONGEST_WORD, CancelRequest
+from worker.domain.leases import InquiryUids
+from worker.domain.partners import Partner
+from worker.domain.states import FINAL, Outcome
+from worker.store.engine.column_types import Utc
+from worker.store.engine.database import After, Database, Now, rows_of, storable
+from worker.store.jobs.attempts import LONGEST_DETAIL
+from worker.store.jobs.transitions import JOBS, rests
+from worker.store.partners.gate import Gate
+from worker.store.partners.modes import PartnerModes
+from worker.store.schema.tables import audits, cancel_jobs
+from worker.store.schema.tables import partners as partner_rows
+
+
+class Verdict(StrEnum):
+    """What an audit found; `unheard` where the bank said nothing that settles it."""
+
+    AGREES = "agrees"
+    DRIFTS = "drifts"
+    UNHEARD = "unheard"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A final job that chance chose, and the outcome we hold of it."""
+
+    request: CancelRequest
+    held: Outcome
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The right to ask once about a final job, until its lease ends."""
+
+    number: int
+    claim: Claim
+
+
+class Audits:
+    """The statements of an audit. None of them writes to a job."""
+
+    def __init__(
+        self, database: Database, partners: PartnerModes, inquiry_uids: InquiryUids
+    ) -> None:
+        self._database = database
+        self._partners = partners
+        self._inquiry_uids = inquiry_uids
+        self._gate = Gate(database)
+        self._sample = (
+            select(cancel_jobs)
+            .where(
+                JOBS.state.in_(sorted(FINAL)),
+                JOBS.updated_at >= bindparam("since", type_=Utc()),
+                JOBS.outcome.in_(bindparam("outcomes", expanding=True)),
+                JOBS.partner_id.in_(bindparam("inquirers", expanding=True)),
+            )
+            .order_by(func.random())
+            .limit(bindparam("most"))
+        )
+        self._rests = select(partner_rows.c.reason).where(
+            partner_rows.c.partner_id == bindparam("partner"), rests()
+        )
+        self._begin = (
+            insert(audits)
+            .values(
+                partner_txn_uid=bindparam("uid"),
+                partner_id=bindparam("partner"),
+                wire_uid=bindparam("sent_as"),
+                held=bindparam("outcome"),
+                started_at=Now(),
+                ends_at=After("lease"),
+            )
+            .returning(audits.c.id, audits.c.started_at, audits.c.ends_at)
+        )
+        self._end = (
+            update(audits)
+            .where(audits.c.id == bindparam("number"))
+            .values(
+                finished_at=Now(),
+                verdict=bindparam("judged"),
+                heard=bindparam("word"),
+                token_status=bindparam("token_seen"),
+                detail=bindparam("why"),
+            )
+        )
+
+    def sample(
+        self, *, most: int, since: datetime, outcomes: list[Outcome], inquirers: list[str]
+    ) -> list[Sampled]:
+        """Return final jobs that ended since then, chosen by chance."""
+        rows = self._database.read(
+            self._sample, most=most, since=since, outcomes=outcomes, inquirers=inquirers
+        )
+        return [
+            Sampled(
+                CancelRequest(row.partner_txn_uid, row.partner_id, row.token_id, row.reference1),
+                Outcome(row.outcome),
+                row.finished_at,
+            )
+            for row in rows
+        ]
+
+    def why_it_rests(self, partner_id: str) -> str | None:
+        """Return why a partner takes no calls for a while; None where it takes them."""
+        rows = self._database.read(self._rests, partner=partner_id)
+        return rows[0].reason if rows else None
+
+    def begin(self, sampled: Sampled, partner: Partner, *, lease: timedelta) -> Audit | None:
+        """
+        Take the right to ask once, through the partner's gate; None where it is closed now.
+
+        While it lasts it counts among the partner's calls, as a job in flight does.
+        """
+        claim = _claim(sampled, self._inquiry_uids.lease_id(), lease)
+        with suppress(_NotLetIn), self._database.writing() as connection:
+            params = {
+                **self._database.times,
+                "uid": sampled.request.partner_txn_uid,
+                "partner": partner.partner_id,
+                "sent_as": claim.on_the_wire.partner_txn_uid,
+                "outcome": str(sampled.held),
+                "lease": lease.total_seconds(),
+            }
+            ((number, began, ends),) = rows_of(connection, self._begin, params)
+            claim = replace(claim, started_at=began, lease_ends_at=ends)
+            entry = self._gate.enter(connection, claim, partner)
+            if entry is None:
+                raise _NotLetIn
+            return Audit(number, replace(claim, wait=entry.wait))
+        return None
+
+    def end(self, audit: Audit, verdict: Verdict, decision: Decision, evidence: Evidence) -> None:
+        """Keep what was found, and let the partner feel the call as it feels any other."""
+        seen = decision.token_status
+        with self._database.writing() as connection:
+            params = {
+                **self._database.times,
+                "number": audit.number,
+                "judged": str(verdict),
+                "word": storable(decision.heard, 64),
+                "token_seen": None if seen is None else storable(seen, LONGEST_WORD),
+                "why": storable(decision.reason, LONGEST_DETAIL),
+            }
+            rows_of(connection, self._end, params)
+            self._partners.note(connection, audit.claim, decision, evidence)
+
+
+class _NotLetIn(Exception):
+    """The partner's gate is closed."""
+
+
+def _claim(sampled: Sampled, lease_id: str, lease: timedelta) -> Claim:
+    """Return a claim on the partner alone: it is on no job, and numbers no conversation."""
+    at = sampled.finished_at  # replaced by the database's time once it is let in
+    return Claim(
+        request=sampled.request,
+        lease_id=lease_id,
+        number=0,
+        kind=INQUIRY,
+        attempts=1,
+        doubted=True,
+        created_at=at,
+        expires_at=None,
+        started_at=at,
+        lease_ends_at=at + lease,
+    )

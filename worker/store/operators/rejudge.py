@@ -1,0 +1,84 @@
+"""A job in doubt, judged again by the answers that are stored of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, String, bindparam, func, select
+
+from worker.domain.dialect import Dialect
+from worker.domain.rejudgement import Reading, finding
+from worker.domain.states import OUTCOMES, Event, Outcome, State
+from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.jobs.finish import Ends
+from worker.store.jobs.transitions import JOBS, move
+from worker.store.operators.requeue import Ruling, Verdict
+from worker.store.reports.conversations import Conversations
+from worker.store.schema.tables import cancel_jobs
+
+_ENDING = {State.SUCCEEDED: Event.SUCCEED, State.REFUSED: Event.REFUSE}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejudged:
+    """A verdict on one job, and the answer by which it ends; None where none ends it."""
+
+    ruling: Ruling
+    by: Reading | None = None
+
+
+class Rejudging:
+    """The statements about jobs in doubt, all inside the transaction of the act's record."""
+
+    def __init__(self, database: Database, ends: Ends) -> None:
+        self._database = database
+        self._ends = ends
+        self._conversations = Conversations(database)
+        this = JOBS.partner_txn_uid == bindparam("uid")
+        # Held to the end of the transaction: a worker claims it before, or not at all.
+        self._look = select(cancel_jobs).where(this).with_for_update()
+        self._end = {
+            event: move(event, only_from=frozenset({State.IN_DOUBT}))
+            .where(this)
+            .values(
+                token_status=func.coalesce(bindparam("seen", type_=String()), JOBS.token_status),
+                status_code=bindparam("said_status"),
+                error_code=bindparam("said_code"),
+                error_desc=bindparam("said_desc"),
+            )
+            .returning(*cancel_jobs.c)
+            for event in _ENDING.values()
+        }
+
+    def look(self, connection: Connection, uid: str, dialect: Dialect) -> Rejudged:
+        """Judge a job in doubt by its stored answers, and keep it as it is until the end."""
+        rows = rows_of(connection, self._look, {"uid": uid})
+        if not rows:
+            return Rejudged(Ruling(uid, Verdict.NOT_FOUND))
+        job = _job(rows[0])
+        if job["state"] != State.IN_DOUBT:
+            return Rejudged(Ruling(uid, Verdict.NOT_IN_DOUBT, job))
+        (told,) = self._conversations.of(connection, rows)
+        found = finding(told.conversations, dialect)
+        if found.outcome is None:
+            return Rejudged(Ruling(uid, Verdict.UNCLEAR, job))
+        return Rejudged(Ruling(uid, Verdict.DONE, job), found.by)
+
+    def end(self, connection: Connection, uid: str, by: Reading) -> Ruling:
+        """End a job that `look` holds, by the answer that says what became of its token."""
+        outcome = Outcome(by.heard)
+        (event,) = (event for state, event in _ENDING.items() if outcome in OUTCOMES[state])
+        params = {
+            **self._database.times,
+            "uid": uid,
+            "end": outcome,
+            "seen": by.token_status,
+            "said_status": by.of.status_code,
+            "said_code": by.of.error_code,
+            "said_desc": by.of.error_desc,
+        }
+        (row,) = self._ends.run(connection, self._end[event], params)
+        return Ruling(uid, Verdict.DONE, _job(row))
+
+
+def _job(row: AnyRow) -> dict[str, Any]:
+    return row._asdict()

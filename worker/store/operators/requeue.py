@@ -1,0 +1,168 @@
+"""What an operator may ask of a final job: another try, or a job in its place."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Boolean, Connection, bindparam, case, literal, select, update
+
+from worker.domain.states import FINAL, Event, Outcome, State
+from worker.store.engine.column_types import Utc
+from worker.store.engine.database import AnyRow, Database, Now, rows_of
+from worker.store.jobs.transitions import JOBS, has_expired, move
+from worker.store.schema.tables import cancel_jobs, tombstones
+
+SHOWN = ("state", "outcome", "attempts", "expires_at", "continued_by")
+"""What the record of an act keeps of a job, before and after."""
+
+
+class Verdict(StrEnum):
+    """What becomes of an act on a job. Only `done` changes anything."""
+
+    DONE = "done"
+    DONE_BEFORE = "done_before"
+    NOT_FOUND = "not_found"
+    PRUNED = "pruned"
+    NOT_FINAL = "not_final"
+    SUCCEEDED = "succeeded"
+    PAID = "paid"
+    CONTINUED = "continued"
+    EXPIRED = "expired"
+    UID_TAKEN = "uid_taken"
+    NOT_IN_DOUBT = "not_in_doubt"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class NewExpiry:
+    """Another expiry of the token than the stored one; None where it has none."""
+
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A verdict on one job, and the job's row as the verdict left it; None where it has none."""
+
+    uid: str
+    verdict: Verdict
+    job: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an operator wants of a job, and who can be asked about an expired token."""
+
+    uid: str
+    inquirers: Collection[str]
+    expiry: NewExpiry | None = None
+
+    def params(self) -> dict[str, Any]:
+        """Return the parameters of the statements."""
+        return {
+            "uid": self.uid,
+            "anew": self.expiry is not None,
+            "expires_at": self.expiry.at if self.expiry else None,
+        }
+
+
+class Requeues:
+    """The statements about final jobs, all inside the transaction of the act's record."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        this = JOBS.partner_txn_uid == bindparam("uid")
+        self._look = select(cancel_jobs, has_expired().label("has_expired"), Now().label("now"))
+        self._look = self._look.where(this)
+        self._left = select(tombstones.c.outcome).where(
+            tombstones.c.partner_txn_uid == bindparam("uid")
+        )
+        anew = bindparam("anew", type_=Boolean())
+        self._expiry = case((anew, bindparam("expires_at", type_=Utc())), else_=JOBS.expires_at)
+        self._requeue = (
+            move(Event.REQUEUE)
+            .where(this, JOBS.outcome != Outcome.PAID, JOBS.continued_by.is_(None))
+            .values(expires_at=self._expiry)
+            .returning(*cancel_jobs.c)
+        )
+        self._link = (
+            update(cancel_jobs)
+            .where(this, JOBS.state.in_(sorted(FINAL)), JOBS.continued_by.is_(None))
+            .values(continued_by=bindparam("heir"))
+            .returning(*cancel_jobs.c)
+        )
+        self._continue = self._insert_heir()
+
+    def look(self, connection: Connection, wish: Wish, *, hold: bool) -> Ruling:
+        """Judge whether a job may be tried again; `hold` keeps it as it is until the end."""
+        # Not the key: a producer's open transaction that met this uid again must not be waited for.
+        statement = self._look.with_for_update(key_share=True) if hold else self._look
+        rows = rows_of(connection, statement, {**self._database.times, "uid": wish.uid})
+        if not rows:
+            left = rows_of(connection, self._left, {"uid": wish.uid})
+            return Ruling(wish.uid, Verdict.PRUNED if left else Verdict.NOT_FOUND)
+        return Ruling(wish.uid, _judge(rows[0], wish), _job(rows[0]))
+
+    def requeue(self, connection: Connection, wish: Wish) -> Ruling:
+        """Let a job that `look` holds, and found fit, wait for its turn again."""
+        params = {**self._database.times, **wish.params()}
+        (row,) = rows_of(connection, self._requeue, params)
+        return Ruling(wish.uid, Verdict.DONE, _job(row))
+
+    def reissue(self, connection: Connection, wish: Wish, heir: str) -> Ruling:
+        """
+        Store a job under the uid `heir` in the place of one that `look` holds.
+
+        It knows of the doubt of the old one: an earlier cancel may have taken effect.
+        """
+        params = {**self._database.times, **wish.params(), "heir": heir}
+        if not rows_of(connection, self._continue, params):
+            return Ruling(wish.uid, Verdict.UID_TAKEN)
+        (row,) = rows_of(connection, self._link, {"uid": wish.uid, "heir": heir})
+        return Ruling(wish.uid, Verdict.DONE, _job(row))
+
+    def _insert_heir(self) -> Any:
+        copied = ("partner_id", "token_id", "reference1", "doubted", "still_payable_at")
+        fresh = {
+            "partner_txn_uid": bindparam("heir"),
+            "continues": JOBS.partner_txn_uid,
+            "state": literal(str(State.PENDING)),
+            "expires_at": self._expiry,
+            **dict.fromkeys(("created_at", "updated_at", "next_attempt_at"), Now()),
+        }
+        old = select(*fresh.values(), *(JOBS[name] for name in copied)).where(
+            JOBS.partner_txn_uid == bindparam("uid")
+        )
+        return (
+            self._database.insert(cancel_jobs)
+            .from_select([*fresh, *copied], old)
+            .on_conflict_do_nothing()
+            .returning(JOBS.partner_txn_uid)
+        )
+
+
+def _judge(row: AnyRow, wish: Wish) -> Verdict:
+    if row.state not in FINAL:
+        return Verdict.NOT_FINAL
+    if row.state == State.SUCCEEDED:
+        return Verdict.SUCCEEDED
+    if row.outcome == Outcome.PAID:
+        return Verdict.PAID
+    if row.continued_by is not None:
+        return Verdict.CONTINUED
+    # Of an expired token the bank can be asked once more, where it can be asked at all.
+    if _expired(row, wish.expiry) and row.partner_id not in wish.inquirers:
+        return Verdict.EXPIRED
+    return Verdict.DONE
+
+
+def _expired(row: AnyRow, expiry: NewExpiry | None) -> bool:
+    if expiry is None:
+        return bool(row.has_expired)
+    return expiry.at is not None and expiry.at <= row.now
+
+
+def _job(row: AnyRow) -> dict[str, Any]:
+    return {name: value for name, value in row._asdict().items() if name in cancel_jobs.c}

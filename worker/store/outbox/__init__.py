@@ -1,0 +1,1 @@
+"""The statements about what the order system is told, and about where."""

@@ -1,0 +1,160 @@
+"""Who is told of outcomes: whether each receiver is served now, and how much waits for it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, or_, select, update
+
+from worker.domain.destinations import Destination
+from worker.store.engine.database import After, AnyRow, Database, Now, rows_of, storable
+from worker.store.schema.tables import endpoints, outbox
+
+EVENTS = outbox.c
+ENDPOINT = endpoints.c
+LONGEST_FAULT = 200
+COUNTED = 10_000
+"""No count goes on for longer: a backlog of millions is as bad as one of thousands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """How a receiver stands: `rests` says that it is served not now; the rest says why."""
+
+    destination: Destination
+    rests: bool = False
+    disabled: bool = False
+    reason: str | None = None
+    resume_at: datetime | None = None
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """One destination: events that wait, since when the oldest, and dead ones; to `COUNTED`."""
+
+    endpoint: Endpoint
+    waiting: int
+    oldest: timedelta | None
+    dead: int
+
+
+class Receivers:
+    """The statements about receivers; a receiver that never failed has no row."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._endpoint = select(endpoints, Now().label("now")).where(
+            ENDPOINT.destination == bindparam("where_to")
+        )
+        self._calm = (
+            update(endpoints)
+            .where(
+                ENDPOINT.destination == bindparam("where_to"),
+                ENDPOINT.mode == "active",
+                ENDPOINT.failures > 0,
+            )
+            .values(failures=0, reason=None, resume_at=None, updated_at=Now())
+        )
+        self._rest = self._upsert(mode="active", failures=bindparam("run"), resume_at=After("wait"))
+        self._disable = self._upsert(mode="disabled", failures=0, resume_at=None)
+        self._enable = (
+            update(endpoints)
+            .where(
+                ENDPOINT.destination == bindparam("where_to"),
+                or_(ENDPOINT.mode == "disabled", ENDPOINT.failures > 0),
+            )
+            .values(mode="active", failures=0, reason=None, resume_at=None, updated_at=Now())
+            .returning(ENDPOINT.destination)
+        )
+
+    def endpoint(self, destination: Destination) -> Endpoint:
+        """Return how a receiver stands now."""
+        rows = self._database.read(self._endpoint, where_to=destination)
+        return _endpoint(rows[0]) if rows else Endpoint(destination)
+
+    def calm(self, destination: Destination) -> None:
+        """Note that the receiver took an event: a run of failures has ended."""
+        self._database.run(self._calm, where_to=destination)
+
+    def rest(self, destination: Destination, fault: str, *, run: int, wait: timedelta) -> None:
+        """Let a receiver rest after so many failures in a row."""
+        why = {"why": short(fault), "run": run, "wait": wait.total_seconds()}
+        self._database.run(self._rest, where_to=destination, **why)
+
+    def disable(self, destination: Destination, fault: str) -> bool:
+        """Serve a receiver no more until an operator says so; False where that is so already."""
+        why = {"where_to": destination, "why": short(fault)}
+        return bool(self._database.run(self._disable, **why))
+
+    def enable(self, connection: Connection, destination: Destination) -> Endpoint | None:
+        """Serve a receiver again, at once; return how it stood, None where nothing changed."""
+        where = {**self._database.times, "where_to": destination}
+        rows = rows_of(connection, self._endpoint, where)
+        done = rows_of(connection, self._enable, where)
+        return _endpoint(rows[0]) if done else None
+
+    def glance(self) -> list[Glance]:
+        """Return how each destination stands that has ever been used."""
+        with self._database.reading() as connection:
+            return [*self._glances(connection)]
+
+    def _glances(self, connection: Connection) -> Iterator[Glance]:
+        times = self._database.times
+        for destination in Destination:
+            where = {**times, "where_to": destination, "most": COUNTED}
+            rows = rows_of(connection, self._endpoint, where)
+            ((waiting, oldest, now),) = rows_of(connection, _WAITING, where)
+            ((dead,),) = rows_of(connection, _DEAD, where)
+            if rows or waiting or dead:
+                yield Glance(
+                    _endpoint(rows[0]) if rows else Endpoint(destination),
+                    waiting,
+                    now - oldest if oldest else None,
+                    dead,
+                )
+
+    def _upsert(self, **values: Any) -> Any:
+        written = {"reason": bindparam("why"), "updated_at": Now(), **values}
+        return (
+            self._database.insert(endpoints)
+            .values(destination=bindparam("where_to"), **written)
+            .on_conflict_do_update(
+                index_elements=["destination"],
+                set_=written,
+                where=ENDPOINT.mode == "active",  # what an operator alone may change stays
+            )
+            .returning(ENDPOINT.destination)
+        )
+
+
+def _capped(state: str) -> Any:
+    of_one = (EVENTS.destination == bindparam("where_to"), EVENTS.state == state)
+    return select(EVENTS.created_at).where(*of_one).limit(bindparam("most")).subquery()
+
+
+_OLDEST = (
+    select(func.min(EVENTS.created_at))
+    .where(EVENTS.destination == bindparam("where_to"), EVENTS.state == "waiting")
+    .scalar_subquery()
+)
+_WAITING = select(func.count(), _OLDEST, Now()).select_from(_capped("waiting"))
+_DEAD = select(func.count()).select_from(_capped("dead"))
+
+
+def _endpoint(row: AnyRow) -> Endpoint:
+    disabled = row.mode == "disabled"
+    return Endpoint(
+        destination=Destination(row.destination),
+        rests=disabled or (row.resume_at is not None and row.resume_at > row.now),
+        disabled=disabled,
+        reason=row.reason,
+        resume_at=row.resume_at,
+        failures=row.failures,
+    )
+
+
+def short(fault: str) -> str:
+    """Return what is kept of a fault."""
+    return storable(fault, LONGEST_FAULT)

@@ -1,0 +1,219 @@
+"""What waits to be told to the order system: who may tell it now, and what came of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from worker.domain.destinations import Destination
+from worker.store.engine.database import After, AnyRow, Database, Now, rows_of
+from worker.store.outbox.endpoints import short
+from worker.store.schema.tables import outbox
+
+EVENTS = outbox.c
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One event on its way by one destination, held under a lease. `since` is its first try."""
+
+    event_id: str
+    destination: Destination
+    uid: str
+    body: str
+    attempts: int
+    lease_id: str
+    since: datetime
+    at: datetime
+
+
+_AGE = (EVENTS.created_at, EVENTS.partner_txn_uid, EVENTS.number, EVENTS.destination)
+
+
+class Outbox:
+    """The statements about events. Each is one short transaction; none is open during a try."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._claim = _claim()
+        this = (
+            EVENTS.event_id == bindparam("event"),
+            EVENTS.destination == bindparam("where_to"),
+            EVENTS.state == "waiting",
+        )
+        mine = EVENTS.lease_id == bindparam("held")
+        # Delivered is delivered, whoever holds it by now.
+        self._delivered = (
+            update(outbox)
+            .where(*this)
+            .values(
+                state="delivered",
+                delivered_at=Now(),
+                next_attempt_at=None,
+                lease_id=None,
+                fault=None,
+            )
+        )
+        failed: dict[str, Any] = {"lease_id": None, "fault": bindparam("why")}
+        self._again = (
+            update(outbox).where(*this, mine).values(next_attempt_at=After("wait"), **failed)
+        )
+        self._dead = (
+            update(outbox).where(*this, mine).values(state="dead", next_attempt_at=None, **failed)
+        )
+        self._resend = (
+            update(outbox)
+            .where(EVENTS.event_id == bindparam("event"), EVENTS.state == bindparam("from_state"))
+            .values(
+                state="waiting",
+                next_attempt_at=Now(),
+                attempts=0,
+                tried_at=None,
+                delivered_at=None,
+            )
+            .returning(EVENTS.destination, EVENTS.partner_txn_uid)
+        )
+
+    def claim(self, destination: Destination, *, most: int, lease: timedelta) -> list[Parcel]:
+        """
+        Take events whose time has come, for as long as the lease; nobody else takes them.
+
+        Of one job's events the earliest that waits is taken, and no other beside it.
+        """
+        params = {
+            "where_to": destination,
+            "most": most,
+            "lease": lease.total_seconds(),
+            "held": str(uuid4()),
+        }
+        return [_parcel(row) for row in self._database.run(self._claim, **params)]
+
+    def delivered(self, parcel: Parcel) -> None:
+        """Note that the receiver has the event."""
+        self._database.run(self._delivered, **_key(parcel))
+
+    def failed(self, parcel: Parcel, fault: str, *, wait: timedelta | None) -> None:
+        """Note a try that failed: again after the wait, or dead where there is none."""
+        why = {**_key(parcel), "held": parcel.lease_id, "why": short(fault)}
+        if wait is None:
+            self._database.run(self._dead, **why)
+        else:
+            self._database.run(self._again, **why, wait=wait.total_seconds())
+
+    def resend(self, connection: Connection, event_id: str) -> list[AnyRow]:
+        """
+        Let an event that is dead wait for its turn again; if none is, one that was delivered.
+
+        Returns one row for each destination; none where it is not known, or waits.
+        """
+        event = {**self._database.times, "event": event_id}
+        return next(
+            filter(
+                None,
+                (
+                    rows_of(connection, self._resend, {**event, "from_state": state})
+                    for state in ("dead", "delivered")
+                ),
+            ),
+            [],
+        )
+
+    def events(
+        self, *, state: str | None = None, uid: str | None = None, most: int = 100
+    ) -> list[dict[str, Any]]:
+        """Return events with what came of them, the oldest first; of all that is not delivered."""
+        chosen = select(outbox).order_by(*_AGE).limit(most)
+        if uid is not None:
+            own = chosen.where(EVENTS.partner_txn_uid == uid)
+            rows = self._database.read(own if state is None else own.where(EVENTS.state == state))
+        else:
+            # One by one they are found by the index; together they would all be sorted.
+            rows = [
+                row
+                for each in ([state] if state else ["waiting", "dead"])
+                for name in Destination
+                for row in self._database.read(
+                    chosen.where(EVENTS.destination == name, EVENTS.state == each)
+                )
+            ]
+        found = [row._asdict() for row in rows]
+        return sorted(found, key=lambda row: [row[column.name] for column in _AGE])[:most]
+
+    def dead(self, *, page: int = PAGE) -> Iterator[list[str]]:
+        """Yield the ids of events that are dead, in pages; each once."""
+        after = ""
+        while True:
+            statement = (
+                select(EVENTS.event_id)
+                .distinct()
+                .where(EVENTS.state == "dead", EVENTS.event_id > after)
+                .order_by(EVENTS.event_id)
+                .limit(page)
+            )
+            rows = self._database.read(statement)
+            if rows:
+                yield [row.event_id for row in rows]
+                after = rows[-1].event_id
+            if len(rows) < page:
+                return
+
+    def can_be_resent(self, event_id: str) -> bool:
+        """Say whether `resend` would do anything."""
+        settled = select(EVENTS.event_id).where(EVENTS.state.in_(("dead", "delivered")))
+        return bool(self._database.read(settled.where(EVENTS.event_id == event_id)))
+
+
+def _claim() -> Any:
+    earlier = outbox.alias("earlier")
+    before = select(earlier.c.event_id).where(
+        earlier.c.partner_txn_uid == EVENTS.partner_txn_uid,
+        earlier.c.destination == EVENTS.destination,
+        earlier.c.number < EVENTS.number,
+        earlier.c.state == "waiting",
+    )
+    where_to: Any = bindparam("where_to")
+    due = (
+        select(EVENTS.event_id)
+        .where(
+            EVENTS.destination == where_to,
+            EVENTS.state == "waiting",
+            EVENTS.next_attempt_at <= Now(),
+            ~before.correlate(outbox).exists(),
+        )
+        .order_by(EVENTS.next_attempt_at)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True, of=outbox)
+        .cte("due")
+    )
+    return (
+        update(outbox)
+        .where(EVENTS.event_id.in_(select(due.c.event_id)), EVENTS.destination == where_to)
+        .values(
+            next_attempt_at=After("lease"),
+            attempts=EVENTS.attempts + 1,
+            tried_at=func.coalesce(EVENTS.tried_at, Now()),
+            lease_id=bindparam("held"),
+        )
+        .returning(*outbox.c, Now().label("now"))
+    )
+
+
+def _parcel(row: AnyRow) -> Parcel:
+    return Parcel(
+        event_id=row.event_id,
+        destination=Destination(row.destination),
+        uid=row.partner_txn_uid,
+        body=row.body,
+        attempts=row.attempts,
+        lease_id=row.lease_id,
+        since=row.tried_at,
+        at=row.now,
+    )
+
+
+def _key(parcel: Parcel) -> dict[str, Any]:
+    return {"event": parcel.event_id, "where_to": parcel.destination}

@@ -1,0 +1,1 @@
+"""The statements about partners: their modes, the gate, the cooldown."""

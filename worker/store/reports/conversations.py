@@ -1,0 +1,123 @@
+"""What the bank said of each job, as it is stored: read to be judged again."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from worker.domain.kplus import CancelRequest
+from worker.domain.rejudgement import Conversation
+from worker.domain.states import State
+from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.jobs.transitions import JOBS
+from worker.store.schema.tables import cancel_attempts, token_statuses
+
+BATCH = 200
+"""So many jobs are read at once, each with all its conversations: hundreds at the very most."""
+HEARD = cancel_attempts.c
+TOLD = token_statuses.c
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A job, and the conversations in which the bank answered, the first one first."""
+
+    uid: str
+    partner_id: str
+    state: State
+    conversations: tuple[Conversation, ...]
+
+
+class Conversations:
+    """The statements about stored answers. Nothing here writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._jobs = select(
+            JOBS.partner_txn_uid, JOBS.partner_id, JOBS.token_id, JOBS.reference1, JOBS.state
+        ).order_by(JOBS.partner_txn_uid)
+        these: Any = bindparam("uids", expanding=True)
+        self._attempts = (
+            select(
+                HEARD.partner_txn_uid,
+                HEARD.number,
+                HEARD.wire_uid,
+                HEARD.heard,
+                HEARD.http_status,
+                HEARD.status_code,
+                HEARD.error_code,
+                HEARD.error_desc,
+                HEARD.short_code,
+            )
+            .where(HEARD.partner_txn_uid.in_(these), HEARD.http_status.is_not(None))
+            .order_by(HEARD.partner_txn_uid, HEARD.number)
+        )
+        self._tokens = (
+            select(TOLD.partner_txn_uid, TOLD.number, TOLD.token_id, TOLD.status)
+            .where(TOLD.partner_txn_uid.in_(these))
+            .order_by(TOLD.partner_txn_uid, TOLD.number, TOLD.position)
+        )
+
+    def all(self, *, in_doubt: bool = False, batch: int = BATCH) -> Iterator[list[Told]]:
+        """
+        Yield every job, or every one in doubt, with what the bank said of it, in batches.
+
+        Each comes once, by its uid, whatever becomes of the others meanwhile.
+        """
+        chosen = self._jobs.where(JOBS.state == State.IN_DOUBT) if in_doubt else self._jobs
+        after = ""
+        while True:
+            page = chosen.where(JOBS.partner_txn_uid > after).limit(batch)
+            with self._database.reading() as connection:
+                rows = rows_of(connection, page, {})
+                found = self.of(connection, rows)
+            if found:
+                yield found
+                after = found[-1].uid
+            if len(rows) < batch:
+                return
+
+    def of(self, connection: Connection, jobs: Sequence[AnyRow]) -> list[Told]:
+        """Return what the bank said of these jobs, in their order."""
+        uids = {"uids": [job.partner_txn_uid for job in jobs]}
+        told: dict[tuple[str, int], list[tuple[str | None, str | None]]] = {}
+        for row in rows_of(connection, self._tokens, uids):
+            told.setdefault((row.partner_txn_uid, row.number), []).append(
+                (row.token_id, row.status)
+            )
+        heard = {
+            uid: tuple(rows)
+            for uid, rows in groupby(
+                rows_of(connection, self._attempts, uids), key=lambda row: row.partner_txn_uid
+            )
+        }
+        return [
+            Told(
+                uid=job.partner_txn_uid,
+                partner_id=job.partner_id,
+                state=State(job.state),
+                conversations=tuple(
+                    _conversation(job, row, told.get((row.partner_txn_uid, row.number), []))
+                    for row in heard.get(job.partner_txn_uid, ())
+                ),
+            )
+            for job in jobs
+        ]
+
+
+def _conversation(
+    job: AnyRow, row: AnyRow, tokens: list[tuple[str | None, str | None]]
+) -> Conversation:
+    return Conversation(
+        number=row.number,
+        request=CancelRequest(row.wire_uid, job.partner_id, job.token_id, job.reference1),
+        heard=row.heard,
+        http_status=row.http_status,
+        status_code=row.status_code,
+        error_code=row.error_code,
+        error_desc=row.error_desc,
+        short_code=row.short_code,
+        tokens=tuple(tokens),
+    )

@@ -1,0 +1,103 @@
+"""Jobs that have ended, in an order that stays: for those who ask again and again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from sqlalchemy import bindparam, or_, select
+
+from worker.domain.events import event_id, iso, told
+from worker.domain.kplus import EPOCH
+from worker.domain.states import FINAL
+from worker.store.engine.column_types import Utc
+from worker.store.engine.database import AnyRow, Database, Now, rows_of
+from worker.store.jobs.finish import TOLD
+from worker.store.jobs.transitions import JOBS
+
+PAGE = 1000
+HORIZON = timedelta(minutes=5)
+"""
+What ended later is not listed yet.
+
+A job has the time at which its end was written, and is seen when that is committed: a
+transaction of ours lasts less, by the timeouts of `engines.Waits`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in the order: behind the job `uid`, which ended at `at`."""
+
+    at: datetime = EPOCH
+    uid: str = ""
+
+    def __str__(self) -> str:
+        """Return the cursor as it is handed out; a plain time is one as well."""
+        return f"{iso(self.at)}/{self.uid}"
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the cursor that a text stands for. Raises ValueError."""
+        at, _, uid = text.partition("/")
+        moment = datetime.fromisoformat(at)
+        if moment.tzinfo is None:
+            raise ValueError("a time without an offset")
+        return cls(moment, uid)
+
+
+class Exports:
+    """The statements that list ends, by the index over state and time of change."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        at = bindparam("at", type_=Utc())
+        # A final job does not change any more: `updated_at` is when it ended.
+        self._page = (
+            select(*TOLD, JOBS.updated_at)
+            .where(
+                JOBS.state == bindparam("state"),
+                JOBS.updated_at >= at,
+                or_(JOBS.updated_at > at, JOBS.partner_txn_uid > bindparam("uid")),
+                JOBS.updated_at <= bindparam("until", type_=Utc()),
+            )
+            .order_by(JOBS.updated_at, JOBS.partner_txn_uid)
+            .limit(bindparam("most"))
+        )
+
+    def since(self, cursor: Cursor, *, page: int = PAGE) -> Iterator[list[dict[str, Any]]]:
+        """
+        Yield what the order system is told of each job, in the order of their ends, in pages.
+
+        A job that ended more than `HORIZON` ago is never passed over, as long as the
+        database's clock is not set back by more. One that is requeued and ends again comes again.
+        """
+        while True:
+            with self._database.reading() as connection:
+                # Once for all three states: time passes between the statements.
+                ((now,),) = rows_of(connection, _NOW, self._database.times)
+                given = {"at": cursor.at, "uid": cursor.uid, "until": now - HORIZON, "most": page}
+                found = [
+                    row
+                    for state in sorted(FINAL)
+                    for row in rows_of(connection, self._page, {**given, "state": state})
+                ]
+            rows = sorted(found, key=_place)[:page]
+            if rows:
+                yield [_record(row) for row in rows]
+                cursor = Cursor(*_place(rows[-1]))
+            if len(rows) < page:
+                return
+
+
+_NOW = select(Now())
+
+
+def _place(row: AnyRow) -> tuple[datetime, str]:
+    return row.updated_at, row.partner_txn_uid
+
+
+def _record(row: AnyRow) -> dict[str, Any]:
+    job = row._asdict()
+    named = {"cursor": str(Cursor(*_place(row))), "id": event_id(row.partner_txn_uid, row.ends)}
+    return named | told(job)

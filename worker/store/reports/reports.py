@@ -1,0 +1,160 @@
+"""What operators read: one job with its evidence, lists, counts. Nothing here writes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, and_, bindparam, func, select
+
+from worker.domain.states import FINAL, Outcome, State
+from worker.store.engine.database import AnyRow, Database, Now, rows_of
+from worker.store.jobs.transitions import JOBS, waiting
+from worker.store.schema.tables import (
+    cancel_attempts,
+    cancel_jobs,
+    operator_actions,
+    token_statuses,
+)
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """All that is stored about one job."""
+
+    job: dict[str, Any]
+    attempts: list[dict[str, Any]]
+    tokens: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts over all jobs, and the one age that sees every standstill."""
+
+    states: dict[str, int]
+    outcomes: dict[str, int]
+    due: int
+    oldest_due: timedelta | None
+    attempts: int
+
+
+class Reports:
+    """The reading statements; on SQLite they block no writer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        uid: Any = bindparam("uid")
+        self._job = select(cancel_jobs).where(JOBS.partner_txn_uid == uid)
+        self._attempts = _of_job(cancel_attempts, uid, cancel_attempts.c.number)
+        self._tokens = _of_job(
+            token_statuses, uid, token_statuses.c.number, token_statuses.c.position
+        )
+        self._counts = select(
+            JOBS.state, JOBS.outcome, func.count().label("jobs"), func.sum(JOBS.attempts)
+        ).group_by(JOBS.state, JOBS.outcome)
+        due = and_(waiting(), JOBS.next_attempt_at <= Now())
+        self._due = select(func.count(), func.min(JOBS.next_attempt_at), Now()).where(due)
+
+    def file(self, uid: str) -> JobFile | None:
+        """Return a job with its attempts and token statuses, None where there is none."""
+        with self._database.reading() as connection:
+            jobs = rows_of(connection, self._job, {"uid": uid})
+            if not jobs:
+                return None
+            return JobFile(
+                job=_plain(jobs[0]),
+                attempts=[_plain(row) for row in rows_of(connection, self._attempts, {"uid": uid})],
+                tokens=[_plain(row) for row in rows_of(connection, self._tokens, {"uid": uid})],
+            )
+
+    def jobs(
+        self,
+        *,
+        state: State | None = None,
+        outcome: Outcome | None = None,
+        partner_id: str | None = None,
+        since: datetime | None = None,
+        most: int = 100,
+    ) -> list[dict[str, Any]]:
+        """Return jobs by any of these filters, the last changed first."""
+        statement = select(cancel_jobs).order_by(
+            JOBS.updated_at.desc(), JOBS.partner_txn_uid.desc()
+        )
+        for column, value in (
+            (JOBS.state, state),
+            (JOBS.outcome, outcome),
+            (JOBS.partner_id, partner_id),
+        ):
+            if value is not None:
+                statement = statement.where(column == value)
+        if since is not None:
+            statement = statement.where(JOBS.updated_at >= since)
+        return [_plain(row) for row in self._database.read(statement.limit(most))]
+
+    def finals(
+        self,
+        *,
+        outcome: Outcome,
+        partner_id: str | None = None,
+        since: datetime | None = None,
+        most: int | None = None,
+        batch: int = BATCH,
+    ) -> Iterator[list[dict[str, Any]]]:
+        """
+        Yield final jobs of an outcome that no other continues, in batches, by their uid.
+
+        Each comes once, whatever becomes of the others meanwhile.
+        """
+        where = [JOBS.state.in_(sorted(FINAL)), JOBS.outcome == outcome]
+        where += [JOBS.continued_by.is_(None)]
+        where += [] if partner_id is None else [JOBS.partner_id == partner_id]
+        where += [] if since is None else [JOBS.updated_at >= since]
+        statement = select(JOBS.partner_txn_uid, JOBS.partner_id, JOBS.outcome).where(*where)
+        statement = statement.order_by(JOBS.partner_txn_uid)
+        left, after = most, ""
+        while left is None or left > 0:
+            size = batch if left is None else min(batch, left)
+            page = statement.where(JOBS.partner_txn_uid > after).limit(size)
+            rows = [_plain(row) for row in self._database.read(page)]
+            if rows:
+                yield rows
+                after = rows[-1]["partner_txn_uid"]
+            if len(rows) < size:
+                return
+            left = None if left is None else left - len(rows)
+
+    def actions(self, target: str | None = None, *, most: int = 100) -> list[dict[str, Any]]:
+        """Return what operators did, to one job or partner or to any, newest first."""
+        statement = select(operator_actions).order_by(operator_actions.c.id.desc()).limit(most)
+        if target is not None:
+            statement = statement.where(operator_actions.c.target == target)
+        return [_plain(row) for row in self._database.read(statement)]
+
+    def stats(self) -> Stats:
+        """Count the jobs by state and outcome, and say how long the oldest due one waits."""
+        with self._database.reading() as connection:
+            rows = rows_of(connection, self._counts, {})
+            ((due, oldest, now),) = rows_of(connection, self._due, self._database.times)
+        states = dict.fromkeys(map(str, State), 0)
+        outcomes = dict.fromkeys(map(str, Outcome), 0)
+        for state, outcome, jobs, _ in rows:
+            states[state] += jobs
+            if outcome is not None:
+                outcomes[outcome] += jobs
+        return Stats(
+            states=states,
+            outcomes=outcomes,
+            due=due,
+            oldest_due=max(now - oldest, timedelta(0)) if oldest else None,
+            attempts=sum(row[3] or 0 for row in rows),
+        )
+
+
+def _of_job(table: Any, uid: Any, *order: Any) -> Select[Any]:
+    return select(table).where(table.c.partner_txn_uid == uid).order_by(*order)
+
+
+def _plain(row: AnyRow) -> dict[str, Any]:
+    return row._asdict()

@@ -1,0 +1,1 @@
+"""The tables, their triggers, and how a database gets them."""

@@ -1,0 +1,199 @@
+"""The schema of a database: which migrations it has, and how it gets the rest."""
+
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, inspect
+
+import worker
+from worker.errors import StoreUnavailable
+from worker.store import Database, is_locked
+from worker.store.schema.tables import metadata
+
+HERE = Path(worker.__file__).parent
+LATEST = "head"
+LOCK_FILE = "schema.lock"
+ADVISORY_LOCK = 0x6B706C7573  # "kplus" in hexadecimal: any number that is ours
+PATIENCE = "60s"
+"""How long one upgrade waits for another on PostgreSQL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """
+    What a database has of the schema that this program needs.
+
+    `current` is None where there is none. `pending` are the revisions still to be run, oldest
+    first; `foreign` is a revision that this program does not know: a newer release's.
+    """
+
+    current: str | None
+    latest: str
+    pending: tuple[str, ...]
+    missing_tables: tuple[str, ...]
+    foreign: bool
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether this program can work on the database; a newer schema serves it too."""
+        return not self.pending and not self.missing_tables
+
+    def lack(self) -> str:
+        """Return what is missing, in a sentence."""
+        if self.pending and self.current is None:
+            return "the database has no schema yet"
+        parts = [f"migration {revision}" for revision in self.pending]
+        parts += [f"table {name}" for name in self.missing_tables]
+        return f"the database's schema is not up to date, it lacks {', '.join(parts)}"
+
+
+def examine(database: Database) -> Schema:
+    """Compare a database with the migrations; raises `StoreUnavailable`, changes nothing."""
+    with _translated(), database.reading() as connection:
+        return _examine(connection)
+
+
+def nothing() -> Schema:
+    """Return the schema of a database that was never made."""
+    script = ScriptDirectory.from_config(_config())
+    known = _known(script)
+    return Schema(
+        None, known[-1], tuple(map(_titled, known)), tuple(sorted(metadata.tables)), foreign=False
+    )
+
+
+def revisions() -> list[str]:
+    """Return every revision this program knows, oldest first."""
+    return _known(ScriptDirectory.from_config(_config()))
+
+
+def upgrade(
+    database: Database, *, home: Path, to: str = LATEST, patience: str = PATIENCE
+) -> list[str]:
+    """
+    Run the migrations that are missing, one process at a time; return those that were run.
+
+    A schema of a newer release is left as it is. Raises `StoreUnavailable`; a migration
+    runs whole or not at all, and waits for nobody for long: whoever comes after it waits too.
+    """
+    with (
+        _translated(),
+        _in_use(),
+        _alone(database, home, patience),
+        database.connection() as connection,
+    ):
+        if _examine(connection).foreign:
+            return []
+        before = _revisions(connection)
+        config = _config()
+        config.attributes["connection"] = connection
+        connection.rollback()
+        command.upgrade(config, to)
+        after = _revisions(connection)
+    return [_titled(revision) for revision in after if revision not in before]
+
+
+def _examine(connection: Connection) -> Schema:
+    script = ScriptDirectory.from_config(_config())
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = _known(script)
+    done = known.index(current) + 1 if current in known else 0
+    foreign = current is not None and current not in known
+    present = set(inspect(connection).get_table_names())
+    return Schema(
+        current=current,
+        latest=known[-1],
+        pending=() if foreign else tuple(map(_titled, known[done:])),
+        missing_tables=tuple(sorted(set(metadata.tables) - present)),
+        foreign=foreign,
+    )
+
+
+def _revisions(connection: Connection) -> list[str]:
+    """Return the revisions a database has, oldest first."""
+    script = ScriptDirectory.from_config(_config())
+    known = _known(script)
+    current = MigrationContext.configure(connection).get_current_revision()
+    return known[: known.index(current) + 1] if current in known else []
+
+
+def _known(script: ScriptDirectory) -> list[str]:
+    """Return every revision this program knows, oldest first."""
+    return [step.revision for step in script.walk_revisions()][::-1]
+
+
+def _titled(revision: str) -> str:
+    """Return a revision with its effect: `0001 create the tables`."""
+    script = ScriptDirectory.from_config(_config()).get_revision(revision)
+    words = Path(script.path).stem.removeprefix(f"{revision}_").replace("_", " ")
+    return f"{revision} {words}"
+
+
+def _config() -> Config:
+    """Return Alembic's configuration without its file: an installed wheel has none."""
+    # What it did is returned; what it says about itself is nobody's news.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _migrations() -> Path:
+    """Return the migrations inside the installed package, or beside it in a checkout."""
+    inside = HERE / "migrations"
+    return inside if inside.is_dir() else HERE.parent / "migrations"
+
+
+@contextmanager
+def _alone(database: Database, home: Path, patience: str) -> Iterator[None]:
+    """Let one process at a time change a schema: two would both create the tables."""
+    if not database.is_sqlite:
+        with database.connection() as connection:
+            connection.exec_driver_sql(f"SET lock_timeout = '{patience}'")
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+            # The lock is the session's: an open transaction would only hold back vacuum.
+            connection.commit()
+            try:
+                yield
+            finally:
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({ADVISORY_LOCK})")
+                connection.commit()
+        return
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (home / LOCK_FILE).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _in_use() -> Iterator[None]:
+    """Say what to do where somebody else held the schema for too long."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        if not is_locked(error):
+            raise
+        raise StoreUnavailable(
+            "the schema is in use: a long transaction, or another upgrade, holds it; the migration"
+            " that met it changed nothing: run `kplus-cancel db upgrade` again, and if it fails"
+            " again end what holds it (docs/operations.md)"
+        ) from error
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise the faults of Alembic and of the file system as `StoreUnavailable`."""
+    try:
+        yield
+    except (CommandError, OSError) as error:
+        raise StoreUnavailable(f"the schema cannot be used: {error}") from error

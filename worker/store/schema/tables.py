@@ -1,0 +1,303 @@
+"""
+The tables, and the invariants of `states` once more, as CHECKs.
+
+No statement of anybody's, ours or an operator's, can store a job that is two things.
+"""
+
+from sqlalchemy import (
+    DDL,
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    event,
+    text,
+)
+
+from worker.domain.destinations import Destination
+from worker.domain.states import FINAL, OUTCOMES, WAITING, Outcome, State
+from worker.store.engine.column_types import Utc, listed, partial_index
+from worker.store.schema import triggers
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+_WAITING = f"state IN ({listed(WAITING)})"
+_IS_DUE_SOMETIME = "next_attempt_at IS NOT NULL"
+_OUTCOME_OF_STATE = " OR ".join(
+    f"(state = '{state}' AND outcome IS NOT NULL AND outcome IN ({listed(outcomes)}))"
+    for state, outcomes in OUTCOMES.items()
+)
+
+cancel_jobs = Table(
+    "cancel_jobs",
+    metadata,
+    Column("partner_txn_uid", String(64), primary_key=True),
+    Column("partner_id", String(64), nullable=False),
+    Column("token_id", String(128), nullable=False),
+    Column("reference1", String(128), nullable=False),
+    Column("state", String(16), nullable=False, server_default=State.PENDING),
+    Column("outcome", String(24)),
+    Column("token_status", String(200)),
+    Column("status_code", String(200)),
+    Column("error_code", String(200)),
+    Column("error_desc", String(200)),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("conversations", Integer, nullable=False, server_default=text("0")),
+    Column("doubted", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", Utc, nullable=False, server_default=text("CURRENT_TIMESTAMP")),
+    Column("updated_at", Utc, nullable=False, server_default=text("CURRENT_TIMESTAMP")),
+    Column("next_attempt_at", Utc, server_default=text("CURRENT_TIMESTAMP")),
+    Column("expires_at", Utc),
+    Column("finished_at", Utc),
+    Column("lease_id", String(36)),
+    Column("lease_ends_at", Utc),
+    Column("lease_kind", String(8)),
+    Column("hinted_at", Utc),
+    Column("requeued_at", Utc),
+    Column("still_payable_at", Utc),
+    Column("ends", Integer, nullable=False, server_default=text("0")),
+    Column("continues", String(64)),
+    Column("continued_by", String(64)),
+    CheckConstraint(f"state IN ({listed(frozenset(State))})", name="state_known"),
+    CheckConstraint(f"outcome IN ({listed(frozenset(Outcome))})", name="outcome_known"),
+    CheckConstraint(
+        f"(state NOT IN ({listed(FINAL)}) AND outcome IS NULL) OR {_OUTCOME_OF_STATE}",
+        name="outcome_fits_state",
+    ),
+    CheckConstraint(
+        f"(state IN ({listed(FINAL)})) = (finished_at IS NOT NULL)", name="final_is_finished"
+    ),
+    CheckConstraint(
+        f"(state = '{State.IN_FLIGHT}') = (lease_id IS NOT NULL)", name="lease_in_flight"
+    ),
+    CheckConstraint("(lease_id IS NULL) = (lease_ends_at IS NULL)", name="lease_ends"),
+    CheckConstraint("(lease_id IS NULL) = (lease_kind IS NULL)", name="lease_has_a_kind"),
+    CheckConstraint("lease_kind IN ('cancel', 'inquiry')", name="lease_kind_known"),
+    CheckConstraint(f"({_WAITING}) = (next_attempt_at IS NOT NULL)", name="waiting_is_due"),
+    CheckConstraint("attempts >= 0 AND conversations >= attempts", name="attempts_counted"),
+    CheckConstraint(f"state <> '{State.IN_DOUBT}' OR doubted", name="doubt_is_remembered"),
+    CheckConstraint(
+        f"outcome IS NULL OR outcome <> '{Outcome.UNKNOWN}' OR doubted",
+        name="unknown_was_doubted",
+    ),
+    # By the CHECK above these wait. PostgreSQL would take `state` for a second condition, and
+    # what waits for so little that it sorts it all (docs/performance.md).
+    partial_index("ix_cancel_jobs_due", "next_attempt_at", where=_IS_DUE_SOMETIME),
+    partial_index(
+        "ix_cancel_jobs_conveyor", "expires_at", "next_attempt_at", where=_IS_DUE_SOMETIME
+    ),
+    partial_index("ix_cancel_jobs_hinted", "hinted_at", where="hinted_at IS NOT NULL"),
+    partial_index("ix_cancel_jobs_leases", "lease_ends_at", where="lease_id IS NOT NULL"),
+    Index("ix_cancel_jobs_listed", "state", "updated_at"),
+    Index("ix_cancel_jobs_counted", "state", "outcome", "attempts"),
+    comment="One job a partnerTxnUid: what the order system wants cancelled, and its outcome",
+)
+
+for _kind, _statements in triggers.CREATE.items():
+    for _statement in _statements:
+        _made = DDL(_statement)  # type: ignore[no-untyped-call]
+        event.listen(cancel_jobs, "after_create", _made.execute_if(dialect=_kind))
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("partner_txn_uid", String(64), primary_key=True),
+    Column("partner_id", String(64), nullable=False),
+    Column("digest", String(32), nullable=False),
+    Column("outcome", String(24), nullable=False),
+    Column("finished_at", Utc, nullable=False),
+    Column("pruned_at", Utc, nullable=False),
+    CheckConstraint(f"outcome IN ({listed(frozenset(Outcome))})", name="outcome_known"),
+    comment="What is kept for ever of a job that was pruned: its uid never becomes a job again",
+)
+
+cancel_attempts = Table(
+    "cancel_attempts",
+    metadata,
+    Column(
+        "partner_txn_uid",
+        String(64),
+        ForeignKey(cancel_jobs.c.partner_txn_uid, ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("number", Integer, nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("wire_uid", String(64), nullable=False),
+    Column("started_at", Utc, nullable=False),
+    Column("finished_at", Utc, nullable=False),
+    Column("duration_ms", Integer),
+    Column("http_status", Integer),
+    Column("status_code", String(200)),
+    Column("error_code", String(200)),
+    Column("error_desc", String(200)),
+    Column("heard", String(64), nullable=False),
+    Column("decision", String(16), nullable=False),
+    Column("spent", Boolean, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("short_code", String(200)),
+    PrimaryKeyConstraint("partner_txn_uid", "number"),
+    CheckConstraint("kind IN ('cancel', 'inquiry')", name="kind_known"),
+    partial_index(
+        "ix_cancel_attempts_unknown",
+        "heard",
+        "error_code",
+        where="heard IN ('unknown_code', 'unknown_status')",
+    ),
+    comment="One conversation with the bank, whatever came of it: the evidence",
+)
+
+token_statuses = Table(
+    "token_statuses",
+    metadata,
+    Column(
+        "partner_txn_uid",
+        String(64),
+        ForeignKey(cancel_jobs.c.partner_txn_uid, ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("number", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("token_id", String(200)),
+    Column("reference1", String(200)),
+    Column("status", Text),
+    Column("observed_at", Utc, nullable=False),
+    PrimaryKeyConstraint("partner_txn_uid", "number", "position"),
+    comment="Every entry of every tokenList, as the bank sent it",
+)
+
+audits = Table(
+    "audits",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("partner_txn_uid", String(64), nullable=False),
+    Column("partner_id", String(64), nullable=False),
+    Column("wire_uid", String(64), nullable=False),
+    Column("held", String(24), nullable=False),
+    Column("started_at", Utc, nullable=False),
+    Column("ends_at", Utc, nullable=False),
+    Column("finished_at", Utc),
+    Column("verdict", String(8)),
+    Column("heard", String(64)),
+    Column("token_status", String(200)),
+    Column("detail", Text),
+    CheckConstraint("verdict IN ('agrees', 'drifts', 'unheard')", name="verdict_known"),
+    CheckConstraint("(finished_at IS NULL) = (verdict IS NULL)", name="finished_is_judged"),
+    partial_index("ix_audits_in_flight", "partner_id", where="finished_at IS NULL"),
+    Index("ix_audits_started_at", "started_at"),
+    comment="What the bank said when it was asked again about a job that was final",
+)
+
+partners = Table(
+    "partners",
+    metadata,
+    Column("partner_id", String(64), primary_key=True),
+    Column("mode", String(8), nullable=False, server_default="active"),
+    Column("reason", Text),
+    Column("resume_at", Utc),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("updated_at", Utc, nullable=False, server_default=text("CURRENT_TIMESTAMP")),
+    Column("credentials", String(16)),
+    Column("proven_at", Utc),
+    Column("probe_id", String(36)),
+    Column("probe_ends_at", Utc),
+    Column("slot_at", Utc),
+    Column("pace", Float),
+    CheckConstraint("mode IN ('active', 'paused', 'cooling')", name="mode_known"),
+    CheckConstraint("(mode = 'cooling') = (resume_at IS NOT NULL)", name="cooling_ends"),
+    CheckConstraint("mode = 'active' OR reason IS NOT NULL", name="rest_has_a_reason"),
+    comment="Whether a partner takes calls now; no row means active",
+)
+
+rejected_messages = Table(
+    "rejected_messages",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("reason", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("task", String(200)),
+    Column("partner_txn_uid", String(64)),
+    Column("body", Text, nullable=False),
+    Column("deliveries", Integer, nullable=False, server_default=text("1")),
+    Column("first_at", Utc, nullable=False),
+    Column("last_at", Utc, nullable=False),
+    Index("ix_rejected_messages_last_at", "last_at"),
+    comment="Messages that could not become a job, redacted; the same one again is counted",
+)
+
+operator_actions = Table(
+    "operator_actions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Utc, nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("target", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("before", JSON, nullable=False),
+    Column("after", JSON, nullable=False),
+    comment="What operators did, when and why",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("event_id", String(36), nullable=False),
+    Column("destination", String(8), nullable=False),
+    Column("partner_txn_uid", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False, server_default="waiting"),
+    Column("created_at", Utc, nullable=False),
+    Column("next_attempt_at", Utc),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("tried_at", Utc),
+    Column("lease_id", String(36)),
+    Column("fault", String(200)),
+    Column("delivered_at", Utc),
+    PrimaryKeyConstraint("event_id", "destination"),
+    CheckConstraint(f"destination IN ({listed(frozenset(Destination))})", name="destination_known"),
+    CheckConstraint("state IN ('dead', 'delivered', 'waiting')", name="state_known"),
+    CheckConstraint("(state = 'waiting') = (next_attempt_at IS NOT NULL)", name="waiting_is_due"),
+    CheckConstraint("(state = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_once"),
+    # In this order a job's events are delivered.
+    Index("ix_outbox_of_a_job", "partner_txn_uid", "destination", "number"),
+    partial_index("ix_outbox_due", "destination", "next_attempt_at", where="state = 'waiting'"),
+    partial_index(
+        "ix_outbox_untold", "destination", "state", "created_at", where="state <> 'delivered'"
+    ),
+    partial_index("ix_outbox_delivered", "delivered_at", where="state = 'delivered'"),
+    comment="What the order system is told of a job's end, once for each way to tell it",
+)
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("destination", String(8), primary_key=True),
+    Column("mode", String(8), nullable=False, server_default="active"),
+    Column("reason", String(200)),
+    Column("resume_at", Utc),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("updated_at", Utc, nullable=False),
+    CheckConstraint(f"destination IN ({listed(frozenset(Destination))})", name="destination_known"),
+    CheckConstraint("mode IN ('active', 'disabled')", name="mode_known"),
+    CheckConstraint("mode = 'active' OR reason IS NOT NULL", name="disabled_has_a_reason"),
+    comment="Whether a receiver of outcomes is served now; no row means that it is",
+)
