@@ -16,8 +16,8 @@ from tests.servers.postgres import PostgresServer, PrivatePostgres
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, SECRET, WorkerProcess, clean_environment
 from tools.tree import ROOT
-from worker.app import CANCEL_QUEUE, CANCEL_TOKEN
-from worker.embedded.guarded import Guarded, Order
+from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN
+from worker.broker.embedded.guarded import Guarded, Order
 
 CONCURRENCY = 16
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -19,11 +19,11 @@ from tests.servers.brokers import RedisServer
 from tests.servers.schema import ROOT
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, SECRET
-from worker.app import CANCEL_QUEUE
+from worker.broker.app import CANCEL_QUEUE
+from worker.broker.hints import Hints
 from worker.cancel import Result, attempt
 from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
-from worker.hints import Hints
 from worker.reconcile import Pass, sweep
 from worker.runtime import Runtime, create_celery
 from worker.sandbox import Sandbox

@@ -5,7 +5,7 @@ from typing import Any
 
 from tools.tree import ROOT
 from worker import __version__
-from worker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE, RECONCILE
+from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE, RECONCILE
 from worker.domain.orders import Hint, Order
 
 PAGE = ROOT / "docs" / "asyncapi.json"

@@ -17,13 +17,13 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from worker.broker.hints import Hints
 from worker.config.settings import Settings, load_settings
 from worker.config.sources import PREFIX
 from worker.domain.orders import Order, read_order
 from worker.domain.states import Outcome, State
 from worker.errors import InvalidOrder
 from worker.forksafe import PerProcess, once
-from worker.hints import Hints
 from worker.runtime import Runtime, broker_url, create_celery
 from worker.store import Acceptance, Rejected, Status
 from worker.telemetry.redaction import redact_value

@@ -9,13 +9,13 @@ from celery.bootsteps import StartStopStep
 from celery.signals import setup_logging
 
 from worker.announce import Announcer
-from worker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
+from worker.broker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
+from worker.broker.embedded import EmbeddedBroker, ensure
+from worker.broker.hints import Hints
 from worker.config.settings import Settings
 from worker.courier import deliver
 from worker.domain.destinations import Destination
-from worker.embedded import EmbeddedBroker, ensure
 from worker.forksafe import PerProcess
-from worker.hints import Hints
 from worker.progress import Progress
 from worker.pulses import Pulse
 from worker.reconcile import sweep

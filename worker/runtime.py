@@ -13,8 +13,10 @@ from functools import partial
 from celery import Celery
 
 from worker.announce import Announcer
-from worker.app import create_app
 from worker.bank import Bank
+from worker.broker.app import create_app
+from worker.broker.embedded import known_url
+from worker.broker.hints import Hints
 from worker.cancel import Means
 from worker.config.dialect_file import load_dialect
 from worker.config.reload import LiveRoster
@@ -25,9 +27,7 @@ from worker.domain.decision import Policy
 from worker.domain.destinations import Destination
 from worker.domain.maintenance import Maintenance
 from worker.domain.partners import Roster
-from worker.embedded import known_url
 from worker.forksafe import once
-from worker.hints import Hints
 from worker.reconcile import HINT_AGAIN_AFTER, Sweep
 from worker.store import Rest, Store, open_database
 from worker.telemetry.log import get_logger

@@ -14,13 +14,13 @@ from celery import Celery
 from celery.exceptions import Reject
 from celery.signals import task_received
 
-from worker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE
+from worker.broker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE
+from worker.broker.hints import Hints
 from worker.cancel import Result, attempt
 from worker.domain.orders import Hint, Order, read_message
 from worker.domain.states import FINAL
 from worker.errors import InvalidOrder, StoreUnavailable
 from worker.forksafe import PerProcess
-from worker.hints import Hints
 from worker.progress import Progress
 from worker.reconcile import sweep
 from worker.runtime import Runtime
@@ -153,7 +153,7 @@ def _unreadable(
 
 
 def _rejected(kwargs: dict[str, Any]) -> Rejected:
-    """Read what `worker.consumer` sends of a message that Celery could not hand over."""
+    """Read what `worker.broker.consumer` sends of a message that Celery could not hand over."""
     return Rejected(
         reason=str(kwargs.get("reason", "unknown")),
         detail=redact(str(kwargs.get("detail", ""))),

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.celery.recording_worker import SECRET
-from worker.app import CANCEL_TOKEN
+from worker.broker.app import CANCEL_TOKEN
 
 CANARY = "canary-in-a-body"
 KWARGS = {"partnerTxnUid": CANARY, "partnerSecret": SECRET}

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from worker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE, create_app
+from worker.broker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE, create_app
 from worker.telemetry.log import configure_logging
 from worker.telemetry.redaction import protect
 

@@ -14,7 +14,7 @@ from kombu.transport import TRANSPORT_ALIASES
 from tests.bank.tls_files import AUTHORITY
 from tests.celery.parts import RedisServer
 from tests.celery.tls_front import TlsFront
-from worker.app import (
+from worker.broker.app import (
     CANCEL_QUEUE,
     CANCEL_TOKEN,
     HOUSEKEEPING_QUEUE,

@@ -12,7 +12,7 @@ from tests.celery.conftest import StartWorker
 from tests.celery.parts import RedisServer
 from tests.servers.sentinels import Watched
 from tests.servers.waiting import eventually
-from worker.app import CANCEL_TOKEN, create_app
+from worker.broker.app import CANCEL_TOKEN, create_app
 
 LOST = "Connection to broker lost"
 NOT_ACKNOWLEDGED = "Couldn't ack"

@@ -16,7 +16,7 @@ from tests.celery import hostile
 from tests.celery.hostile import BODY, CANARY, KWARGS, headed, holding, item, packed, properties
 from tests.celery.parts import RealWorker, RedisServer
 from tests.celery.recording_worker import SECRET
-from worker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
+from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
 
 pytestmark = [pytest.mark.broker, pytest.mark.e2e]
 

@@ -6,7 +6,7 @@ from tests.celery.conftest import StartWorker
 from tests.celery.hostile import CANARY, headed, item
 from tests.celery.parts import RedisServer
 from tests.celery.recording_worker import SECRET
-from worker.app import CANCEL_QUEUE
+from worker.broker.app import CANCEL_QUEUE
 
 pytestmark = [pytest.mark.broker, pytest.mark.e2e]
 

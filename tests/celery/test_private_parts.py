@@ -14,13 +14,13 @@ from kombu.asynchronous.hub import Hub
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
-from worker import consumer, transport
-from worker.app import create_app
-from worker.consumer.processes import Processes
+from worker.broker import consumer, redis
+from worker.broker.app import create_app
+from worker.broker.consumer.processes import Processes
 
 
 @pytest.mark.parametrize(
-    ("package", "measured"), [("celery", consumer.MEASURED), ("kombu", transport.MEASURED)]
+    ("package", "measured"), [("celery", consumer.MEASURED), ("kombu", redis.MEASURED)]
 )
 def test_the_release_is_the_one_that_was_measured(package: str, measured: str) -> None:
     """

@@ -10,7 +10,7 @@ from uuid import uuid4
 from celery import Celery
 from redis import Redis
 
-from worker.app import CANCEL_QUEUE, CANCEL_TOKEN
+from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN
 
 PARTNER = "KP2XXX000033159"
 STORED = {

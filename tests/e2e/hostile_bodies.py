@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 from uuid import uuid4
 
-from worker.app import CANCEL_TOKEN
+from worker.broker.app import CANCEL_TOKEN
 
 JSON = "application/json"
 

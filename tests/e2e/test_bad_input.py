@@ -18,7 +18,7 @@ from tests.e2e.batch import Command, Heard, run_all, run_alone
 from tests.servers.databases import KINDS, Databases
 from tests.servers.waiting import eventually
 from tests.servers.workers import WorkerProcess
-from worker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
+from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
 from worker.sandbox import Sandbox
 from worker.store import Store, open_database
 from worker.store.engine.database import AnyRow

@@ -18,7 +18,7 @@ from tests.servers.databases import KINDS, Databases
 from tests.servers.receivers import OLD_SECRET, SECRET, Answer, Post, Receiver
 from tests.servers.waiting import eventually
 from tests.servers.workers import WorkerProcess
-from worker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
+from worker.broker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
 from worker.sandbox import Sandbox
 from worker.store import Rejected, Store, open_database
 from worker.store.schema.tables import rejected_messages

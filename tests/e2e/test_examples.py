@@ -22,9 +22,9 @@ from tests.servers.schema import ROOT
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, StartWorker, clean_environment
 from tools import asyncapi
-from worker.app import CANCEL_QUEUE
+from worker.broker.app import CANCEL_QUEUE
+from worker.broker.embedded.server import Seat
 from worker.domain.orders import Order
-from worker.embedded.server import Seat
 from worker.sandbox import Sandbox
 from worker.store import Store
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from tests.e2e.producers import order, send
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, StartWorker
-from worker.app import CANCEL_QUEUE
+from worker.broker.app import CANCEL_QUEUE
 from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
 from worker.sandbox import Sandbox

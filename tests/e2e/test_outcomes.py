@@ -18,7 +18,7 @@ from tests.servers.receivers import OLD_SECRET, SECRET, Receiver
 from tests.servers.waiting import eventually
 from tests.servers.workers import StartWorker
 from worker.announce import Announcer
-from worker.app import create_app
+from worker.broker.app import create_app
 from worker.courier import BATCH, Reply
 from worker.domain.destinations import Destination, Message
 from worker.domain.events import event_id

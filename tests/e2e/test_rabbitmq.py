@@ -14,7 +14,7 @@ from tests.servers.rabbitmq import QUEUES, RabbitServer
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, StartWorker
 from tests.survival.proxy import HOST, Proxy
-from worker.app import create_app
+from worker.broker.app import create_app
 from worker.config.settings import GivenSettings
 from worker.doctor.broker import broker
 from worker.enqueue import Producer

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.servers.schema import ROOT
-from worker.embedded import EmbeddedBroker, ensure
+from worker.broker.embedded import EmbeddedBroker, ensure
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 

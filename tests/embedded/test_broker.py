@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from tests.embedded.conftest import LINUX, Ensure, StartChild, guard_of
-from worker.embedded import EmbeddedBroker, ensure, known_url
-from worker.embedded.server import Seat
+from worker.broker.embedded import EmbeddedBroker, ensure, known_url
+from worker.broker.embedded.server import Seat
 from worker.errors import BrokerUnavailable
 
 

@@ -14,7 +14,7 @@ from tests.embedded.conftest import is_alive
 from tests.servers.postgres import PostgresServer
 from tests.servers.schema import ROOT
 from tests.servers.waiting import eventually
-from worker.embedded.guarded import Guarded, Order
+from worker.broker.embedded.guarded import Guarded, Order
 
 WAITS = (sys.executable, "-c", "import signal; signal.pause()")
 

@@ -8,8 +8,8 @@ import redis
 
 from tests.embedded.conftest import LINUX, Ensure, StartChild, guard_of, is_alive
 from tests.servers.waiting import eventually
-from worker.embedded import known_url
-from worker.embedded.server import Seat
+from worker.broker.embedded import known_url
+from worker.broker.embedded.server import Seat
 
 FORK = """
 import os

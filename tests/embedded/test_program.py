@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.embedded import broker as broker_module
-from worker.embedded import ensure, known_url
-from worker.embedded.server import find_program
+from worker.broker.embedded import broker as broker_module
+from worker.broker.embedded import ensure, known_url
+from worker.broker.embedded.server import find_program
 from worker.errors import BrokerUnavailable
 
 

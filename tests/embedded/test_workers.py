@@ -7,8 +7,8 @@ from celery import Celery
 
 from tests.servers.waiting import eventually
 from tests.servers.workers import StartWorker
-from worker.app import CANCEL_QUEUE, CANCEL_TOKEN
-from worker.embedded import known_url
+from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN
+from worker.broker.embedded import known_url
 from worker.sandbox import Sandbox
 
 pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)

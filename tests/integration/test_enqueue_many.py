@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
 from tests.servers.workers import PARTNER_ID
-from worker.app import CANCEL_QUEUE
+from worker.broker.app import CANCEL_QUEUE
 from worker.config.settings import GivenSettings
 from worker.enqueue import Producer, Receipt
 from worker.runtime import HINTS_PER_SLOT

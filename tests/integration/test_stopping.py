@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from tests.integration.stock import accept
 from tests.servers.workers import PARTNER_ID, SECRET, clean_environment
+from worker.broker.hints import Hints
 from worker.config.settings import GivenSettings
-from worker.hints import Hints
 from worker.reconcile import sweep
 from worker.runtime import Runtime, create_celery
 from worker.store import Store

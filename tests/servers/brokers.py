@@ -14,9 +14,9 @@ import redis
 
 from tests.servers.missing import unavailable
 from tests.servers.waiting import eventually
-from worker.embedded import ensure
-from worker.embedded.guarded import Guarded, Order
-from worker.embedded.server import Seat, find_program
+from worker.broker.embedded import ensure
+from worker.broker.embedded.guarded import Guarded, Order
+from worker.broker.embedded.server import Seat, find_program
 from worker.errors import BrokerUnavailable
 
 GIVEN: Final = "KPLUS_TEST_BROKER_URL"

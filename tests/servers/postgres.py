@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.servers.schema import migrate
 from tests.servers.waiting import eventually
-from worker.embedded.guarded import Guarded, Order
+from worker.broker.embedded.guarded import Guarded, Order
 
 USER: Final = "kplus"
 NOBODY: Final = 65534

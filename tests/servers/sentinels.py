@@ -11,8 +11,8 @@ import redis
 from tests.servers.brokers import REMEDY, RedisServer
 from tests.servers.missing import unavailable
 from tests.servers.waiting import eventually
-from worker.embedded.guarded import Guarded, Order
-from worker.embedded.server import HOST, Seat, find_program
+from worker.broker.embedded.guarded import Guarded, Order
+from worker.broker.embedded.server import HOST, Seat, find_program
 from worker.errors import BrokerUnavailable
 
 NAME: Final = "kplus"

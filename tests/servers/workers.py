@@ -12,7 +12,7 @@ import pytest
 
 from tests.servers.schema import ROOT
 from tests.servers.waiting import eventually
-from worker.embedded.guarded import Guarded, Order
+from worker.broker.embedded.guarded import Guarded, Order
 from worker.sandbox import Sandbox
 
 COMMAND: Final = (sys.executable, "-m", "worker")

@@ -8,7 +8,7 @@ when Redis restarts; so both are held.
 import sys
 from typing import Any
 
-from worker import app
+from worker.broker import app
 from worker.cli import main
 
 COMMAND = (sys.executable, "-m", "tests.survival.controlled")

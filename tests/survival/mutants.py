@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import bindparam
 
-from worker import app, cancel, sweep
+from worker import cancel, sweep
+from worker.broker import app
 from worker.cli import main
 from worker.domain.kplus import Answer
 from worker.domain.states import FINAL

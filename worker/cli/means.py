@@ -104,8 +104,8 @@ def hint_at(settings: Settings, uids: Collection[str]) -> None:
     Without a broker the sweep of any worker finds them.
     """
     # Celery is slow to load; commands that only read need none.
+    from worker.broker.hints import Hints  # noqa: PLC0415 - see above
     from worker.enqueue import BUDGET, PATIENCE  # noqa: PLC0415 - see above
-    from worker.hints import Hints  # noqa: PLC0415 - see above
     from worker.runtime import broker_url, create_celery  # noqa: PLC0415 - see above
     from worker.telemetry.log import configure_logging  # noqa: PLC0415 - see above
 

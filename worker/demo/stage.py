@@ -14,12 +14,12 @@ from typing import Any
 from celery import Celery
 from pydantic import SecretStr
 
-from worker.app import CANCEL_QUEUE, CANCEL_TOKEN
+from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN
+from worker.broker.embedded import EmbeddedBroker, ensure
 from worker.config.settings import GivenSettings, Settings
 from worker.config.sources import PREFIX
 from worker.demo.plan import PARTNER
 from worker.domain.orders import Order
-from worker.embedded import EmbeddedBroker, ensure
 from worker.enqueue import Producer
 from worker.runtime import create_celery
 from worker.sandbox import Sandbox

@@ -4,14 +4,14 @@ import threading
 from datetime import timedelta
 from typing import Any, Final
 
-from worker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
+from worker.broker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
+from worker.broker.embedded.server import find_program
+from worker.broker.queues import QUORUM, kind_of
 from worker.config.settings import Settings
 from worker.doctor.finding import Finding, Weight, wrong
-from worker.embedded.server import find_program
 from worker.errors import BrokerUnavailable, SettingsError
 from worker.runtime import broker_url, create_celery
 from worker.telemetry.redaction import redact
-from worker.transport.queues import QUORUM, kind_of
 
 OLDEST = (6, 2)
 OLDEST_RABBITMQ = (3, 10)

@@ -17,7 +17,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.embedded.guarded import Guarded, Order
+from worker.broker.embedded.guarded import Guarded, Order
 from worker.errors import BrokerUnavailable
 
 HOST = "127.0.0.1"

@@ -14,7 +14,7 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import ChannelError
 
-from worker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
+from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)

@@ -1,5 +1,5 @@
 """The embedded broker: a private Valkey or Redis server, gone with the process that runs it."""
 
-from worker.embedded.broker import EmbeddedBroker, ensure, known_url
+from worker.broker.embedded.broker import EmbeddedBroker, ensure, known_url
 
 __all__ = ["EmbeddedBroker", "ensure", "known_url"]

@@ -13,8 +13,8 @@ from typing import Any, Final
 from celery.bootsteps import RUN  # type: ignore[attr-defined]  # missing in celery-types
 from celery.worker.consumer import Consumer as CeleryConsumer
 
-from worker.consumer.messages import straighten
-from worker.consumer.reports import Unfit, report_of
+from worker.broker.consumer.messages import straighten
+from worker.broker.consumer.reports import Unfit, report_of
 from worker.telemetry.log import get_logger
 
 MEASURED: Final = "5.7."

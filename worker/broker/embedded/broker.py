@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from worker.embedded.guarded import Guarded
-from worker.embedded.server import START_WITHIN, Seat, start_server
+from worker.broker.embedded.guarded import Guarded
+from worker.broker.embedded.server import START_WITHIN, Seat, start_server
 from worker.errors import BrokerUnavailable
 from worker.telemetry.log import get_logger
 from worker.telemetry.redaction import protect

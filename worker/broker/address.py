@@ -12,9 +12,9 @@ import certifi
 from worker.errors import SettingsError
 
 _TRANSPORTS: Final = {
-    "redis": "worker.transport:Transport",
-    "rediss": "worker.transport:Transport",
-    "sentinel": "worker.transport:SentinelTransport",
+    "redis": "worker.broker.redis:Transport",
+    "rediss": "worker.broker.redis:Transport",
+    "sentinel": "worker.broker.redis:SentinelTransport",
     "amqp": None,
     "amqps": None,
 }

@@ -10,8 +10,8 @@ from typing import Any, Final
 from celery import Celery
 from kombu import Connection
 
-from worker.transport.address import broker_settings
-from worker.transport.queues import queue
+from worker.broker.address import broker_settings
+from worker.broker.queues import queue
 
 CANCEL_TOKEN: Final = "kplus.cancel_token"  # noqa: S105 -- a task's name, not a token
 RECONCILE: Final = "kplus.reconcile"
@@ -103,7 +103,7 @@ def _routing(*, quorum: bool) -> dict[str, Any]:
             RECONCILE: {"queue": HOUSEKEEPING_QUEUE},
             KEEP_REJECTED: {"queue": HOUSEKEEPING_QUEUE},
         },
-        # Not Celery's: where `worker.consumer` sends what cannot be handed to a task.
+        # Not Celery's: where `worker.broker.consumer` sends what cannot be handed to a task.
         "kplus_keep_task": KEEP_REJECTED,
     }
 
@@ -135,8 +135,8 @@ def _tasks(lease: timedelta) -> dict[str, Any]:
 
 def _worker(concurrency: int, pool: str) -> dict[str, Any]:
     return {
-        "worker_consumer": "worker.consumer:Consumer",
-        "worker_pool": "worker.consumer.processes:TaskPool" if pool == "prefork" else pool,
+        "worker_consumer": "worker.broker.consumer:Consumer",
+        "worker_pool": "worker.broker.consumer.processes:TaskPool" if pool == "prefork" else pool,
         "worker_concurrency": concurrency,
         "worker_prefetch_multiplier": 1,
         # Reduced at a reconnect, it returns only as tasks end. A hint too many costs nothing.

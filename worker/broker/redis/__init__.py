@@ -15,9 +15,9 @@ from kombu.transport.virtual import base as virtual
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from worker.broker.redis.connections import quick
+from worker.broker.redis.envelopes import UNREADABLE, envelope
 from worker.telemetry.log import get_logger
-from worker.transport.connections import quick
-from worker.transport.envelopes import UNREADABLE, envelope
 
 MEASURED: Final = "5.7."
 

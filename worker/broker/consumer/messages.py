@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection
 from typing import Any, Final
 
-from worker.consumer.reports import MAX_NAME, REASONS, Unfit, as_bytes
+from worker.broker.consumer.reports import MAX_NAME, REASONS, Unfit, as_bytes
 
 MAX_BODY: Final = 256 * 1024
 """A cancel message is a hundredth of this. Larger bodies are kept, cut short."""
