@@ -19,7 +19,7 @@ from worker.domain.decision import Decision
 from worker.domain.kplus import Answer
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import Event, Outcome
-from worker.reconcile import BATCH, HINT_AGAIN_AFTER
+from worker.jobs.sweep import BATCH, HINT_AGAIN_AFTER
 from worker.store import Evidence, Store, open_database
 
 SIZES = (10_000, 1_000_000, 10_000_000)

@@ -21,10 +21,10 @@ from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.broker.app import CANCEL_QUEUE
 from worker.broker.hints import Hints
-from worker.cancel import Result, attempt
 from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
-from worker.reconcile import Pass, sweep
+from worker.jobs.attempt import Result, attempt
+from worker.jobs.sweep import Pass, sweep
 from worker.runtime import Runtime, create_celery
 from worker.sandbox import Sandbox
 from worker.store import Claim, Status

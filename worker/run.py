@@ -16,9 +16,9 @@ from worker.config.settings import Settings
 from worker.courier import deliver
 from worker.domain.destinations import Destination
 from worker.forksafe import PerProcess
+from worker.jobs.sweep import sweep
 from worker.progress import Progress
 from worker.pulses import Pulse
-from worker.reconcile import sweep
 from worker.runtime import Runtime, broker_url, create_celery
 from worker.stop import TO_SETTLE, Stop
 from worker.sweep import Rounds, step

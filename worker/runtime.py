@@ -17,7 +17,6 @@ from worker.bank import Bank
 from worker.broker.app import create_app
 from worker.broker.embedded import known_url
 from worker.broker.hints import Hints
-from worker.cancel import Means
 from worker.config.dialect_file import load_dialect
 from worker.config.reload import LiveRoster
 from worker.config.settings import Settings
@@ -28,7 +27,8 @@ from worker.domain.destinations import Destination
 from worker.domain.maintenance import Maintenance
 from worker.domain.partners import Roster
 from worker.forksafe import once
-from worker.reconcile import HINT_AGAIN_AFTER, Sweep
+from worker.jobs.attempt import Means
+from worker.jobs.sweep import HINT_AGAIN_AFTER, Sweep
 from worker.store import Rest, Store, open_database
 from worker.telemetry.log import get_logger
 from worker.telemetry.redaction import protect

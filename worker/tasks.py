@@ -16,13 +16,13 @@ from celery.signals import task_received
 
 from worker.broker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE
 from worker.broker.hints import Hints
-from worker.cancel import Result, attempt
 from worker.domain.orders import Hint, Order, read_message
 from worker.domain.states import FINAL
 from worker.errors import InvalidOrder, StoreUnavailable
 from worker.forksafe import PerProcess
+from worker.jobs.attempt import Result, attempt
+from worker.jobs.sweep import sweep
 from worker.progress import Progress
-from worker.reconcile import sweep
 from worker.runtime import Runtime
 from worker.store import Rejected, Status
 from worker.telemetry.log import get_logger

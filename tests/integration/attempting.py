@@ -8,13 +8,13 @@ import pytest
 
 from tests.integration.stock import order, row
 from tests.servers.workers import PARTNER_ID
-from worker.cancel import Means
 from worker.config.dialect_file import built_in
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Policy
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import State
-from worker.reconcile import Sweep, rescue
+from worker.jobs.attempt import Means
+from worker.jobs.sweep import Sweep, rescue
 from worker.sandbox import Sandbox
 from worker.store import Store
 

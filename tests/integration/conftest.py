@@ -18,9 +18,9 @@ from tests.integration.turns import Turns
 from tests.servers.databases import Databases
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.bank import Bank
-from worker.cancel import Means
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Partner, Roster
+from worker.jobs.attempt import Means
 from worker.sandbox import Rules, Sandbox
 from worker.store import Clock as AnyClock
 from worker.store import Rest, Store, open_database

@@ -10,7 +10,7 @@ from tests.integration.attempting import once_in_flight, rescue_all
 from tests.integration.behaviours.row import Happening
 from tests.integration.stock import LEASE
 from tests.integration.turns import Turns
-from worker.cancel import Result, attempt
+from worker.jobs.attempt import Result, attempt
 
 PAYS, DIES = Happening.PAYS, Happening.DIES
 

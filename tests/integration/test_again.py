@@ -7,8 +7,8 @@ import pytest
 
 from tests.integration.attempting import accept, posts
 from tests.integration.stock import Clock, attempts, execute, only, row
-from worker.cancel import Means, attempt
 from worker.domain.states import State
+from worker.jobs.attempt import Means, attempt
 from worker.sandbox import Sandbox
 from worker.store import Store, Verdict, Wish
 

@@ -22,12 +22,12 @@ from tests.integration.stock import (
     order,
     settle,
 )
-from worker.agreement import Agreement, Difference, Kind
 from worker.domain.decision import Decision
 from worker.domain.orders import read_order
 from worker.domain.states import Event, Outcome
-from worker.manifest import Entry, Refusal
-from worker.staging import Staging, staging
+from worker.jobs.comparison import Agreement, Difference, Kind
+from worker.jobs.manifest import Entry, Refusal
+from worker.jobs.staging import Staging, staging
 from worker.store import Status, Store, Wish
 
 UNKNOWN = Decision(Event.EXHAUST, "duplicate", "seen", outcome=Outcome.UNKNOWN)

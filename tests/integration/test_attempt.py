@@ -24,8 +24,8 @@ from tests.integration.stock import (
     row,
 )
 from tests.servers.workers import PARTNER_ID, SECRET
-from worker.cancel import Means, Result, attempt
 from worker.domain.states import Outcome, State
+from worker.jobs.attempt import Means, Result, attempt
 from worker.sandbox import Sandbox
 from worker.store import UNCONFIGURED
 

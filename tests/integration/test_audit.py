@@ -24,12 +24,12 @@ from tests.integration.stock import (
     settle,
 )
 from tests.servers.workers import PARTNER_ID, SECRET
-from worker.audit import AUDITED, Finding, audit
 from worker.bank import Bank
-from worker.cancel import Means
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import Outcome
+from worker.jobs.attempt import Means
+from worker.jobs.audit import AUDITED, Finding, audit
 from worker.sandbox import Sandbox
 from worker.store import Store
 from worker.store.operators.audits import Sampled, Verdict

@@ -12,11 +12,11 @@ from tests.integration.stock import LEASE, Clock, attempts, order, row
 from tests.servers.databases import StoreAt
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.bank import Bank
-from worker.cancel import Means, Result, attempt
 from worker.domain.backoff import Backoff
 from worker.domain.kplus import RequestDt
 from worker.domain.leases import InquiryUids
 from worker.domain.partners import Partner, Roster
+from worker.jobs.attempt import Means, Result, attempt
 from worker.sandbox import Sandbox
 
 

@@ -15,9 +15,9 @@ from tests.bank.tls_files import AUTHORITY, HERE, OTHER_AUTHORITY, at_localhost,
 from tests.integration.attempting import accept, once_in_flight
 from tests.integration.stock import Clock, attempts, only, partner, row
 from tests.servers.workers import PARTNER_ID, SECRET
-from worker.cancel import Means, Result, attempt
 from worker.config.partners_file import load_roster
 from worker.config.reload import LiveRoster
+from worker.jobs.attempt import Means, Result, attempt
 from worker.sandbox import Sandbox
 
 OTHER = "KP-OTHER"

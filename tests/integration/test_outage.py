@@ -26,9 +26,9 @@ from tests.integration.stock import (
     only,
     row,
 )
-from worker.cancel import Means, Result, attempt
 from worker.domain.states import Outcome, State
 from worker.errors import StoreUnavailable
+from worker.jobs.attempt import Means, Result, attempt
 from worker.sandbox import Sandbox
 from worker.store import Store, Waits
 

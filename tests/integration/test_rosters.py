@@ -11,10 +11,10 @@ import pytest
 from tests.integration.attempting import accept
 from tests.integration.stock import Clock, only, partner
 from tests.servers.workers import PARTNER_ID, SECRET
-from worker.cancel import Means, attempt
 from worker.config.partners_file import load_roster
 from worker.config.reload import LiveRoster
 from worker.domain.states import State
+from worker.jobs.attempt import Means, attempt
 from worker.sandbox import Sandbox
 
 

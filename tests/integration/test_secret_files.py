@@ -12,9 +12,9 @@ from tests.integration.attempting import accept
 from tests.integration.stock import Clock, only, partner, row
 from tests.servers.secret_files import WAYS, overwrite
 from tests.servers.workers import PARTNER_ID, SECRET
-from worker.cancel import Means, Result, attempt
 from worker.config.reload import LiveRoster
 from worker.config.settings import GivenSettings, Settings
+from worker.jobs.attempt import Means, Result, attempt
 from worker.sandbox import Sandbox
 
 NEW = "canary-bmV3LXNlY3JldA"

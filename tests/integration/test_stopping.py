@@ -13,7 +13,7 @@ from tests.integration.stock import accept
 from tests.servers.workers import PARTNER_ID, SECRET, clean_environment
 from worker.broker.hints import Hints
 from worker.config.settings import GivenSettings
-from worker.reconcile import sweep
+from worker.jobs.sweep import sweep
 from worker.runtime import Runtime, create_celery
 from worker.store import Store
 from worker.tasks import take

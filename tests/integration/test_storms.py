@@ -14,10 +14,10 @@ from tests.integration.conftest import OpenStore
 from tests.integration.stock import AGAIN, LEASE, Clock, Monotonic, only, partner
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.bank import Bank
-from worker.cancel import Means, Result, attempt
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Roster
 from worker.domain.states import State
+from worker.jobs.attempt import Means, Result, attempt
 from worker.sandbox import Sandbox
 from worker.store import Store
 from worker.store.schema.tables import cancel_jobs

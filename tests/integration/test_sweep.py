@@ -27,7 +27,7 @@ from worker.domain.backoff import Backoff
 from worker.domain.decision import Policy
 from worker.domain.partners import Roster
 from worker.domain.states import Outcome, State
-from worker.reconcile import Pass, Sweep, rescue, sweep
+from worker.jobs.sweep import Pass, Sweep, rescue, sweep
 from worker.store import Store
 
 POLICY = Policy(

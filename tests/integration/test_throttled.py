@@ -7,7 +7,7 @@ import pytest
 from tests.integration.attempting import accept, posts
 from tests.integration.conftest import OpenStore
 from tests.integration.stock import Clock, row
-from worker.cancel import Means, Result, attempt
+from worker.jobs.attempt import Means, Result, attempt
 from worker.sandbox import Sandbox
 
 

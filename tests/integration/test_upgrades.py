@@ -11,9 +11,9 @@ from tests.integration.stock import Clock
 from tests.servers.databases import MakeDatabase
 from tests.servers.schema import downgrade, migrate
 from tests.servers.workers import PARTNER_ID
-from worker.cancel import Means, attempt
 from worker.domain.states import FINAL
-from worker.reconcile import Sweep, sweep
+from worker.jobs.attempt import Means, attempt
+from worker.jobs.sweep import Sweep, sweep
 from worker.store import Store, open_database
 from worker.store.schema.migrate import revisions
 from worker.store.schema.tables import metadata

@@ -8,9 +8,9 @@ from typing import Any
 from tests.integration.behaviours.row import End, Happening
 from tests.integration.stock import LEASE, Clock, attempts, row
 from tests.servers.workers import PARTNER_ID
-from worker.cancel import Means, Result, attempt
 from worker.domain.states import FINAL, State
-from worker.reconcile import Sweep, sweep
+from worker.jobs.attempt import Means, Result, attempt
+from worker.jobs.sweep import Sweep, sweep
 from worker.sandbox import Entry, Life, Sandbox
 
 MOST = 12

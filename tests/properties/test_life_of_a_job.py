@@ -43,7 +43,7 @@ from worker.domain.kplus import Answer
 from worker.domain.partners import Roster
 from worker.domain.states import FINAL, OUTCOMES, TRANSITIONS, WAITING, Event, Outcome, State
 from worker.errors import BankError, JobNotFound
-from worker.reconcile import Sweep, sweep
+from worker.jobs.sweep import Sweep, sweep
 from worker.store import Claim, Database, Evidence, Rest, Status, Store, open_database
 from worker.store.schema.tables import cancel_attempts, cancel_jobs, metadata, outbox, partners
 

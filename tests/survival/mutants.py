@@ -12,11 +12,12 @@ from typing import Any
 
 from sqlalchemy import bindparam
 
-from worker import cancel, sweep
+from worker import sweep
 from worker.broker import app
 from worker.cli import main
 from worker.domain.kplus import Answer
 from worker.domain.states import FINAL
+from worker.jobs import attempt
 from worker.store.jobs import claim as claiming
 from worker.store.jobs import jobs
 from worker.store.jobs.attempts import Attempts
@@ -79,7 +80,7 @@ def ack_early() -> None:
 
 def outcome_first() -> None:
     """Write the outcome, and ask the bank afterwards."""
-    ask = cancel._ask
+    ask = attempt._ask
 
     def pretend(claim: Any, partner: Any, watch: Any) -> Answer:
         threading.Thread(target=ask, args=(claim, partner, watch)).start()
@@ -91,7 +92,7 @@ def outcome_first() -> None:
         )
         return Answer.read(http_status=200, headers={}, body=body.encode(), at=claim.started_at)
 
-    cancel._ask = pretend
+    attempt._ask = pretend
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

@@ -2,10 +2,10 @@
 
 import pytest
 
-from worker.audit import AUDITED, judge
 from worker.domain.decision import Decision
 from worker.domain.judgement import PAYABLE
 from worker.domain.states import Event, Outcome
+from worker.jobs.audit import AUDITED, judge
 from worker.store.operators.audits import Verdict
 
 GONE = ("already_cancelled", "cancelled", "expired", "lapsed")

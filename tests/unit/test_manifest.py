@@ -8,7 +8,7 @@ import pytest
 
 from worker.domain.states import Outcome
 from worker.errors import InvalidOrder, MissingPartner
-from worker.manifest import LONGEST_LINE, Entry, Refusal, read_manifest
+from worker.jobs.manifest import LONGEST_LINE, Entry, Refusal, read_manifest
 
 HEADER = "partnerTxnUid,tokenId,reference1,partnerId,expiresAt,expectedOutcome\n"
 

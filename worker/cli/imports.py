@@ -24,7 +24,7 @@ from worker.config.settings import Settings
 from worker.domain.orders import Order
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
-from worker.manifest import Entry, Refusal
+from worker.jobs.manifest import Entry, Refusal
 from worker.store import Status
 from worker.telemetry.log import configure_logging
 

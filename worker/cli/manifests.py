@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, TextIO
 
 import click
 
-from worker.agreement import Agreement, Difference, Kind
 from worker.cli.bulk import ask
 from worker.cli.failures import NO
 from worker.cli.means import settings_now, store_of
@@ -19,8 +18,9 @@ from worker.cli.output import print_json, wants_json
 from worker.cli.progress import progress
 from worker.cli.words import clock, jobs, shown
 from worker.config.settings import Settings
-from worker.manifest import Entry, Refusal, read_manifest
-from worker.staging import staging
+from worker.jobs.comparison import Agreement, Difference, Kind
+from worker.jobs.manifest import Entry, Refusal, read_manifest
+from worker.jobs.staging import staging
 from worker.store import Store
 
 TOLD = {

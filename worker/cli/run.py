@@ -11,7 +11,7 @@ from worker.cli.output import print_json, wants_json
 from worker.cli.words import jobs
 from worker.config.settings import Settings
 from worker.doctor.broker import refuse_a_forgetful_broker
-from worker.reconcile import Pass, sweep
+from worker.jobs.sweep import Pass, sweep
 from worker.run import run_worker
 from worker.runtime import Runtime, broker_url, create_celery
 from worker.telemetry.log import configure_logging

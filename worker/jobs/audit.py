@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from worker.cancel import Means
 from worker.domain.claims import Evidence
 from worker.domain.decision import Case, Decision
 from worker.domain.judgement import PAYABLE, decide_inquiry
@@ -18,6 +17,7 @@ from worker.domain.kplus import Answer, InquiryRequest
 from worker.domain.partners import Partner
 from worker.domain.states import Outcome
 from worker.errors import BankError
+from worker.jobs.attempt import Means
 from worker.store.operators.audits import Audit, Sampled, Verdict
 from worker.telemetry.log import get_logger
 

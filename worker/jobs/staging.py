@@ -13,7 +13,7 @@ from typing import Any
 
 from worker.domain.orders import Order
 from worker.domain.states import Outcome
-from worker.manifest import Entry
+from worker.jobs.manifest import Entry
 
 CHUNK = 1000
 _MADE = """

@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from worker.domain.states import FINAL, Outcome
-from worker.manifest import Entry, Refusal
-from worker.staging import Staging
+from worker.jobs.manifest import Entry, Refusal
+from worker.jobs.staging import Staging
 from worker.store import Status, Store
 from worker.store.jobs.lookup import is_same, state_of
 
