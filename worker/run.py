@@ -8,15 +8,16 @@ from celery import Celery
 from celery.bootsteps import StartStopStep
 from celery.signals import setup_logging
 
-from worker.announce import Announcer
 from worker.broker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
 from worker.broker.embedded import EmbeddedBroker, ensure
 from worker.broker.hints import Hints
 from worker.config.settings import Settings
-from worker.courier import deliver
 from worker.domain.destinations import Destination
 from worker.forksafe import PerProcess
 from worker.jobs.sweep import sweep
+from worker.outbox.celery_message import Announcer
+from worker.outbox.relay import deliver
+from worker.outbox.webhook import Poster
 from worker.progress import Progress
 from worker.pulses import Pulse
 from worker.runtime import Runtime, broker_url, create_celery
@@ -25,7 +26,6 @@ from worker.sweep import Rounds, step
 from worker.tasks import register
 from worker.telemetry.log import configure_logging, get_logger
 from worker.watchdog import Watchdog
-from worker.webhook import Poster
 
 log = get_logger(__name__)
 

@@ -12,7 +12,6 @@ from functools import partial
 
 from celery import Celery
 
-from worker.announce import Announcer
 from worker.bank import Bank
 from worker.broker.app import create_app
 from worker.broker.embedded import known_url
@@ -20,7 +19,6 @@ from worker.broker.hints import Hints
 from worker.config.dialect_file import load_dialect
 from worker.config.reload import LiveRoster
 from worker.config.settings import Settings
-from worker.courier import Courier
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Policy
 from worker.domain.destinations import Destination
@@ -29,10 +27,12 @@ from worker.domain.partners import Roster
 from worker.forksafe import once
 from worker.jobs.attempt import Means
 from worker.jobs.sweep import HINT_AGAIN_AFTER, Sweep
+from worker.outbox.celery_message import Announcer
+from worker.outbox.relay import Courier
+from worker.outbox.webhook import Poster
 from worker.store import Rest, Store, open_database
 from worker.telemetry.log import get_logger
 from worker.telemetry.redaction import protect
-from worker.webhook import Poster
 
 log = get_logger(__name__)
 

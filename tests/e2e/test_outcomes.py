@@ -17,11 +17,11 @@ from tests.servers.rabbitmq import RabbitServer
 from tests.servers.receivers import OLD_SECRET, SECRET, Receiver
 from tests.servers.waiting import eventually
 from tests.servers.workers import StartWorker
-from worker.announce import Announcer
 from worker.broker.app import create_app
-from worker.courier import BATCH, Reply
 from worker.domain.destinations import Destination, Message
 from worker.domain.events import event_id
+from worker.outbox.celery_message import Announcer
+from worker.outbox.relay import BATCH, Reply
 from worker.sandbox import Sandbox
 from worker.store import Parcel, Store
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from tests.integration.stock import CANCELLED, Clock, accept, claimed, settle
 from tests.servers.receivers import OLD_SECRET, SECRET, Receiver
-from worker.courier import Courier, deliver
 from worker.domain.destinations import Destination, Webhook
+from worker.outbox.relay import Courier, deliver
+from worker.outbox.webhook import Poster
 from worker.store import Store
-from worker.webhook import Poster
 
 BOTH = tuple(Destination)
 

@@ -27,13 +27,13 @@ from tests.integration.stock import (
 from tests.integration.telling import BOTH, Telling, courier, end, poster
 from tests.servers.receivers import OLD_SECRET, SECRET, TAKEN, Receiver
 from worker.config.dialect_file import built_in
-from worker.courier import BATCH, Reply, deliver
 from worker.domain import events
 from worker.domain.decision import Decision
 from worker.domain.destinations import Destination
 from worker.domain.dialect import Dialect
 from worker.domain.kplus import Answer, Envelope
 from worker.domain.states import Event, Outcome
+from worker.outbox.relay import BATCH, Reply, deliver
 from worker.store import NewExpiry, Parcel, Store, Verdict, Wish
 
 WEBHOOK = (Destination.WEBHOOK,)

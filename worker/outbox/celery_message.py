@@ -8,8 +8,8 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
-from worker.courier import Reply
 from worker.domain.destinations import Message
+from worker.outbox.relay import Reply
 from worker.store import Parcel
 
 TRIES = 3

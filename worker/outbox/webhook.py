@@ -11,7 +11,6 @@ from http import HTTPStatus
 import httpx
 
 from worker import __version__
-from worker.courier import BATCH, Reply
 from worker.domain import signatures
 from worker.domain.destinations import Webhook
 from worker.domain.retry_after import read_retry_after
@@ -20,6 +19,7 @@ from worker.net.deadline import Deadline
 from worker.net.faults import word_for
 from worker.net.tls import default_context, no_context, trusting
 from worker.net.transport import bounded_transport, refuse_stray, utc_now
+from worker.outbox.relay import BATCH, Reply
 from worker.store import Parcel
 
 MOST_BYTES = 64 * 1024

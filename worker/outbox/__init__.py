@@ -1,0 +1,1 @@
+"""Telling the order system of outcomes: the relay, a webhook, a Celery message."""
