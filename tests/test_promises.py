@@ -25,10 +25,10 @@ from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
 from worker.jobs.attempt import Result, attempt
 from worker.jobs.sweep import Pass, sweep
+from worker.process.tasks import take
 from worker.runtime import Runtime, create_celery
 from worker.sandbox import Sandbox
 from worker.store import Claim, Status
-from worker.tasks import take
 
 UID = "UID1"
 NO_TIME = timedelta(0)

@@ -17,7 +17,7 @@ from tests.servers.brokers import RedisServer
 from tests.servers.schema import ROOT
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.doctor.certificate import certificate_end
-from worker.pulses import Pulse
+from worker.process.heartbeat import Pulse
 from worker.sandbox import Sandbox
 from worker.store import Rest, Store, open_database
 

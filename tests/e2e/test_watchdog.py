@@ -14,9 +14,9 @@ from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, SECRET, StartWorker
 from worker.doctor.diagnosis import diagnose
 from worker.doctor.finding import Finding
-from worker.pulses import beats
+from worker.process.heartbeat import beats
+from worker.process.watchdog import EXIT_CODE
 from worker.store import Store
-from worker.watchdog import EXIT_CODE
 
 # Room for a slow machine, and short for whoever waits for a stall.
 HASTE = {"KPLUS_DEADLINE_SECONDS": "2", "KPLUS_LEASE_SECONDS": "4", "KPLUS_STALL_SECONDS": "8"}

@@ -14,9 +14,9 @@ from tests.servers.workers import PARTNER_ID, SECRET, clean_environment
 from worker.broker.hints import Hints
 from worker.config.settings import GivenSettings
 from worker.jobs.sweep import sweep
+from worker.process.tasks import take
 from worker.runtime import Runtime, create_celery
 from worker.store import Store
-from worker.tasks import take
 
 HANGS = """
 import threading

@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import bindparam
 
-from worker import sweep
 from worker.broker import app
 from worker.cli import main
 from worker.domain.kplus import Answer
 from worker.domain.states import FINAL
 from worker.jobs import attempt
+from worker.process import loop
 from worker.store.jobs import claim as claiming
 from worker.store.jobs import jobs
 from worker.store.jobs.attempts import Attempts
@@ -74,8 +74,8 @@ def ack_early() -> None:
         return tasks(lease) | {"task_acks_late": False}
 
     app._tasks = early
-    sweep.Rounds.start = lambda _self: None  # type: ignore[assignment, method-assign]
-    sweep.Rounds.stop = lambda _self: None  # type: ignore[assignment, method-assign]
+    loop.Rounds.start = lambda _self: None  # type: ignore[assignment, method-assign]
+    loop.Rounds.stop = lambda _self: None  # type: ignore[assignment, method-assign]
 
 
 def outcome_first() -> None:

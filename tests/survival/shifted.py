@@ -13,8 +13,8 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
-from worker import run  # noqa: F401 - the clocks of all modules are moved, so all must be there
 from worker.cli import main
+from worker.process import run  # noqa: F401 - the clocks of all modules are moved, so all must be there
 
 PACKAGES = ("worker", "celery", "kombu")
 _real_time = time.time

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from worker.progress import Progress
+from worker.process.liveness import Progress
 
 SECOND = timedelta(seconds=1)
 PASS = "no pass of the sweep has ended"

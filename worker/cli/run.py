@@ -12,7 +12,7 @@ from worker.cli.words import jobs
 from worker.config.settings import Settings
 from worker.doctor.broker import refuse_a_forgetful_broker
 from worker.jobs.sweep import Pass, sweep
-from worker.run import run_worker
+from worker.process.run import run_worker
 from worker.runtime import Runtime, broker_url, create_celery
 from worker.telemetry.log import configure_logging
 

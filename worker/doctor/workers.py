@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from worker.config.settings import Settings
 from worker.doctor.finding import Finding, wrong
-from worker.pulses import Beat, beats
+from worker.process.heartbeat import Beat, beats
 
 SILENT = 30.0
 """Seconds; a worker that moves says so every five."""

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from worker.progress import Progress
-from worker.pulses import Pulse
+from worker.process.heartbeat import Pulse
+from worker.process.liveness import Progress
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)

@@ -22,7 +22,7 @@ from worker.errors import InvalidOrder, StoreUnavailable
 from worker.forksafe import PerProcess
 from worker.jobs.attempt import Result, attempt
 from worker.jobs.sweep import sweep
-from worker.progress import Progress
+from worker.process.liveness import Progress
 from worker.runtime import Runtime
 from worker.store import Rejected, Status
 from worker.telemetry.log import get_logger

@@ -18,14 +18,14 @@ from worker.jobs.sweep import sweep
 from worker.outbox.celery_message import Announcer
 from worker.outbox.relay import deliver
 from worker.outbox.webhook import Poster
-from worker.progress import Progress
-from worker.pulses import Pulse
+from worker.process.heartbeat import Pulse
+from worker.process.liveness import Progress
+from worker.process.loop import Rounds, step
+from worker.process.shutdown import TO_SETTLE, Stop
+from worker.process.tasks import register
+from worker.process.watchdog import Watchdog
 from worker.runtime import Runtime, broker_url, create_celery
-from worker.stop import TO_SETTLE, Stop
-from worker.sweep import Rounds, step
-from worker.tasks import register
 from worker.telemetry.log import configure_logging, get_logger
-from worker.watchdog import Watchdog
 
 log = get_logger(__name__)
 

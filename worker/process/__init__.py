@@ -1,0 +1,1 @@
+"""The worker process: its tasks, its loops, how it ends, and how it shows that it lives."""
