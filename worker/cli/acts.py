@@ -1,8 +1,5 @@
 """Who acts and why, and `actions`: the record of what operators did."""
 
-import getpass
-import os
-import platform
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,30 +10,6 @@ from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.typed import Words
 from worker.cli.words import NEVER, moment, shown
-
-LONGEST_REASON = 500
-
-
-class Reason(click.ParamType[str]):
-    """Some words: the next operator reads them."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text, which must say something."""
-        text = str(value).strip()
-        if not text or len(text) > LONGEST_REASON or not text.isprintable():
-            self.fail(f"say why in 1 to {LONGEST_REASON} printable characters", param, ctx)
-        return text
-
-
-def operator() -> str:
-    """Return who acts: the user and the machine, as the record keeps it."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        user = f"uid {os.getuid()}"
-    return f"{user}@{platform.node()}"[:128]
 
 
 @click.command

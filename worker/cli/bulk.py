@@ -1,15 +1,12 @@
 """What acts on many jobs have in common: counts first, then a clear yes."""
 
 import sys
-from collections import Counter
 from typing import Any
 
 import click
 
 from worker.cli.failures import NO
-
-Counts = Counter[tuple[str, str]]
-"""How many jobs, by outcome and partner."""
+from worker.cli.forecast import Counts
 
 
 def usage(message: str) -> click.UsageError:

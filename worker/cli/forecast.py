@@ -1,10 +1,11 @@
 """What a dialect would make of the answers that are stored: counted job by job. Pure."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.cli.bulk import Counts
+from worker.cli.words import jobs, shown, typed
 from worker.domain.dialect import Dialect
 from worker.domain.kplus import SUCCESS
 from worker.domain.rejudgement import Conversation, Finding, Reading, conclude, read_again
@@ -13,6 +14,8 @@ from worker.store import Told
 
 CODE = "error code"
 STATUS = "token status"
+Counts = Counter[tuple[str, str]]
+"""How many jobs, by outcome and partner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +120,13 @@ def _word(of: Conversation) -> tuple[str, str | None, str | None]:
         return CODE, of.error_code, of.short_code or None
     ours = [status for token_id, status in of.tokens if token_id == of.request.token_id and status]
     return STATUS, ", ".join(ours) or None, of.short_code or None
+
+
+def stays(contradictions: Contradictions) -> Iterator[str]:
+    """Yield a sentence about jobs whose answers contradict each other, if there are any."""
+    if contradictions.jobs:
+        example = typed(shown(contradictions.example))
+        count = contradictions.jobs
+        whose = "its answers contradict" if count == 1 else "their answers contradict"
+        verb = "stays" if count == 1 else "stay"
+        yield f"{jobs(count)} {verb} in doubt, for {whose} each other: kplus-cancel show {example}"

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, TextIO
 import click
 
 from worker.cli.ahead import ahead
+from worker.cli.entries import entries
 from worker.cli.failures import NO
-from worker.cli.manifests import entries
 from worker.cli.means import ready_to_enqueue, settings_now
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.progress import Pace, pace

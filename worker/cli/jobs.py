@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
+from worker.cli.events import plain
 from worker.cli.matters import Left, known
 from worker.cli.meanings import ENDS
 from worker.cli.means import settings_now, store_of
-from worker.cli.outbox import plain
 from worker.cli.output import in_two_forms, limited, print_json, up_to, wants_json
 from worker.cli.prospects import outlook
 from worker.cli.tombstones import show_left
@@ -31,7 +31,9 @@ def show(*, uid: str, form: str | None) -> None:
 
     UID is its partnerTxnUid. All times are UTC.
     """
-    found = known(uid)
+    settings = settings_now()
+    with store_of(settings) as store:
+        found = known(uid, store=store, settings=settings)
     if isinstance(found, Left):
         show_left(found.row, form=form)
         return

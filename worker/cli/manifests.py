@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, BinaryIO, TextIO
 
 import click
 
 from worker.cli.bulk import ask
+from worker.cli.entries import entries
 from worker.cli.failures import NO
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import print_json, wants_json
@@ -19,7 +19,6 @@ from worker.cli.progress import progress
 from worker.cli.words import clock, jobs, shown
 from worker.config.settings import Settings
 from worker.jobs.comparison import Agreement, Difference, Kind
-from worker.jobs.manifest import Entry, Refusal, read_manifest
 from worker.jobs.staging import staging
 from worker.store import Store
 
@@ -100,12 +99,6 @@ def _compared(
         with progress("comparing", agreement.orders) as advance:
             agreement.compare(advance)
         yield agreement
-
-
-def entries(file: BinaryIO, settings: Settings) -> Iterator[Entry | Refusal]:
-    """Read a file as the producers' door would: an order may leave the one partner out."""
-    resolve = partial(settings.roster().resolve, named=settings.partner_id)
-    return read_manifest(file, resolve=resolve, uid_length=settings.uid_length)
 
 
 def _in_hundreds(advance: Callable[[int], None]) -> Callable[[int], None]:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.cli.doors import Door
-from worker.cli.means import settings_now, store_of
 from worker.cli.prospects import Limits, Matter
 from worker.config.settings import Settings
 from worker.domain.maintenance import Maintenance
@@ -33,19 +32,17 @@ class Left:
     row: dict[str, Any]
 
 
-def known(uid: str) -> Known | Left:
+def known(uid: str, *, store: Store, settings: Settings) -> Known | Left:
     """Read a job, or what is left of it. Raises `JobNotFound`."""
-    settings = settings_now()
-    with store_of(settings) as store:
-        file = store.reports.file(uid)
-        if file is None:
-            left = store.prunes.tombstone(uid)
-            if left is not None:
-                return Left(left)
-            raise JobNotFound(f"no job is stored under {uid!r}; see `kplus-cancel rejected`")
-        door = _door(store, settings, file.job["partner_id"])
-        acts = store.reports.actions(uid, most=MOST_ACTS)
-        events = store.outbox.events(uid=uid, most=MOST_ACTS)
+    file = store.reports.file(uid)
+    if file is None:
+        left = store.prunes.tombstone(uid)
+        if left is not None:
+            return Left(left)
+        raise JobNotFound(f"no job is stored under {uid!r}; see `kplus-cancel rejected`")
+    door = _door(store, settings, file.job["partner_id"])
+    acts = store.reports.actions(uid, most=MOST_ACTS)
+    events = store.outbox.events(uid=uid, most=MOST_ACTS)
     matter = Matter(
         job=file.job,
         door=door,

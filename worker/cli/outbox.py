@@ -1,19 +1,17 @@
 """`outbox`: what the order system has not been told yet, and the operators' acts on it."""
 
-import json
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterator
 
 import click
 
-from worker.cli.acts import Reason, operator
 from worker.cli.bulk import ask, usage
+from worker.cli.events import events_table, plain
 from worker.cli.failures import NO
 from worker.cli.means import settings_now, store_of
+from worker.cli.operator import operator
 from worker.cli.output import in_two_forms, limited, print_json, up_to, wants_json
-from worker.cli.typed import Words
-from worker.cli.words import NEVER, hint, shown
+from worker.cli.typed import Reason, Words
+from worker.cli.words import shown
 from worker.domain.destinations import Destination
 from worker.store import Store
 
@@ -28,12 +26,6 @@ def outbox() -> None:
 def events(count: int) -> str:
     """Return `1 event`, `2 events`."""
     return f"{count} event" if count == 1 else f"{count} events"
-
-
-def plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Return an event as JSON shows it."""
-    kept = {name: value for name, value in row.items() if name not in {"body", "lease_id"}}
-    return {**kept, "event": json.loads(row["body"])}
 
 
 @outbox.command("list")
@@ -56,36 +48,6 @@ def list_events(*, state: str | None, uid: str | None, limit: int, form: str | N
             from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
 
             put(events_table(shown) if shown else "No event matches.")
-
-
-def events_table(rows: Sequence[dict[str, Any]]) -> Any:
-    """Return the table of events that a person sees."""
-    from worker.cli.render import Heading, table  # noqa: PLC0415 - rich is slow to load
-
-    now = datetime.now(UTC)
-    headings = (
-        Heading("event"),
-        Heading("partnerTxnUid"),
-        Heading("by"),
-        Heading("state"),
-        Heading("tries", number=True),
-        Heading("next"),
-        Heading("last fault", whole=False),
-    )
-    return table(headings, (_cells(row, now) for row in rows))
-
-
-def _cells(row: dict[str, Any], now: datetime) -> tuple[object, ...]:
-    at = row["next_attempt_at"]
-    return (
-        row["event_id"],
-        row["partner_txn_uid"],
-        row["destination"],
-        row["state"],
-        row["attempts"],
-        NEVER if at is None else hint(max(at, now), now),
-        row["fault"],
-    )
 
 
 @outbox.command

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from worker.cli.events import events_table
 from worker.cli.matters import Known
-from worker.cli.outbox import events_table
 from worker.cli.prospects import Limits, Matter, Row
 from worker.cli.render import STYLES, Heading, cell, facts, fits, heading, indented, put, table
 from worker.cli.words import NEVER, clock, hint, moment, shown, span, took

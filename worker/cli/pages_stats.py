@@ -6,9 +6,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from worker.cli.attention import Need, Picture
 from worker.cli.meanings import ENDS, STANDS
 from worker.cli.render import STYLES, Heading, cell, heading, indented, marked, put, table
-from worker.cli.stats import Need, Picture
 from worker.cli.words import jobs, span
 from worker.domain.states import FINAL
 

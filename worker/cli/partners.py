@@ -6,11 +6,11 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
-from worker.cli.acts import Reason, operator
 from worker.cli.failures import NO
 from worker.cli.means import settings_now, store_of
+from worker.cli.operator import operator
 from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.typed import Words
+from worker.cli.typed import Reason, Words
 from worker.cli.words import NEVER, hint, moment, shown
 from worker.config.settings import Settings
 from worker.store import Store

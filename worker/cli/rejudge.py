@@ -5,12 +5,12 @@ from itertools import islice
 
 import click
 
-from worker.cli.acts import Reason, operator
 from worker.cli.bulk import as_rows, ask, put_counts
-from worker.cli.forecast import Forecast
+from worker.cli.forecast import Forecast, stays
 from worker.cli.means import settings_now, store_of
+from worker.cli.operator import operator
 from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.trial import stays
+from worker.cli.typed import Reason
 from worker.cli.words import jobs, shown
 from worker.config.dialect_file import load_dialect
 from worker.domain.dialect import Dialect

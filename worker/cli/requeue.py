@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-from worker.cli.acts import Reason, operator
-from worker.cli.bulk import Counts, as_rows, ask, put_counts, usage
+from worker.cli.bulk import as_rows, ask, put_counts, usage
 from worker.cli.failures import NO
+from worker.cli.forecast import Counts
 from worker.cli.means import hint_at, settings_now, store_of
+from worker.cli.operator import operator
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.rulings import refusal
-from worker.cli.typed import Expiry, Since, Words
+from worker.cli.typed import Expiry, Reason, Since, Words
 from worker.cli.words import jobs, shown, typed
 from worker.domain.orders import read_order
 from worker.domain.states import Outcome

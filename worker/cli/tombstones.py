@@ -4,22 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.cli.meanings import ENDS
 from worker.cli.output import print_json, wants_json
-from worker.cli.words import moment, shown
-from worker.domain.states import Outcome
-
-NEXT = (
-    "Nothing: the same order again is a duplicate, other content under this uid a conflict. "
-    "Its attempts were removed with it."
-)
-
-
-def was(left: Mapping[str, Any], now: datetime) -> str:
-    """Return what a pruned job was, in a sentence."""
-    ended, pruned = moment(left["finished_at"], now), moment(left["pruned_at"], now)
-    ends = ENDS[Outcome(left["outcome"])]
-    return f"{left['state']}, outcome {left['outcome']}, since {ended}; pruned {pruned}. {ends}"
+from worker.cli.remains import NEXT, was
+from worker.cli.words import shown
 
 
 def show_left(left: Mapping[str, Any], *, form: str | None) -> None:

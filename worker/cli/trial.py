@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from worker.cli.bulk import as_rows
-from worker.cli.forecast import Contradictions, Forecast
+from worker.cli.forecast import Forecast, stays
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.words import jobs, shown, typed
+from worker.cli.words import jobs
 from worker.config.dialect_file import load_dialect
 
 
@@ -46,16 +46,6 @@ def trial(*, file: Path, form: str | None) -> None:
     from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
 
     put(*_page(forecast))
-
-
-def stays(contradictions: Contradictions) -> Iterator[str]:
-    """Yield a sentence about jobs whose answers contradict each other, if there are any."""
-    if contradictions.jobs:
-        example = typed(shown(contradictions.example))
-        count = contradictions.jobs
-        whose = "its answers contradict" if count == 1 else "their answers contradict"
-        verb = "stays" if count == 1 else "stay"
-        yield f"{jobs(count)} {verb} in doubt, for {whose} each other: kplus-cancel show {example}"
 
 
 def _page(forecast: Forecast) -> Iterator[Any]:

@@ -103,3 +103,19 @@ class Expiry(click.ParamType[NewExpiry]):
         if at <= datetime.now(UTC):
             self.fail("lies in the past", param, ctx)
         return NewExpiry(at)
+
+
+LONGEST_REASON = 500
+
+
+class Reason(click.ParamType[str]):
+    """Some words: the next operator reads them."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, which must say something."""
+        text = str(value).strip()
+        if not text or len(text) > LONGEST_REASON or not text.isprintable():
+            self.fail(f"say why in 1 to {LONGEST_REASON} printable characters", param, ctx)
+        return text

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from worker.cli.matters import Known, Left, known
+from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.prospects import Act, Outlook, outlook
 from worker.cli.story import happened, stands
@@ -23,7 +24,9 @@ def why(*, uid: str, form: str | None) -> None:
 
     UID is its partnerTxnUid. All times are UTC. See `show` for every attempt.
     """
-    found = known(uid)
+    settings = settings_now()
+    with store_of(settings) as store:
+        found = known(uid, store=store, settings=settings)
     if isinstance(found, Left):
         explain_left(found.row, form=form)
         return
