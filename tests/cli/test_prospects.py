@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from worker.cli.doors import Door
-from worker.cli.meanings import ENDS, STANDS, TO_DO
-from worker.cli.prospects import Limits, Matter, Outlook, outlook
-from worker.cli.words import ended, hint, shown, span, took
 from worker.domain.partners import Partner
 from worker.domain.states import FINAL, OUTCOMES, Outcome, State
+from worker.explain.meanings import ENDS, STANDS, TO_DO
+from worker.explain.next_steps import Limits, Matter, Outlook, outlook
+from worker.explain.partner import Door
+from worker.explain.text import ended, hint, shown, span, took
 
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 LIMITS = Limits(max_attempts=20, max_age=timedelta(days=1))

@@ -16,9 +16,9 @@ from tests.integration.stock import (
     execute,
     settle,
 )
-from worker.cli.story import happened, stands
 from worker.domain.decision import Decision
 from worker.domain.states import Event, Outcome
+from worker.explain.history import happened, stands
 from worker.store import Store, Wish
 
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ import click
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.typed import Words
-from worker.cli.words import NEVER, moment, shown
+from worker.explain.text import NEVER, moment, shown
 
 
 @click.command

@@ -11,9 +11,9 @@ from worker.cli.failures import NO, UNREACHABLE
 from worker.cli.means import database_of, refuse_missing_file, settings_now
 from worker.cli.output import print_json, wants_json
 from worker.cli.progress import progress
-from worker.cli.words import clock, jobs, shown
 from worker.config.settings import Settings
 from worker.errors import SettingsError
+from worker.explain.text import clock, jobs, shown
 from worker.jobs.audit import AUDITED, Finding, audit
 from worker.runtime import Runtime
 from worker.store.operators.audits import Verdict

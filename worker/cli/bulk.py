@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from worker.cli.failures import NO
-from worker.cli.forecast import Counts
+from worker.explain.forecast import Counts
 
 
 def usage(message: str) -> click.UsageError:

@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from worker.cli.forecast import CODE, STATUS
-from worker.cli.lessons import CODES, STATUSES, Lesson, lessons
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.rejudge import rejudge
 from worker.cli.trial import trial
-from worker.cli.words import hint, shown
 from worker.config.dialect_file import load_dialect
 from worker.domain.dialect import Dialect
+from worker.explain.forecast import CODE, STATUS
+from worker.explain.teaching import CODES, STATUSES, Lesson, lessons
+from worker.explain.text import hint, shown
 from worker.store import Store
 
 

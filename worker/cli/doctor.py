@@ -9,9 +9,9 @@ import click
 
 from worker.cli.failures import DONE, NO, SETTINGS, UNREACHABLE
 from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.words import shown
 from worker.doctor.diagnosis import diagnose
 from worker.doctor.finding import Finding, Weight
+from worker.explain.text import shown
 from worker.telemetry.log import configure_logging
 from worker.telemetry.redaction import redact
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.cli.words import NEVER, hint
+from worker.explain.text import NEVER, hint
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from worker.cli.failures import NO
 from worker.cli.means import ready_to_enqueue, settings_now
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.progress import Pace, pace
-from worker.cli.words import shown
 from worker.config.settings import Settings
 from worker.domain.orders import Order
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
+from worker.explain.text import shown
 from worker.jobs.manifest import Entry, Refusal
 from worker.store import Status
 from worker.telemetry.log import configure_logging

@@ -6,14 +6,14 @@ from typing import Any
 import click
 
 from worker.cli.events import plain
-from worker.cli.matters import Left, known
-from worker.cli.meanings import ENDS
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, limited, print_json, up_to, wants_json
-from worker.cli.prospects import outlook
 from worker.cli.tombstones import show_left
 from worker.cli.typed import Since, Words
 from worker.domain.states import Outcome, State
+from worker.explain.job import Left, known
+from worker.explain.meanings import ENDS
+from worker.explain.next_steps import outlook
 from worker.store import Store
 
 

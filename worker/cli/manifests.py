@@ -16,8 +16,8 @@ from worker.cli.failures import NO
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import print_json, wants_json
 from worker.cli.progress import progress
-from worker.cli.words import clock, jobs, shown
 from worker.config.settings import Settings
+from worker.explain.text import clock, jobs, shown
 from worker.jobs.comparison import Agreement, Difference, Kind
 from worker.jobs.staging import staging
 from worker.store import Store

@@ -9,11 +9,11 @@ import click
 from worker.cli.failures import NO
 from worker.cli.means import database_of, ready_to_enqueue, settings_now
 from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.words import shown
 from worker.config.settings import Settings
 from worker.domain.orders import Order, read_order
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
+from worker.explain.text import shown
 from worker.store import Status, Store
 from worker.telemetry.log import configure_logging
 

@@ -11,8 +11,8 @@ from worker.cli.means import settings_now, store_of
 from worker.cli.operator import operator
 from worker.cli.output import in_two_forms, limited, print_json, up_to, wants_json
 from worker.cli.typed import Reason, Words
-from worker.cli.words import shown
 from worker.domain.destinations import Destination
+from worker.explain.text import shown
 from worker.store import Store
 
 WHY = "Why: recorded with who acts."

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.events import events_table
-from worker.cli.matters import Known
-from worker.cli.prospects import Limits, Matter, Row
 from worker.cli.render import STYLES, Heading, cell, facts, fits, heading, indented, put, table
-from worker.cli.words import NEVER, clock, hint, moment, shown, span, took
 from worker.domain.states import FINAL
+from worker.explain.job import Known
+from worker.explain.next_steps import Limits, Matter, Row
+from worker.explain.text import NEVER, clock, hint, moment, shown, span, took
 from worker.store import JobFile
 
 

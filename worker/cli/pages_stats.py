@@ -6,11 +6,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.attention import Need, Picture
-from worker.cli.meanings import ENDS, STANDS
 from worker.cli.render import STYLES, Heading, cell, heading, indented, marked, put, table
-from worker.cli.words import jobs, span
 from worker.domain.states import FINAL
+from worker.explain.attention import Need, Picture
+from worker.explain.meanings import ENDS, STANDS
+from worker.explain.text import jobs, span
 
 
 def put_picture(picture: Picture, needs: Sequence[Need]) -> None:

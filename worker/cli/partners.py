@@ -11,8 +11,8 @@ from worker.cli.means import settings_now, store_of
 from worker.cli.operator import operator
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.typed import Reason, Words
-from worker.cli.words import NEVER, hint, moment, shown
 from worker.config.settings import Settings
+from worker.explain.text import NEVER, hint, moment, shown
 from worker.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -12,8 +12,8 @@ from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.progress import Advance, progress
 from worker.cli.typed import Age
-from worker.cli.words import jobs
 from worker.domain.states import Outcome
+from worker.explain.text import jobs
 from worker.store import Store
 
 SETTLED = (

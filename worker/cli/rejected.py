@@ -8,7 +8,7 @@ import click
 
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.words import clock, hint, shown
+from worker.explain.text import clock, hint, shown
 
 
 @click.command

@@ -6,15 +6,15 @@ from itertools import islice
 import click
 
 from worker.cli.bulk import as_rows, ask, put_counts
-from worker.cli.forecast import Forecast, stays
 from worker.cli.means import settings_now, store_of
 from worker.cli.operator import operator
 from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.typed import Reason
-from worker.cli.words import jobs, shown
 from worker.config.dialect_file import load_dialect
 from worker.domain.dialect import Dialect
 from worker.domain.rejudgement import finding
+from worker.explain.forecast import Forecast, stays
+from worker.explain.text import jobs, shown
 from worker.store import Store, Verdict
 
 NONE = "No job in doubt has an answer that says, in this dialect, what became of its token."

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.words import shown
 from worker.domain.states import Outcome, State
+from worker.explain.text import shown
 
 PIPE_WIDTH = 10_000
 """In a pipe a line stays a line, however long."""

@@ -10,16 +10,16 @@ import click
 
 from worker.cli.bulk import as_rows, ask, put_counts, usage
 from worker.cli.failures import NO
-from worker.cli.forecast import Counts
 from worker.cli.means import hint_at, settings_now, store_of
 from worker.cli.operator import operator
 from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.rulings import refusal
 from worker.cli.typed import Expiry, Reason, Since, Words
-from worker.cli.words import jobs, shown, typed
 from worker.domain.orders import read_order
 from worker.domain.states import Outcome
 from worker.errors import InvalidOrder
+from worker.explain.forecast import Counts
+from worker.explain.refusals import refusal
+from worker.explain.text import jobs, shown, typed
 from worker.store import NewExpiry, Ruling, Store, Verdict, Wish
 
 REQUEUEABLE = (Outcome.GAVE_UP, Outcome.REFUSED, Outcome.LAPSED, Outcome.UNKNOWN)

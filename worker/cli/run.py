@@ -8,9 +8,9 @@ import click
 from worker.broker.hints import Hints
 from worker.cli.means import database_of, ready_schema, refuse_missing_file, settings_now
 from worker.cli.output import print_json, wants_json
-from worker.cli.words import jobs
 from worker.config.settings import Settings
 from worker.doctor.broker import refuse_a_forgetful_broker
+from worker.explain.text import jobs
 from worker.jobs.sweep import Pass, sweep
 from worker.process.run import run_worker
 from worker.runtime import Runtime, broker_url, create_celery

@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from worker.cli.attention import Picture, attention, look
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.explain.attention import Picture, attention, look
 from worker.store import Glance
 
 

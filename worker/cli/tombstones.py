@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.cli.output import print_json, wants_json
-from worker.cli.remains import NEXT, was
-from worker.cli.words import shown
+from worker.explain.pruned import NEXT, was
+from worker.explain.text import shown
 
 
 def show_left(left: Mapping[str, Any], *, form: str | None) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from worker.cli.bulk import as_rows
-from worker.cli.forecast import Forecast, stays
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.words import jobs
 from worker.config.dialect_file import load_dialect
+from worker.explain.forecast import Forecast, stays
+from worker.explain.text import jobs
 
 
 @click.command("test")

@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from worker.cli.matters import Known, Left, known
 from worker.cli.means import settings_now, store_of
 from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.prospects import Act, Outlook, outlook
-from worker.cli.story import happened, stands
 from worker.cli.tombstones import explain_left
 from worker.cli.typed import Words
-from worker.cli.words import shown
+from worker.explain.history import happened, stands
+from worker.explain.job import Known, Left, known
+from worker.explain.next_steps import Act, Outlook, outlook
+from worker.explain.text import shown
 
 
 @click.command

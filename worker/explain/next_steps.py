@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from worker.cli.doors import Door
-from worker.cli.meanings import TO_DO
-from worker.cli.words import hint, moment, shown, typed
 from worker.domain.maintenance import Maintenance
 from worker.domain.states import Outcome, State
+from worker.explain.meanings import TO_DO
+from worker.explain.partner import Door
+from worker.explain.text import hint, moment, shown, typed
 
 Row = Mapping[str, Any]
 

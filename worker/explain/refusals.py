@@ -1,6 +1,6 @@
 """Why an act on a job is refused, in a sentence. Pure."""
 
-from worker.cli.words import clock, shown, typed
+from worker.explain.text import clock, shown, typed
 from worker.store import Ruling, Verdict
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from worker.cli.meanings import ENDS
-from worker.cli.words import moment
 from worker.domain.states import Outcome
+from worker.explain.meanings import ENDS
+from worker.explain.text import moment
 
 NEXT = (
     "Nothing: the same order again is a duplicate, other content under this uid a conflict. "

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.cli.words import jobs, shown, typed
 from worker.domain.dialect import Dialect
 from worker.domain.kplus import SUCCESS
 from worker.domain.rejudgement import Conversation, Finding, Reading, conclude, read_again
 from worker.domain.states import State
+from worker.explain.text import jobs, shown, typed
 from worker.store import Told
 
 CODE = "error code"

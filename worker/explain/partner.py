@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from worker.cli.words import ended, hint, moment, shown
 from worker.domain.partners import Partner
+from worker.explain.text import ended, hint, moment, shown
 
 Row = Mapping[str, Any]
 

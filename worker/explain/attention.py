@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.cli.words import hint, jobs, moment, shown, span
 from worker.domain.states import Outcome
+from worker.explain.text import hint, jobs, moment, shown, span
 from worker.store import Glance, Stats, Store
 
 SLOW = timedelta(minutes=1)

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.cli.forecast import CODE
-from worker.cli.words import shown, typed
 from worker.config.toml_lines import written
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.kplus import UNREADABLE
+from worker.explain.forecast import CODE
+from worker.explain.text import shown, typed
 
 CODES = ", ".join(CodeVerdict)
 STATUSES = ", ".join(StatusVerdict)

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from worker.cli.meanings import ENDS, STANDS
-from worker.cli.words import clock, ended, moment, shown
 from worker.domain.states import Event, Outcome, State
+from worker.explain.meanings import ENDS, STANDS
+from worker.explain.text import clock, ended, moment, shown
 
 Row = Mapping[str, Any]
 

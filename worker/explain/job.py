@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.cli.doors import Door
-from worker.cli.prospects import Limits, Matter
 from worker.config.settings import Settings
 from worker.domain.maintenance import Maintenance
 from worker.errors import JobNotFound
+from worker.explain.next_steps import Limits, Matter
+from worker.explain.partner import Door
 from worker.store import JobFile, Store
 from worker.store.partners.gate import PROOF_LASTS
 
