@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from tests.cli.conftest import Run
-from worker.cli.failures import SETTINGS, UNREACHABLE, USAGE
+from worker.cli.ui.exit_codes import SETTINGS, UNREACHABLE, USAGE
 
 CANARY: Final = "canary-7b1f9a"
 ENQUEUE: Final = ("enqueue", "--uid", "U1", "--token", "T1", "--reference1", "R1")

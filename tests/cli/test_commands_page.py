@@ -9,8 +9,8 @@ import pytest
 
 from tests.servers.schema import ROOT
 from worker.cli import SECTIONS, cli
-from worker.cli.failures import INTERRUPTED, PIPE_BROKEN, UNFORESEEN
-from worker.cli.menu import Menu
+from worker.cli.ui.exit_codes import INTERRUPTED, PIPE_BROKEN, UNFORESEEN
+from worker.cli.ui.lazy_group import Menu
 
 PAGE: Final = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 PARTS: Final = dict(

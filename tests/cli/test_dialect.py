@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.integration.stock import execute
 from tests.servers.workers import PARTNER_ID
-from worker.cli.operator import operator
+from worker.cli.ui.operator import operator
 from worker.domain.decision import Decision
 from worker.domain.kplus import Answer, Envelope, TokenEntry
 from worker.domain.partners import Roster

@@ -4,7 +4,7 @@ from sqlalchemy import select
 
 from tests.cli.conftest import Run
 from tests.servers.workers import PARTNER_ID
-from worker.cli.operator import operator
+from worker.cli.ui.operator import operator
 from worker.store import Rejected, Store
 from worker.store.schema.tables import operator_actions
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.integration.stock import CANCELLED, PAID, accept, claimed, row, settle
-from worker.cli.operator import operator
+from worker.cli.ui.operator import operator
 from worker.domain.decision import Decision
 from worker.domain.states import Event, Outcome
 from worker.store import Store

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.cli.ahead import SIZE, ahead
+from worker.cli.ui.read_ahead import SIZE, ahead
 
 
 @pytest.mark.parametrize("count", [0, 1, SIZE - 1, SIZE, SIZE + 1, 5 * SIZE])

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from worker import __version__
-from worker.cli.failures import INTERRUPTED, PIPE_BROKEN, explain
-from worker.cli.menu import Menu
+from worker.cli.ui.exit_codes import INTERRUPTED, PIPE_BROKEN, explain
+from worker.cli.ui.lazy_group import Menu
 
 PROGRAM = "kplus-cancel"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from worker.cli.means import settings_now, store_of
-from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.typed import Words
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.params import Words
 from worker.explain.text import NEVER, moment, shown
 
 
@@ -34,7 +34,7 @@ def actions(*, target: str | None, limit: int, form: str | None) -> None:
     if wants_json(form):
         print_json(rows)
     else:
-        from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+        from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
         put(*_page(rows, target))
     if more:
@@ -61,7 +61,7 @@ def _page(rows: list[dict[str, Any]], target: str | None) -> Iterator[Any]:
     """Yield a paragraph an act: a reason is a sentence, not a cell."""
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
-    from worker.cli.render import indented  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import indented  # noqa: PLC0415 - rich is slow to load
 
     now = datetime.now(UTC)
     if not rows:

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from worker.cli.failures import NO, UNREACHABLE
-from worker.cli.means import database_of, refuse_missing_file, settings_now
-from worker.cli.output import print_json, wants_json
-from worker.cli.progress import progress
+from worker.cli.ui.context import database_of, refuse_missing_file, settings_now
+from worker.cli.ui.exit_codes import NO, UNREACHABLE
+from worker.cli.ui.output import print_json, wants_json
+from worker.cli.ui.progress import progress
 from worker.config.settings import Settings
 from worker.errors import SettingsError
 from worker.explain.text import clock, jobs, shown
@@ -81,7 +81,7 @@ def _report(findings: list[Finding], since: datetime, *, form: str | None) -> No
             }
         )
         return
-    from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
     put(*_page(counts, worth_telling, since))
 
@@ -89,7 +89,7 @@ def _report(findings: list[Finding], since: datetime, *, form: str | None) -> No
 def _page(counts: Counter[Verdict], findings: list[Finding], since: datetime) -> Iterator[Any]:
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
-    from worker.cli.render import Heading, heading, listed, table  # noqa: PLC0415 - see above
+    from worker.cli.ui.tables import Heading, heading, listed, table  # noqa: PLC0415 - see above
 
     ended = f"ended since {clock(since)} UTC"
     if not counts:

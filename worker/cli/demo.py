@@ -2,7 +2,7 @@
 
 import click
 
-from worker.cli.failures import NO
+from worker.cli.ui.exit_codes import NO
 from worker.demo import run_demo
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from worker.cli.means import settings_now, store_of
-from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.rejudge import rejudge
 from worker.cli.trial import trial
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.config.dialect_file import load_dialect
 from worker.domain.dialect import Dialect
 from worker.explain.forecast import CODE, STATUS
@@ -40,7 +40,7 @@ def unknown(*, form: str | None) -> None:
     if wants_json(form):
         print_json(told)
         return
-    from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
     put(*_page(told))
 
@@ -52,7 +52,7 @@ dialect.add_command(rejudge)
 def _page(rows: Sequence[dict[str, Any]]) -> Iterator[Any]:
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
-    from worker.cli.render import Heading, heading, listed, table  # noqa: PLC0415 - likewise
+    from worker.cli.ui.tables import Heading, heading, listed, table  # noqa: PLC0415 - likewise
 
     if not rows:
         yield Text("The dialect knows every word that the bank has used.")
@@ -87,7 +87,7 @@ _THEN = (
 def _lessons(found: Sequence[Lesson]) -> Iterator[Any]:
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
-    from worker.cli.render import listed  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import listed  # noqa: PLC0415 - rich is slow to load
 
     for lesson in found:
         yield listed([f"{lesson.what}{':' if lesson.line else '.'}"])

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import click
 
-from worker.cli.failures import DONE, NO, SETTINGS, UNREACHABLE
-from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.exit_codes import DONE, NO, SETTINGS, UNREACHABLE
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.doctor.diagnosis import diagnose
 from worker.doctor.finding import Finding, Weight
 from worker.explain.text import shown

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from worker.cli.means import settings_now, store_of
+from worker.cli.ui.context import settings_now, store_of
 from worker.domain.events import WORDS
 from worker.store.reports.exports import Cursor
 

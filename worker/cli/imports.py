@@ -13,12 +13,12 @@ from typing import Any, BinaryIO, TextIO
 
 import click
 
-from worker.cli.ahead import ahead
-from worker.cli.entries import entries
-from worker.cli.failures import NO
-from worker.cli.means import ready_to_enqueue, settings_now
-from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.progress import Pace, pace
+from worker.cli.ui.context import ready_to_enqueue, settings_now
+from worker.cli.ui.entries import entries
+from worker.cli.ui.exit_codes import NO
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.progress import Pace, pace
+from worker.cli.ui.read_ahead import ahead
 from worker.config.settings import Settings
 from worker.domain.orders import Order
 from worker.enqueue import Producer, Receipt

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from worker.cli.events import plain
-from worker.cli.means import settings_now, store_of
-from worker.cli.output import in_two_forms, limited, print_json, up_to, wants_json
 from worker.cli.tombstones import show_left
-from worker.cli.typed import Since, Words
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.events import plain
+from worker.cli.ui.output import in_two_forms, limited, print_json, up_to, wants_json
+from worker.cli.ui.params import Since, Words
 from worker.domain.states import Outcome, State
 from worker.explain.job import Left, known
 from worker.explain.meanings import ENDS
@@ -50,9 +50,9 @@ def show(*, uid: str, form: str | None) -> None:
         }
         print_json({**found.file.job, "next": following, **evidence})
         return
-    from worker.cli import pages  # noqa: PLC0415 - rich is slow to load, and JSON needs none
+    from worker.cli.ui import job_page  # noqa: PLC0415 - rich is slow to load, and JSON needs none
 
-    pages.put_job(found, following)
+    job_page.put_job(found, following)
 
 
 @click.command("list")
@@ -87,6 +87,6 @@ def list_jobs(  # noqa: PLR0913 - options, each by its name
         if wants_json(form):
             print_json(shown)
         else:
-            from worker.cli import pages  # noqa: PLC0415 - rich is slow to load, JSON needs none
+            from worker.cli.ui import job_page  # noqa: PLC0415 - rich is slow to load, JSON needs none
 
-            pages.put_jobs(shown, rests, now=datetime.now(UTC))
+            job_page.put_jobs(shown, rests, now=datetime.now(UTC))

@@ -10,12 +10,12 @@ from typing import Any, BinaryIO, TextIO
 
 import click
 
-from worker.cli.bulk import ask
-from worker.cli.entries import entries
-from worker.cli.failures import NO
-from worker.cli.means import settings_now, store_of
-from worker.cli.output import print_json, wants_json
-from worker.cli.progress import progress
+from worker.cli.ui.confirm import ask
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.entries import entries
+from worker.cli.ui.exit_codes import NO
+from worker.cli.ui.output import print_json, wants_json
+from worker.cli.ui.progress import progress
 from worker.config.settings import Settings
 from worker.explain.text import clock, jobs, shown
 from worker.jobs.comparison import Agreement, Difference, Kind
@@ -127,7 +127,7 @@ def _report(agreement: Agreement, wish: Wish, examples: Examples, *, form: str |
     if wants_json(form):
         print_json(_document(agreement, wish, examples))
         return
-    from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
     put(*_page(agreement, wish, examples))
 
@@ -158,13 +158,7 @@ def _plain(difference: Difference) -> dict[str, Any]:
 def _page(agreement: Agreement, wish: Wish, examples: Examples) -> Iterator[Any]:
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
-    from worker.cli.render import (  # noqa: PLC0415 - rich is slow to load
-        Heading,
-        heading,
-        listed,
-        marked,
-        table,
-    )
+    from worker.cli.ui.tables import Heading, heading, listed, marked, table  # noqa: PLC0415 - rich is slow to load
 
     again = f"; lines that say one again: {agreement.repeated}" if agreement.repeated else ""
     yield Text(f"Orders in the manifest: {agreement.orders}{again}.")

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import click
 
-from worker.cli.failures import NO
-from worker.cli.means import database_of, ready_to_enqueue, settings_now
-from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.context import database_of, ready_to_enqueue, settings_now
+from worker.cli.ui.exit_codes import NO
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.config.settings import Settings
 from worker.domain.orders import Order, read_order
 from worker.enqueue import Producer, Receipt

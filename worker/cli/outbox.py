@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import click
 
-from worker.cli.bulk import ask, usage
-from worker.cli.events import events_table, plain
-from worker.cli.failures import NO
-from worker.cli.means import settings_now, store_of
-from worker.cli.operator import operator
-from worker.cli.output import in_two_forms, limited, print_json, up_to, wants_json
-from worker.cli.typed import Reason, Words
+from worker.cli.ui.confirm import ask, usage
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.events import events_table, plain
+from worker.cli.ui.exit_codes import NO
+from worker.cli.ui.operator import operator
+from worker.cli.ui.output import in_two_forms, limited, print_json, up_to, wants_json
+from worker.cli.ui.params import Reason, Words
 from worker.domain.destinations import Destination
 from worker.explain.text import shown
 from worker.store import Store
@@ -45,7 +45,7 @@ def list_events(*, state: str | None, uid: str | None, limit: int, form: str | N
         if wants_json(form):
             print_json([plain(row) for row in shown])
         else:
-            from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+            from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
             put(events_table(shown) if shown else "No event matches.")
 

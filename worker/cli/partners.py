@@ -6,11 +6,11 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
-from worker.cli.failures import NO
-from worker.cli.means import settings_now, store_of
-from worker.cli.operator import operator
-from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.typed import Reason, Words
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.exit_codes import NO
+from worker.cli.ui.operator import operator
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.params import Reason, Words
 from worker.config.settings import Settings
 from worker.explain.text import NEVER, hint, moment, shown
 from worker.store import Store
@@ -33,7 +33,7 @@ def list_partners(*, form: str | None) -> None:
     if wants_json(form):
         print_json(rows)
         return
-    from worker.cli.render import Heading, put, table  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import Heading, put, table  # noqa: PLC0415 - rich is slow to load
 
     if not rows:
         put("No partner is configured, and none has ever rested.")

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from worker.cli.bulk import ask
-from worker.cli.means import settings_now, store_of
-from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.progress import Advance, progress
-from worker.cli.typed import Age
+from worker.cli.ui.confirm import ask
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.params import Age
+from worker.cli.ui.progress import Advance, progress
 from worker.domain.states import Outcome
 from worker.explain.text import jobs
 from worker.store import Store
@@ -161,7 +161,7 @@ def _report(heaps: list[Heap], counts: list[int], *, dry_run: bool, form: str | 
         ]
         print_json({"dry_run": dry_run, "pruned": rows})
         return
-    from worker.cli.render import Heading, put, table  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import Heading, put, table  # noqa: PLC0415 - rich is slow to load
 
     if not any(counts):
         put("Nothing is old enough.")

@@ -5,10 +5,10 @@ from typing import BinaryIO, TextIO
 
 import click
 
-from worker.cli.bulk import usage
 from worker.cli.manifests import Window, Wish, compare_manifest
-from worker.cli.output import in_two_forms
-from worker.cli.typed import Since
+from worker.cli.ui.confirm import usage
+from worker.cli.ui.output import in_two_forms
+from worker.cli.ui.params import Since
 
 
 @click.command

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from worker.cli.means import settings_now, store_of
-from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.explain.text import clock, hint, shown
 
 
@@ -35,7 +35,7 @@ def rejected(*, limit: int, bodies: bool, form: str | None) -> None:
     if wants_json(form):
         print_json(rows)
     else:
-        from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+        from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
         put(*_page(rows, bodies=bodies))
     if kept > len(rows):
@@ -46,7 +46,7 @@ def _page(rows: list[dict[str, Any]], *, bodies: bool) -> Iterator[Any]:
     """Yield a paragraph a message: what is wrong is a sentence, not a cell."""
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
-    from worker.cli.render import indented  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import indented  # noqa: PLC0415 - rich is slow to load
 
     now = datetime.now(UTC)
     if not rows:

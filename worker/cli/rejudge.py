@@ -5,11 +5,11 @@ from itertools import islice
 
 import click
 
-from worker.cli.bulk import as_rows, ask, put_counts
-from worker.cli.means import settings_now, store_of
-from worker.cli.operator import operator
-from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.typed import Reason
+from worker.cli.ui.confirm import as_rows, ask, put_counts
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.operator import operator
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.params import Reason
 from worker.config.dialect_file import load_dialect
 from worker.domain.dialect import Dialect
 from worker.domain.rejudgement import finding

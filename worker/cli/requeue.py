@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from worker.cli.bulk import as_rows, ask, put_counts, usage
-from worker.cli.failures import NO
-from worker.cli.means import hint_at, settings_now, store_of
-from worker.cli.operator import operator
-from worker.cli.output import in_two_forms, print_json, wants_json
-from worker.cli.typed import Expiry, Reason, Since, Words
+from worker.cli.ui.confirm import as_rows, ask, put_counts, usage
+from worker.cli.ui.context import hint_at, settings_now, store_of
+from worker.cli.ui.exit_codes import NO
+from worker.cli.ui.operator import operator
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.params import Expiry, Reason, Since, Words
 from worker.domain.orders import read_order
 from worker.domain.states import Outcome
 from worker.errors import InvalidOrder

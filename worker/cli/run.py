@@ -6,8 +6,8 @@ from datetime import timedelta
 import click
 
 from worker.broker.hints import Hints
-from worker.cli.means import database_of, ready_schema, refuse_missing_file, settings_now
-from worker.cli.output import print_json, wants_json
+from worker.cli.ui.context import database_of, ready_schema, refuse_missing_file, settings_now
+from worker.cli.ui.output import print_json, wants_json
 from worker.config.settings import Settings
 from worker.doctor.broker import refuse_a_forgetful_broker
 from worker.explain.text import jobs

@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from worker.cli.failures import NO
-from worker.cli.means import database_of, settings_now
-from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.context import database_of, settings_now
+from worker.cli.ui.exit_codes import NO
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.config.settings import Settings
 from worker.config.sqlite_file import missing_file
 from worker.store.schema import migrate

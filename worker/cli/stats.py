@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from worker.cli.means import settings_now, store_of
-from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.explain.attention import Picture, attention, look
 from worker.store import Glance
 
@@ -19,7 +19,7 @@ def stats(*, form: str | None) -> None:
     if wants_json(form):
         print_json(_document(picture))
         return
-    from worker.cli.pages_stats import put_picture  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.stats_page import put_picture  # noqa: PLC0415 - rich is slow to load
 
     put_picture(picture, list(attention(picture)))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.cli.output import print_json, wants_json
+from worker.cli.ui.output import print_json, wants_json
 from worker.explain.pruned import NEXT, was
 from worker.explain.text import shown
 
@@ -30,7 +30,7 @@ def explain_left(left: Mapping[str, Any], *, form: str | None) -> None:
 def _put(left: Mapping[str, Any]) -> None:
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
-    from worker.cli.render import heading, listed, put  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import heading, listed, put  # noqa: PLC0415 - rich is slow to load
 
     put(
         Text(shown(left["partner_txn_uid"]), style="bold"),

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from worker.cli.bulk import as_rows
-from worker.cli.means import settings_now, store_of
-from worker.cli.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.confirm import as_rows
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.config.dialect_file import load_dialect
 from worker.explain.forecast import Forecast, stays
 from worker.explain.text import jobs
@@ -43,7 +43,7 @@ def trial(*, file: Path, form: str | None) -> None:
             }
         )
         return
-    from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
     put(*_page(forecast))
 
@@ -51,7 +51,7 @@ def trial(*, file: Path, form: str | None) -> None:
 def _page(forecast: Forecast) -> Iterator[Any]:
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
-    from worker.cli.render import Heading, table  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import Heading, table  # noqa: PLC0415 - rich is slow to load
 
     rows = forecast.rows()
     if rows:

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from worker.cli.means import settings_now, store_of
-from worker.cli.output import in_two_forms, print_json, wants_json
 from worker.cli.tombstones import explain_left
-from worker.cli.typed import Words
+from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.output import in_two_forms, print_json, wants_json
+from worker.cli.ui.params import Words
 from worker.explain.history import happened, stands
 from worker.explain.job import Known, Left, known
 from worker.explain.next_steps import Act, Outlook, outlook
@@ -47,7 +47,7 @@ def why(*, uid: str, form: str | None) -> None:
             }
         )
         return
-    from worker.cli.render import put  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
     put(*_page(found, story, ahead))
 
@@ -55,7 +55,7 @@ def why(*, uid: str, form: str | None) -> None:
 def _page(found: Known, story: Sequence[str], ahead: Outlook) -> Iterator[Any]:
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
-    from worker.cli.render import heading, listed  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import heading, listed  # noqa: PLC0415 - rich is slow to load
 
     job, now = found.file.job, found.matter.now
     yield Text(shown(job["partner_txn_uid"]), style="bold")
@@ -72,7 +72,7 @@ def _acts(acts: Sequence[Act], *, final: bool) -> Iterator[Any]:
     """Yield what a person can do; a command stands on a line of its own, to be copied whole."""
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
-    from worker.cli.render import listed  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import listed  # noqa: PLC0415 - rich is slow to load
 
     if not acts:
         yield listed(["No command: it has its end." if final else "Nothing needs to be done."])

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.render import STYLES, Heading, cell, heading, indented, marked, put, table
+from worker.cli.ui.tables import STYLES, Heading, cell, heading, indented, marked, put, table
 from worker.domain.states import FINAL
 from worker.explain.attention import Need, Picture
 from worker.explain.meanings import ENDS, STANDS

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.events import events_table
-from worker.cli.render import STYLES, Heading, cell, facts, fits, heading, indented, put, table
+from worker.cli.ui.events import events_table
+from worker.cli.ui.tables import STYLES, Heading, cell, facts, fits, heading, indented, put, table
 from worker.domain.states import FINAL
 from worker.explain.job import Known
 from worker.explain.next_steps import Limits, Matter, Row

@@ -16,7 +16,7 @@ def plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def events_table(rows: Sequence[dict[str, Any]]) -> Any:
     """Return the table of events that a person sees."""
-    from worker.cli.render import Heading, table  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import Heading, table  # noqa: PLC0415 - rich is slow to load
 
     now = datetime.now(UTC)
     headings = (

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from worker.cli.failures import NO
+from worker.cli.ui.exit_codes import NO
 from worker.explain.forecast import Counts
 
 
@@ -16,7 +16,7 @@ def usage(message: str) -> click.UsageError:
 
 def put_counts(counts: Counts, *, none: str) -> None:
     """Print how many jobs it is about, or a sentence where it is about none."""
-    from worker.cli.render import Heading, put, table  # noqa: PLC0415 - rich is slow to load
+    from worker.cli.ui.tables import Heading, put, table  # noqa: PLC0415 - rich is slow to load
 
     if not counts:
         put(none)

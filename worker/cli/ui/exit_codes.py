@@ -5,7 +5,7 @@ import traceback
 import click
 
 from worker import errors
-from worker.cli.menu import ReaderGone
+from worker.cli.ui.lazy_group import ReaderGone
 
 DONE = 0
 NO = 1
