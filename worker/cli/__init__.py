@@ -21,19 +21,22 @@ SECTIONS = {
     "Start here": {
         "demo": ("demo:demo", "See the whole system at work, against a simulated bank."),
         "doctor": ("doctor:doctor", "Check settings, database, broker, bank and progress."),
-        "db": ("schema:db", "Create the schema, or check that it is up to date."),
+        "db": ("db:db", "Create the schema, or check that it is up to date."),
     },
     "Run": {
-        "worker": ("run:worker", "Cancel tokens: run the worker, with its sweep."),
+        "worker": ("worker:worker", "Cancel tokens: run the worker, with its sweep."),
         "sandbox": ("sandbox:sandbox", "Run the simulated bank."),
         "reconcile": ("reconcile:reconcile", "Make one pass of the sweep, or compare with others."),
     },
     "Jobs": {
-        "enqueue": ("orders:enqueue", "Hand in one token to be cancelled."),
-        "import": ("imports:import_orders", "Hand in a file of tokens to be cancelled."),
-        "show": ("jobs:show", "Show one job: where it stands, what happens next, its attempts."),
+        "enqueue": ("enqueue:enqueue", "Hand in one token to be cancelled."),
+        "import": ("import_:import_orders", "Hand in a file of tokens to be cancelled."),
+        "show": (
+            "show_list:show",
+            "Show one job: where it stands, what happens next, its attempts.",
+        ),
         "why": ("why:why", "Explain one job: what happened, what happens next, what moves it."),
-        "list": ("jobs:list_jobs", "List jobs, the last changed first."),
+        "list": ("show_list:list_jobs", "List jobs, the last changed first."),
         "export": (
             "export:export",
             "Print the jobs that have ended, page after page.",
@@ -45,7 +48,7 @@ SECTIONS = {
         "reissue": ("requeue:reissue", "Continue a final job under another uid."),
         "outbox": ("outbox:outbox", "List what the order system is told; tell it again."),
         "partners": ("partners:partners", "List, pause and resume partners."),
-        "actions": ("acts:actions", "List what operators did: who, when, why."),
+        "actions": ("actions:actions", "List what operators did: who, when, why."),
         "dialect": (
             "dialect:dialect",
             "Teach the worker the bank's words, and judge stored answers by it.",

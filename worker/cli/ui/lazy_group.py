@@ -12,7 +12,7 @@ class ReaderGone(Exception):
 
 
 Entry = tuple[str, str]
-"""`module:attribute` below this package, and the line of the help."""
+"""`module:attribute` below `worker.cli.commands`, and the line of the help."""
 
 
 class Menu(click.Group):
@@ -34,7 +34,7 @@ class Menu(click.Group):
         if cmd_name not in self._entries:
             return None
         module, _, attribute = self._entries[cmd_name][0].partition(":")
-        found: click.Command = getattr(import_module(f"worker.cli.{module}"), attribute)
+        found: click.Command = getattr(import_module(f"worker.cli.commands.{module}"), attribute)
         return found
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -5,7 +5,7 @@ from typing import BinaryIO, TextIO
 
 import click
 
-from worker.cli.manifests import Window, Wish, compare_manifest
+from worker.cli.commands.reconcile_manifest import Window, Wish, compare_manifest
 from worker.cli.ui.confirm import usage
 from worker.cli.ui.output import in_two_forms
 from worker.cli.ui.params import Since
@@ -77,14 +77,14 @@ def reconcile(  # noqa: PLR0913 - options, each by its name
     if manifest is None:
         _refuse({"--enqueue": enqueue, "--until": until, "--details": details})
     if audit is not None:
-        from worker.cli.audits import audit_jobs  # noqa: PLC0415 - Celery is slow to load
+        from worker.cli.commands.reconcile_audit import audit_jobs  # noqa: PLC0415 - Celery is slow to load
 
         audit_jobs(audit, since, form=form)
         return
     if manifest is None:
         if since is not None:
             raise usage("--since needs --manifest or --audit")
-        from worker.cli.run import one_pass  # noqa: PLC0415 - Celery is slow to load
+        from worker.cli.commands.worker import one_pass  # noqa: PLC0415 - Celery is slow to load
 
         one_pass(form)
         return

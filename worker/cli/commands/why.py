@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from worker.cli.tombstones import explain_left
+from worker.cli.commands.pruned import explain_left
 from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.params import Words

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from worker.cli.rejudge import rejudge
-from worker.cli.trial import trial
+from worker.cli.commands.dialect_apply import rejudge
+from worker.cli.commands.dialect_test import trial
 from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.config.dialect_file import load_dialect

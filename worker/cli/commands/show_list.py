@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from worker.cli.tombstones import show_left
+from worker.cli.commands.pruned import show_left
 from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.events import plain
 from worker.cli.ui.output import in_two_forms, limited, print_json, up_to, wants_json
