@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from worker.config.settings import Settings, load_settings, read_settings
+from worker.doctor.bank import bank
 from worker.doctor.broker import broker
+from worker.doctor.database import storage
 from worker.doctor.finding import Finding
-from worker.doctor.origins import refused, settled
-from worker.doctor.reach import bank
-from worker.doctor.roster import dialect, partners
-from worker.doctor.storage import storage
+from worker.doctor.partners import dialect, partners
+from worker.doctor.settings import refused, settled
 from worker.doctor.workers import a_worker_moves, workers
 from worker.errors import SettingsError
 from worker.telemetry.redaction import protect

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from worker.config.settings import Settings
 from worker.config.sqlite_file import missing_file
 from worker.doctor.finding import Finding, Weight, wrong
-from worker.doctor.outcomes import outcomes
+from worker.doctor.outbox import outcomes
 from worker.errors import StoreUnavailable
 from worker.store import Database, Store, open_database
 from worker.store.schema import migrate
