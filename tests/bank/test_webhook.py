@@ -11,7 +11,8 @@ from tests.bank.conftest import NOON, MakePeer
 from tests.bank.peer import Conversation, Peer, answering, hearing_then, http, saying
 from tests.bank.tls_files import AUTHORITY, server_context
 from tests.servers.receivers import SECRET
-from worker.domain.destinations import Destination, Webhook
+from worker.config.destinations import Webhook
+from worker.domain.destinations import Destination
 from worker.outbox.relay import BATCH, Reply
 from worker.outbox.webhook import SILENT, Poster
 from worker.store import Parcel

@@ -18,7 +18,8 @@ from tests.servers.receivers import OLD_SECRET, SECRET, Receiver
 from tests.servers.waiting import eventually
 from tests.servers.workers import StartWorker
 from worker.broker.app import create_app
-from worker.domain.destinations import Destination, Message
+from worker.config.destinations import Message
+from worker.domain.destinations import Destination
 from worker.domain.events import event_id
 from worker.outbox.celery_message import Announcer
 from worker.outbox.relay import BATCH, Reply

@@ -6,7 +6,8 @@ from typing import Any
 
 from tests.integration.stock import CANCELLED, Clock, accept, claimed, settle
 from tests.servers.receivers import OLD_SECRET, SECRET, Receiver
-from worker.domain.destinations import Destination, Webhook
+from worker.config.destinations import Webhook
+from worker.domain.destinations import Destination
 from worker.outbox.relay import Courier, deliver
 from worker.outbox.webhook import Poster
 from worker.store import Store

@@ -21,7 +21,7 @@ from worker.process import loop
 from worker.store.jobs import claim as claiming
 from worker.store.jobs import jobs
 from worker.store.jobs.attempts import Attempts
-from worker.store.jobs.transitions import JOBS
+from worker.store.schema.tables import JOBS
 
 
 def no_fence() -> None:

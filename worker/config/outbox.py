@@ -7,8 +7,9 @@ from typing import Self
 from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
+from worker.config.destinations import Message, Webhook
 from worker.config.sources import setting
-from worker.domain.destinations import Destination, Message, Webhook
+from worker.domain.destinations import Destination
 from worker.domain.signatures import HOW_TO
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
-from worker.domain.destinations import Message
+from worker.config.destinations import Message
 from worker.outbox.relay import Reply
 from worker.store import Parcel
 

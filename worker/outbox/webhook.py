@@ -11,8 +11,8 @@ from http import HTTPStatus
 import httpx
 
 from worker import __version__
+from worker.config.destinations import Webhook
 from worker.domain import signatures
-from worker.domain.destinations import Webhook
 from worker.domain.retry_after import read_retry_after
 from worker.forksafe import once
 from worker.net.deadline import Deadline

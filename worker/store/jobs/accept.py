@@ -21,11 +21,11 @@ from sqlalchemy import (
 )
 
 from worker.domain.states import Outcome, State
-from worker.store.engine.database import AnyRow, Database, Now
+from worker.store.engine.database import AnyRow, Database
+from worker.store.engine.elements import Now
 from worker.store.engine.prepared import AtOnce
 from worker.store.jobs.lookup import is_same, known, state_of
-from worker.store.jobs.transitions import JOBS
-from worker.store.schema.tables import cancel_jobs
+from worker.store.schema.tables import JOBS, cancel_jobs
 
 
 class Status(StrEnum):

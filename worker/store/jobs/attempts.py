@@ -7,7 +7,8 @@ from sqlalchemy import ColumnElement, Connection, Executable, bindparam, select,
 from worker.domain.claims import CANCEL, Claim, Evidence
 from worker.domain.decision import Decision
 from worker.domain.judgement import LEASE_ENDED
-from worker.store.engine.database import Database, Now, rows_of, storable
+from worker.store.engine.database import Database, rows_of, storable
+from worker.store.engine.elements import Now
 from worker.store.schema.tables import cancel_attempts, token_statuses
 
 ATTEMPTS = cancel_attempts.c

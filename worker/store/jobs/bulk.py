@@ -10,7 +10,7 @@ from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.jobs.accept import NEW, Acceptance, accepting, accepting_many, as_text, compared
 from worker.store.jobs.lookup import known
-from worker.store.jobs.transitions import JOBS
+from worker.store.schema.tables import JOBS
 
 PAGE = 2000
 

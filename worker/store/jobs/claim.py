@@ -6,21 +6,15 @@ from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, nul
 
 from worker.domain.claims import CANCEL, INQUIRY
 from worker.domain.states import Event, State
-from worker.store.engine.database import After, AnyRow, Database, Now, OneOf
+from worker.store.engine.database import AnyRow, Database
+from worker.store.engine.elements import After, Now, OneOf
 from worker.store.engine.prepared import AtOnce
 from worker.store.jobs.claim_rows import CLAIMED
-from worker.store.jobs.transitions import (
-    JOBS,
-    can_ask,
-    has_expired,
-    move,
-    partner_rests,
-    past_its_limits,
-    waiting,
-)
+from worker.store.jobs.transitions import can_ask, has_expired, move, past_its_limits, waiting
 from worker.store.partners.gate import is_open
 from worker.store.partners.modes import is_calm
-from worker.store.schema.tables import cancel_jobs
+from worker.store.partners.resting import partner_rests
+from worker.store.schema.tables import JOBS, cancel_jobs
 
 
 class Claiming:

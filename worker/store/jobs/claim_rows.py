@@ -5,9 +5,8 @@ from datetime import datetime
 from worker.domain.claims import Claim
 from worker.domain.kplus import CancelRequest
 from worker.store.engine.database import AnyRow
-from worker.store.schema.tables import cancel_jobs
+from worker.store.schema.tables import JOBS
 
-JOBS = cancel_jobs.c
 CLAIMED = (
     JOBS.partner_txn_uid,
     JOBS.partner_id,

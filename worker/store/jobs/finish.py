@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Executable, bindparam
 
 from worker.domain import events
 from worker.domain.destinations import Destination
-from worker.store.engine.database import AnyRow, Database, Now, rows_of
+from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.engine.elements import Now
 from worker.store.schema.tables import cancel_jobs, outbox
 
 TOLD = tuple(cancel_jobs.c[column] for column in events.WORDS.values())

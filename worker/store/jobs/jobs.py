@@ -26,7 +26,8 @@ from worker.domain.leases import InquiryUids
 from worker.domain.partners import Roster
 from worker.domain.states import Event, State
 from worker.errors import JobNotFound
-from worker.store.engine.database import AnyRow, Database, Now, rows_of, storable
+from worker.store.engine.database import AnyRow, Database, rows_of, storable
+from worker.store.engine.elements import Now
 from worker.store.engine.prepared import AtOnce
 from worker.store.jobs.accept import Acceptance, Accepting
 from worker.store.jobs.attempts import Attempts
@@ -35,10 +36,10 @@ from worker.store.jobs.claim_rows import as_claim
 from worker.store.jobs.finish import TOLD, Ends
 from worker.store.jobs.lookup import known
 from worker.store.jobs.settle import in_one
-from worker.store.jobs.transitions import JOBS, move, waiting
+from worker.store.jobs.transitions import move, waiting
 from worker.store.partners.gate import Gate
 from worker.store.partners.modes import PartnerModes
-from worker.store.schema.tables import cancel_jobs
+from worker.store.schema.tables import JOBS, cancel_jobs
 
 
 class Jobs:

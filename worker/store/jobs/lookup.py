@@ -8,9 +8,8 @@ from sqlalchemy import BindParameter, ColumnElement, String, literal, select, un
 
 from worker.domain.states import OUTCOMES, Outcome, State
 from worker.store.engine.database import AnyRow
-from worker.store.schema.tables import cancel_jobs, tombstones
+from worker.store.schema.tables import JOBS, tombstones
 
-JOBS = cancel_jobs.c
 LEFT = tombstones.c
 STATE_OF: Mapping[Outcome, State] = {
     outcome: state for state, outcomes in OUTCOMES.items() for outcome in outcomes

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from worker.store.engine.database import AnyRow, Database, Now, rows_of, storable
+from worker.store.engine.database import AnyRow, Database, rows_of, storable
+from worker.store.engine.elements import Now
 from worker.store.schema.tables import rejected_messages
 
 LONGEST_BODY = 16 * 1024

@@ -16,7 +16,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from worker.store.engine.database import Now
+from worker.store.engine.elements import Now
 from worker.store.jobs.attempts import KEPT
 from worker.store.schema.tables import cancel_attempts, token_statuses
 

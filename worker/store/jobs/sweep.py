@@ -21,20 +21,14 @@ from sqlalchemy import (
 from worker.domain.claims import Claim
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import WAITING, Event, Outcome, State
-from worker.store.engine.database import After, AnyRow, Database, Now, OneOfThose, rows_of
+from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.engine.elements import After, Now, OneOfThose
 from worker.store.jobs.claim_rows import CLAIMED, as_claim
 from worker.store.jobs.finish import TOLD, Ends
-from worker.store.jobs.transitions import (
-    JOBS,
-    has_expired,
-    move,
-    partner_rests,
-    past_its_limits,
-    rests,
-    waiting,
-)
+from worker.store.jobs.transitions import has_expired, move, past_its_limits, waiting
 from worker.store.partners.gate import free_slots, probing, proven, spacing
-from worker.store.schema.tables import cancel_jobs, partners
+from worker.store.partners.resting import partner_rests, rests
+from worker.store.schema.tables import JOBS, cancel_jobs, partners
 
 HINTING = 0x6B706C7573
 """The number of the lock that copies of the sweep contend for."""

@@ -11,16 +11,14 @@ from sqlalchemy import (
     case,
     false,
     or_,
-    select,
     true,
     update,
 )
 
 from worker.domain.states import TRANSITIONS, Event, Outcome, State
-from worker.store.engine.database import After, Now, OneOf
-from worker.store.schema.tables import cancel_jobs, partners
+from worker.store.engine.elements import After, Now, OneOf
+from worker.store.schema.tables import JOBS, cancel_jobs
 
-JOBS = cancel_jobs.c
 NO_LEASE = {"lease_id": None, "lease_ends_at": None, "lease_kind": None}
 _WAITS: dict[str, Any] = {"next_attempt_at": After("wait"), "hinted_at": None, **NO_LEASE}
 _ENDS: dict[str, Any] = {
@@ -67,18 +65,6 @@ def move(event: Event, *, only_from: frozenset[State] | None = None) -> Update:
 def waiting() -> ColumnElement[bool]:
     """Return the condition under which a job waits for its turn, as the indexes have it."""
     return JOBS.next_attempt_at.is_not(None)
-
-
-def rests() -> ColumnElement[bool]:
-    """Return the condition under which a partner's row says that it takes no calls now."""
-    cooling = and_(partners.c.mode == "cooling", partners.c.resume_at > Now())
-    return or_(partners.c.mode == "paused", cooling)
-
-
-def partner_rests() -> ColumnElement[bool]:
-    """Return the condition under which the job's partner takes no calls now."""
-    its_partner = select(partners.c.partner_id).where(partners.c.partner_id == JOBS.partner_id)
-    return its_partner.where(rests()).correlate(cancel_jobs).exists()
 
 
 def has_expired() -> ColumnElement[bool]:

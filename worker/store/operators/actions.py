@@ -10,7 +10,8 @@ from sqlalchemy import Connection, insert
 
 from worker.domain.destinations import Destination
 from worker.domain.dialect import Dialect
-from worker.store.engine.database import Database, Now, rows_of
+from worker.store.engine.database import Database, rows_of
+from worker.store.engine.elements import Now
 from worker.store.jobs.finish import Ends
 from worker.store.operators.rejudge import Rejudging
 from worker.store.operators.requeue import SHOWN, Requeues, Ruling, Verdict, Wish

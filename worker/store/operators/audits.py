@@ -14,12 +14,13 @@ from worker.domain.leases import InquiryUids
 from worker.domain.partners import Partner
 from worker.domain.states import FINAL, Outcome
 from worker.store.engine.column_types import Utc
-from worker.store.engine.database import After, Database, Now, rows_of, storable
+from worker.store.engine.database import Database, rows_of, storable
+from worker.store.engine.elements import After, Now
 from worker.store.jobs.attempts import LONGEST_DETAIL
-from worker.store.jobs.transitions import JOBS, rests
 from worker.store.partners.gate import Gate
 from worker.store.partners.modes import PartnerModes
-from worker.store.schema.tables import audits, cancel_jobs
+from worker.store.partners.resting import rests
+from worker.store.schema.tables import JOBS, audits, cancel_jobs
 from worker.store.schema.tables import partners as partner_rows
 
 

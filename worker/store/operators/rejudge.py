@@ -10,10 +10,10 @@ from worker.domain.rejudgement import Reading, finding
 from worker.domain.states import OUTCOMES, Event, Outcome, State
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.jobs.finish import Ends
-from worker.store.jobs.transitions import JOBS, move
+from worker.store.jobs.transitions import move
 from worker.store.operators.requeue import Ruling, Verdict
 from worker.store.reports.conversations import Conversations
-from worker.store.schema.tables import cancel_jobs
+from worker.store.schema.tables import JOBS, cancel_jobs
 
 _ENDING = {State.SUCCEEDED: Event.SUCCEED, State.REFUSED: Event.REFUSE}
 

@@ -10,9 +10,10 @@ from sqlalchemy import Boolean, Connection, bindparam, case, literal, select, up
 
 from worker.domain.states import FINAL, Event, Outcome, State
 from worker.store.engine.column_types import Utc
-from worker.store.engine.database import AnyRow, Database, Now, rows_of
-from worker.store.jobs.transitions import JOBS, has_expired, move
-from worker.store.schema.tables import cancel_jobs, tombstones
+from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.engine.elements import Now
+from worker.store.jobs.transitions import has_expired, move
+from worker.store.schema.tables import JOBS, cancel_jobs, tombstones
 
 SHOWN = ("state", "outcome", "attempts", "expires_at", "continued_by")
 """What the record of an act keeps of a job, before and after."""

@@ -9,10 +9,11 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select
 from worker.domain.kplus import EPOCH
 from worker.domain.states import Outcome
 from worker.store.engine.column_types import Utc
-from worker.store.engine.database import After, AnyRow, Database, Now, rows_of
+from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.engine.elements import After, Now
 from worker.store.jobs.lookup import STATE_OF, digest
-from worker.store.jobs.transitions import JOBS
 from worker.store.schema.tables import (
+    JOBS,
     audits,
     cancel_jobs,
     operator_actions,

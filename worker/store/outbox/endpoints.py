@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from worker.domain.destinations import Destination
-from worker.store.engine.database import After, AnyRow, Database, Now, rows_of, storable
+from worker.store.engine.database import AnyRow, Database, rows_of, storable
+from worker.store.engine.elements import After, Now
 from worker.store.schema.tables import endpoints, outbox
 
 EVENTS = outbox.c

@@ -9,7 +9,8 @@ from uuid import uuid4
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from worker.domain.destinations import Destination
-from worker.store.engine.database import After, AnyRow, Database, Now, rows_of
+from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.engine.elements import After, Now
 from worker.store.outbox.endpoints import short
 from worker.store.schema.tables import outbox
 

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Float, Integer, String, and_, bindparam, case, literal, or_
 
 from worker.store.engine.column_types import Utc
-from worker.store.engine.database import After, Database, Now
+from worker.store.engine.database import Database
+from worker.store.engine.elements import After, Now
 from worker.store.partners.gate import FIRST_PACE
 from worker.store.schema.tables import partners
 

@@ -34,9 +34,10 @@ from sqlalchemy import (
 from worker.domain.claims import Claim
 from worker.domain.partners import Partner
 from worker.domain.states import State
-from worker.store.engine.database import After, Database, Later, Now, rows_of
-from worker.store.jobs.transitions import JOBS, rests
-from worker.store.schema.tables import audits, cancel_jobs, partners
+from worker.store.engine.database import Database, rows_of
+from worker.store.engine.elements import After, Later, Now
+from worker.store.partners.resting import rests
+from worker.store.schema.tables import JOBS, audits, cancel_jobs, partners
 
 ROW = partners.c
 

@@ -21,11 +21,11 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.domain.claims import Claim, Evidence
 from worker.domain.decision import Decision
-from worker.store.engine.database import After, AnyRow, Database, Now, rows_of, storable
+from worker.store.engine.database import AnyRow, Database, rows_of, storable
+from worker.store.engine.elements import After, Now
 from worker.store.partners.cooldown import NO_PROBE, RESTING, Rest, strain, throttle
-from worker.store.schema.tables import cancel_jobs, partners
+from worker.store.schema.tables import JOBS, cancel_jobs, partners
 
-JOBS = cancel_jobs.c
 ROW = partners.c
 LONGEST_REASON = 2000
 RENEWED_AFTER = 10.0

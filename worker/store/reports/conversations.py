@@ -11,8 +11,7 @@ from worker.domain.kplus import CancelRequest
 from worker.domain.rejudgement import Conversation
 from worker.domain.states import State
 from worker.store.engine.database import AnyRow, Database, rows_of
-from worker.store.jobs.transitions import JOBS
-from worker.store.schema.tables import cancel_attempts, token_statuses
+from worker.store.schema.tables import JOBS, cancel_attempts, token_statuses
 
 BATCH = 200
 """So many jobs are read at once, each with all its conversations: hundreds at the very most."""

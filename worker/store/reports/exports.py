@@ -11,9 +11,10 @@ from worker.domain.events import event_id, iso, told
 from worker.domain.kplus import EPOCH
 from worker.domain.states import FINAL
 from worker.store.engine.column_types import Utc
-from worker.store.engine.database import AnyRow, Database, Now, rows_of
+from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.engine.elements import Now
 from worker.store.jobs.finish import TOLD
-from worker.store.jobs.transitions import JOBS
+from worker.store.schema.tables import JOBS
 
 PAGE = 1000
 HORIZON = timedelta(minutes=5)

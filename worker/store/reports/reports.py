@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import Select, and_, bindparam, func, select
 
 from worker.domain.states import FINAL, Outcome, State
-from worker.store.engine.database import AnyRow, Database, Now, rows_of
-from worker.store.jobs.transitions import JOBS, waiting
+from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.engine.elements import Now
+from worker.store.jobs.transitions import waiting
 from worker.store.schema.tables import (
+    JOBS,
     cancel_attempts,
     cancel_jobs,
     operator_actions,

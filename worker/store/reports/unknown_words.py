@@ -6,11 +6,10 @@ from sqlalchemy import and_, case, func, select
 
 from worker.domain.states import State
 from worker.store.engine.database import AnyRow, Database
-from worker.store.schema.tables import cancel_attempts, cancel_jobs, token_statuses
+from worker.store.schema.tables import JOBS, cancel_attempts, cancel_jobs, token_statuses
 
 HEARD = cancel_attempts.c
 TOLD = token_statuses.c
-JOBS = cancel_jobs.c
 
 
 class Words:

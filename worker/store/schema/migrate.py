@@ -16,7 +16,8 @@ from sqlalchemy import Connection, inspect
 
 import worker
 from worker.errors import StoreUnavailable
-from worker.store import Database, is_locked
+from worker.store.engine.database import Database
+from worker.store.engine.errors import is_locked
 from worker.store.schema.tables import metadata
 
 HERE = Path(worker.__file__).parent

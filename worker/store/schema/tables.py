@@ -110,6 +110,8 @@ cancel_jobs = Table(
     Index("ix_cancel_jobs_counted", "state", "outcome", "attempts"),
     comment="One job a partnerTxnUid: what the order system wants cancelled, and its outcome",
 )
+JOBS = cancel_jobs.c
+"""The columns of a job, under the name by which the statements know them."""
 
 for _kind, _statements in triggers.CREATE.items():
     for _statement in _statements:

@@ -1,0 +1,133 @@
+"""The settings of each way back: a webhook of the order system, and a task of its Celery."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import SecretStr
+
+from worker.domain.signatures import PREFIX, read_key
+
+OURS: Final = "kplus."
+"""How the names of our own tasks and queues begin."""
+_NAME = re.compile(r"[\x21-\x7e]{1,200}")
+_URL = re.compile(r"https?://[\x21-\x7e]{1,2000}")
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where events are posted, and the secrets that sign them; its `repr` shows neither."""
+
+    url: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    ca_bundle: Path | None
+    deadline: timedelta
+
+    @classmethod
+    def read(
+        cls,
+        url: SecretStr | None,
+        *,
+        secret: SecretStr | None,
+        previous: SecretStr | None,
+        ca_bundle: Path | None,
+        deadline: timedelta,
+    ) -> Self | None:
+        """Return the webhook, None where no URL is set. Raises ValueError, naming the setting."""
+        if url is None:
+            given = {"SECRET": secret, "PREVIOUS_SECRET": previous, "CA_BUNDLE": ca_bundle}
+            for name in (name for name, value in given.items() if value is not None):
+                raise ValueError(f"KPLUS_WEBHOOK_{name} is set without KPLUS_WEBHOOK_URL")
+            return None
+        if secret is None:
+            raise ValueError(
+                "KPLUS_WEBHOOK_SECRET is missing: it signs what is posted to KPLUS_WEBHOOK_URL"
+            )
+        _check_url(url.get_secret_value())
+        for name, value in (("SECRET", secret), ("PREVIOUS_SECRET", previous)):
+            _check_secret(f"KPLUS_WEBHOOK_{name}", value)
+        secrets = tuple(each.get_secret_value() for each in (secret, previous) if each is not None)
+        return cls(url.get_secret_value(), secrets, ca_bundle, deadline)
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The keys that sign, the present one first."""
+        return tuple(map(read_key, self.secrets))
+
+    @property
+    def origin(self) -> str:
+        """What may be shown of the URL: its path may be a secret as well."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def hidden(self) -> Iterator[str]:
+        """Yield what no log may show."""
+        for secret in self.secrets:
+            yield secret
+            yield secret.removeprefix(PREFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The task that is sent for each event, and the queue that it is sent to."""
+
+    task: str
+    queue: str
+
+    @classmethod
+    def read(cls, task: str | None, queue: str | None) -> Self | None:
+        """Return the message, None where none is set. Raises ValueError, naming the setting."""
+        if task is None and queue is None:
+            return None
+        for name, value in (("KPLUS_OUTCOME_TASK", task), ("KPLUS_OUTCOME_QUEUE", queue)):
+            if value is None:
+                raise ValueError(f"{name} is missing: task and queue are set together")
+            if not _NAME.fullmatch(value):
+                raise ValueError(f"{name} must be 1 to 200 printable characters without spaces")
+            if value.startswith(OURS):
+                raise ValueError(f"{name} must be the order system's own, not one of {OURS}…")
+        return cls(str(task), str(queue))
+
+
+def _check_secret(name: str, secret: SecretStr | None) -> None:
+    try:
+        if secret is not None:
+            read_key(secret.get_secret_value())
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
+
+
+def _check_url(url: str) -> None:
+    """Raise ValueError where nothing may be posted to the URL, which is never shown."""
+    parts = _parts(url)
+    if parts is None:
+        raise ValueError("KPLUS_WEBHOOK_URL must be a whole URL: https://host/path")
+    if "@" in parts.netloc:
+        raise ValueError("KPLUS_WEBHOOK_URL must hold no user: the signature proves who we are")
+    if parts.fragment:
+        raise ValueError("KPLUS_WEBHOOK_URL must hold no fragment: it would not be sent")
+    if parts.scheme == "http" and not _is_loopback(parts):
+        raise ValueError("KPLUS_WEBHOOK_URL must begin with https://, but for this machine itself")
+
+
+def _parts(url: str) -> SplitResult | None:
+    """Return the parts of an address that can be posted to, None where it is none."""
+    try:
+        parts = urlsplit(url)
+        callable_ = _URL.fullmatch(url) and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if callable_ else None
+
+
+def _is_loopback(parts: SplitResult) -> bool:
+    host = parts.hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
