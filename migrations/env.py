@@ -7,8 +7,8 @@ from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
 
 from worker.config.settings import load_settings
-from worker.store.engine.database import open_database
 from worker.store.engine.column_types import Utc
+from worker.store.engine.database import open_database
 from worker.store.schema.tables import metadata
 
 LOCK_TIMEOUT = "5s"

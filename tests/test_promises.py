@@ -24,7 +24,7 @@ from worker.broker.hints import Hints
 from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
 from worker.jobs.attempt import Result, attempt
-from worker.jobs.sweep import Pass, sweep
+from worker.jobs.sweep import SweepResult, sweep
 from worker.process.tasks import take
 from worker.runtime import Runtime, create_celery
 from worker.sandbox import Sandbox
@@ -57,9 +57,9 @@ class Parts:
         return self.producer.enqueue(order).status
 
     def attempt(self, uid: str = UID) -> Result:
-        return attempt(uid, self.runtime.means)
+        return attempt(uid, self.runtime.attempt_context)
 
-    def sweep(self) -> Pass:
+    def sweep(self) -> SweepResult:
         """Make one pass that takes every hint for a lost one."""
         return sweep(replace(self.runtime.sweep(self._hints), hint_again_after=NO_TIME))
 
@@ -168,7 +168,7 @@ def test_what_comes_after_the_end_changes_nothing(parts: Parts, sandbox: Sandbox
     assert parts.attempt() is Result.NOTHING
     assert not parts.runtime.store.jobs.settle(silent, PAID, ANSWERED)
     assert not parts.runtime.store.jobs.settle_late(silent, PAID, ANSWERED)
-    assert parts.sweep() == parts.sweep() == Pass(rescued=0, exhausted=0, hinted=0)
+    assert parts.sweep() == parts.sweep() == SweepResult(rescued=0, exhausted=0, hinted=0)
     assert parts.job() == final
     assert len(sandbox.journal) == posts
 
@@ -260,7 +260,7 @@ def test_the_secret_is_in_no_row_and_no_message(parts: Parts, sandbox: Sandbox) 
 
     # Logs, outputs and all else: tests/e2e/test_canary.py.
     assert traces({"partner": SECRET}, left) == []
-    assert parts.runtime.store.messages.counts() == {"conflict": 1}
+    assert parts.runtime.store.rejected_messages.counts() == {"conflict": 1}
     assert [entry.credentials_ok for entry in sandbox.journal.entries()] == [True] * 4
 
 

@@ -25,7 +25,7 @@ from worker.domain.states import Outcome, State
 from worker.errors import InvalidOrder
 from worker.forksafe import PerProcess, once
 from worker.runtime import Runtime, broker_url, create_celery
-from worker.store import Acceptance, Rejected, Status
+from worker.store import Acceptance, RejectedMessage, Status
 from worker.telemetry.redaction import redact_value
 
 BUDGET = timedelta(seconds=1.5)
@@ -168,7 +168,7 @@ class Producer:
 
     def _told(self, order: Order, acceptance: Acceptance, connection: Connection | None) -> Receipt:
         if acceptance.status is Status.CONFLICT:
-            self._runtime.store.messages.keep(_conflict(order), connection=connection)
+            self._runtime.store.rejected_messages.keep(_conflict(order), connection=connection)
         return _receipt(order, acceptance)
 
     def close(self) -> None:
@@ -245,8 +245,8 @@ def _settings_given() -> frozenset[tuple[str, str]]:
 _producer = PerProcess(Producer, key=_settings_given)
 
 
-def _conflict(order: Order) -> Rejected:
-    return Rejected(
+def _conflict(order: Order) -> RejectedMessage:
+    return RejectedMessage(
         reason="conflict",
         detail="this partnerTxnUid is stored with other content; the stored job stands",
         body=str(redact_value(order.model_dump_json())),

@@ -25,12 +25,12 @@ from worker.domain.destinations import Destination
 from worker.domain.maintenance import Maintenance
 from worker.domain.partners import Roster
 from worker.forksafe import once
-from worker.jobs.attempt import Means
-from worker.jobs.sweep import HINT_AGAIN_AFTER, Sweep
-from worker.outbox.celery_message import Announcer
-from worker.outbox.relay import Courier
-from worker.outbox.webhook import Poster
-from worker.store import Rest, Store, open_database
+from worker.jobs.attempt import AttemptContext
+from worker.jobs.sweep import HINT_AGAIN_AFTER, SweepContext
+from worker.outbox.celery_message import CeleryPublisher
+from worker.outbox.relay import Relay
+from worker.outbox.webhook import WebhookSender
+from worker.store import Cooldown, Store, open_database
 from worker.telemetry.log import get_logger
 from worker.telemetry.redaction import protect
 
@@ -79,7 +79,7 @@ class Runtime:
     def store(self) -> Store:
         """The store."""
         settings = self.settings
-        rest = Rest(
+        rest = Cooldown(
             base=timedelta(seconds=settings.cooldown_base_seconds),
             cap=timedelta(seconds=settings.cooldown_cap_seconds),
         )
@@ -122,9 +122,9 @@ class Runtime:
         )
 
     @once
-    def means(self) -> Means:
+    def attempt_context(self) -> AttemptContext:
         """What an attempt works with."""
-        return Means(
+        return AttemptContext(
             store=self.store,
             bank=self.bank,
             roster=lambda: self.roster,
@@ -144,7 +144,7 @@ class Runtime:
         """How many jobs may be on the conveyor at once."""
         return self.settings.concurrency * HINTS_PER_SLOT
 
-    def sweep(self, hints: Hints | None) -> Sweep:
+    def sweep(self, hints: Hints | None) -> SweepContext:
         """
         Return what a pass of the sweep works with.
 
@@ -152,7 +152,7 @@ class Runtime:
         that no message follows would only delay them.
         """
         blocked = hints is not None and hints.waiting > BLOCKED * self.high_water
-        return Sweep(
+        return SweepContext(
             store=self.store,
             policy=self.policy,
             high_water=self.high_water if hints else 0,
@@ -163,9 +163,9 @@ class Runtime:
             roster=lambda: self.roster,
         )
 
-    def courier(self, destination: Destination, way: Poster | Announcer) -> Courier:
+    def relay(self, destination: Destination, way: WebhookSender | CeleryPublisher) -> Relay:
         """Return what a round of telling the order system works with."""
-        return Courier(
+        return Relay(
             store=self.store,
             destination=destination,
             send=way.send,

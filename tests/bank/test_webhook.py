@@ -14,32 +14,34 @@ from tests.servers.receivers import SECRET
 from worker.config.destinations import Webhook
 from worker.domain.destinations import Destination
 from worker.outbox.relay import BATCH, Reply
-from worker.outbox.webhook import SILENT, Poster
-from worker.store import Parcel
+from worker.outbox.webhook import SILENT, WebhookSender
+from worker.store import Delivery
 
 BODY = '{"id":"evt_1","type":"kplus.cancellation.finished"}'
 
 
-def parcel(number: int = 1) -> Parcel:
+def parcel(number: int = 1) -> Delivery:
     where = Destination.WEBHOOK
-    return Parcel(f"evt_{number}", where, "U1", BODY, 1, "L", since=NOON, at=NOON)
+    return Delivery(f"evt_{number}", where, "U1", BODY, 1, "L", since=NOON, at=NOON)
 
 
-MakePoster = Callable[..., Poster]
+MakePoster = Callable[..., WebhookSender]
 
 
 @pytest.fixture
 def poster() -> Iterator[MakePoster]:
     with ExitStack() as stack:
 
-        def make(peer: Peer, *, ca_bundle: Path | None = None, deadline: float = 20) -> Poster:
+        def make(
+            peer: Peer, *, ca_bundle: Path | None = None, deadline: float = 20
+        ) -> WebhookSender:
             webhook = Webhook(peer.url, (SECRET,), ca_bundle, timedelta(seconds=deadline))
-            return stack.enter_context(closing(Poster(webhook, clock=lambda: NOON)))
+            return stack.enter_context(closing(WebhookSender(webhook, clock=lambda: NOON)))
 
         yield make
 
 
-def reply(ours: Poster) -> Reply:
+def reply(ours: WebhookSender) -> Reply:
     ((told, answer),) = ours.send([parcel()])
     assert told == parcel()
     return answer

@@ -10,7 +10,7 @@ import pytest
 from tests.servers.schema import ROOT
 from worker.cli import SECTIONS, cli
 from worker.cli.ui.exit_codes import INTERRUPTED, PIPE_BROKEN, UNFORESEEN
-from worker.cli.ui.lazy_group import Menu
+from worker.cli.ui.lazy_group import LazyGroup
 
 PAGE: Final = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 PARTS: Final = dict(
@@ -71,7 +71,7 @@ def test_every_option_and_command_has_a_line_of_help(name: str) -> None:
 
 
 def test_a_command_can_be_reached_and_is_named_as_in_the_table() -> None:
-    assert isinstance(cli, Menu)
+    assert isinstance(cli, LazyGroup)
     for entries in SECTIONS.values():
         for name in entries:
             command = cli.get_command(click.Context(cli), name)

@@ -17,9 +17,9 @@ from tests.servers.brokers import RedisServer
 from tests.servers.schema import ROOT
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.doctor.certificate import certificate_end
-from worker.process.heartbeat import Pulse
+from worker.process.heartbeat import Heartbeat
 from worker.sandbox import Sandbox
-from worker.store import Rest, Store, open_database
+from worker.store import Cooldown, Store, open_database
 
 TLS = ROOT / "tests" / "bank" / "tls"
 DOCTOR = ("doctor", "--json")
@@ -86,7 +86,7 @@ def test_a_health_check_wants_a_worker_and_connects_to_nothing(
     assert (done.code, done.json["ok"]) == (1, False)
     assert "KPLUS_HOME" in line(done, "workers")["remedy"]
 
-    pulse = Pulse(home)
+    pulse = Heartbeat(home)
     pulse.beat(stalled=None)
     done = run(*DOCTOR, "--worker", **settings | nowhere)
     assert (done.code, line(done, f"worker {os.getpid()}")["text"]) == (0, "moves")
@@ -162,7 +162,7 @@ def test_partners_that_rest_and_jobs_that_wait_are_told(
     run: Run, settings: dict[str, str], database: str
 ) -> None:
     old = datetime(2026, 1, 1, tzinfo=UTC)
-    store = Store(open_database(database, clock=lambda: old), rest=Rest(run=1))
+    store = Store(open_database(database, clock=lambda: old), rest=Cooldown(run=1))
     accept(store, "U1", "U2")
     settle(store, claimed(store), DOWN)
     store.actions.pause_partner("P2", who="me", reason="wrong key")

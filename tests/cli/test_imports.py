@@ -103,7 +103,7 @@ def test_refused_lines_stop_nobody_and_are_told_with_number_and_reason(
     page = imported(file, "--table")
     assert "line 2: not_csv: the line has 2 columns" in page.err
     assert "hidden-token" not in page.all() + report.read_text(encoding="utf-8")
-    assert stored.messages.counts() == {"conflict": 1}
+    assert stored.rejected_messages.counts() == {"conflict": 1}
 
 
 def test_a_pipe_is_read(start: Run, stored: Store, database: str) -> None:
@@ -118,7 +118,7 @@ def test_a_dry_run_stores_nothing(imported: Import, stored: Store, file: Path) -
     done = imported(file, "--dry-run")
     assert counts(done) == {"accepted": 4, "duplicate": 1}
     assert rows(stored) == 1
-    assert stored.messages.counts() == {}
+    assert stored.rejected_messages.counts() == {}
     assert "Nothing was stored" in imported(file, "--dry-run", "--table").out
 
 

@@ -5,7 +5,7 @@ from sqlalchemy import select
 from tests.cli.conftest import Run
 from tests.servers.workers import PARTNER_ID
 from worker.cli.ui.operator import operator
-from worker.store import Rejected, Store
+from worker.store import RejectedMessage, Store
 from worker.store.schema.tables import operator_actions
 
 
@@ -71,10 +71,14 @@ def test_the_list_tells_configured_partners_from_those_that_only_rested(
 def test_rejected_messages_are_seen_with_reason_and_count(
     run: Run, database: str, stored: Store
 ) -> None:
-    message = Rejected(reason="invalid_fields", detail="tokenId: Field required", body="{\x1b}")
-    stored.messages.keep(message)
-    stored.messages.keep(message)
-    stored.messages.keep(Rejected(reason="not_json", detail="no JSON", body="5", uid="U1"))
+    message = RejectedMessage(
+        reason="invalid_fields", detail="tokenId: Field required", body="{\x1b}"
+    )
+    stored.rejected_messages.keep(message)
+    stored.rejected_messages.keep(message)
+    stored.rejected_messages.keep(
+        RejectedMessage(reason="not_json", detail="no JSON", body="5", uid="U1")
+    )
     rows = run("rejected", "--json", KPLUS_DATABASE_URL=database).json
     assert [(row["reason"], row["deliveries"]) for row in rows] == [
         ("not_json", 1),

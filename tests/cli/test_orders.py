@@ -30,7 +30,7 @@ def test_other_content_is_a_conflict_that_says_what_stands(
     assert done.code == 1
     assert done.json["status"] == "conflict"
     assert f"--partner {PARTNER_ID}, --token T1, --reference1 R 1 (pending)" in done.err
-    assert [row.reason for row in stored.messages.latest(most=9)] == ["conflict"]
+    assert [row.reason for row in stored.rejected_messages.latest(most=9)] == ["conflict"]
     found = stored.reports.file("U1")
     assert found is not None
     assert found.job["token_id"] == "T1"

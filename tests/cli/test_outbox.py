@@ -117,10 +117,10 @@ def test_events_are_named_or_all_that_are_dead(
 def test_a_receiver_that_wanted_no_more_is_served_again(
     told: Store, run: Run, database: str
 ) -> None:
-    told.receivers.disable(Destination.WEBHOOK, "http_410")
+    told.endpoints.disable(Destination.WEBHOOK, "http_410")
     done = run("outbox", "enable", *WHY, KPLUS_DATABASE_URL=database)
     assert (done.code, done.json) == (0, {"enabled": ["webhook"]})
-    assert not told.receivers.endpoint(Destination.WEBHOOK).rests
+    assert not told.endpoints.endpoint(Destination.WEBHOOK).rests
     again = run("outbox", "enable", "--destination", "webhook", *WHY, "--table")
     assert (again.code, again.out) == (0, "Every receiver was served.\n")
     (act,) = told.reports.actions("webhook")
@@ -136,7 +136,7 @@ def test_stats_say_who_is_not_told(told: Store, run: Run, database: str) -> None
         return str(found["attention"])
 
     assert "not told of 2 outcomes by webhook" in needs(KPLUS_DATABASE_URL=database)
-    told.receivers.disable(Destination.WEBHOOK, "http_410")
+    told.endpoints.disable(Destination.WEBHOOK, "http_410")
     text = needs()
     assert "wants no more (http_410): 1 outcomes wait" in text
     assert "outbox enable --destination webhook" in text
@@ -167,7 +167,7 @@ def test_the_doctor_finds_what_does_not_arrive_and_shows_no_path(
         False,
         "https://orders.example; 1 wait, 2 are dead",
     )
-    told.receivers.disable(Destination.WEBHOOK, "http_410")
+    told.endpoints.disable(Destination.WEBHOOK, "http_410")
     assert "wants no more (http_410)" in line()["text"]
 
 

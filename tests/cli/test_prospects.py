@@ -10,8 +10,8 @@ import pytest
 from worker.domain.partners import Partner
 from worker.domain.states import FINAL, OUTCOMES, Outcome, State
 from worker.explain.meanings import ENDS, STANDS, TO_DO
-from worker.explain.next_steps import Limits, Matter, Outlook, outlook
-from worker.explain.partner import Door
+from worker.explain.next_steps import JobContext, Limits, NextSteps, next_steps
+from worker.explain.partner import PartnerView
 from worker.explain.text import ended, hint, shown, span, took
 
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
@@ -61,7 +61,7 @@ ROWS: dict[str, dict[str, Any] | None] = {
 
 def matter(
     state: State, row: str = "proven", *, partner: Partner | None = CANNOT_ASK, **fields: Any
-) -> Matter:
+) -> JobContext:
     heard = frozenset(fields.pop("heard", ()))
     pause = fields.pop("pause", None)
     in_flight = state is State.IN_FLIGHT
@@ -86,12 +86,12 @@ def matter(
         "lease_ends_at": after(seconds=40) if in_flight else None,
         **fields,
     }
-    door = Door("P1", ROWS[row], partner, pause)
-    return Matter(job, door, LIMITS, NOW, heard)
+    door = PartnerView("P1", ROWS[row], partner, pause)
+    return JobContext(job, door, LIMITS, NOW, heard)
 
 
-def ahead(state: State, row: str = "proven", **fields: Any) -> Outlook:
-    return outlook(matter(state, row, **fields))
+def ahead(state: State, row: str = "proven", **fields: Any) -> NextSteps:
+    return next_steps(matter(state, row, **fields))
 
 
 def told(state: State, row: str = "proven", **fields: Any) -> str:
@@ -103,13 +103,13 @@ def acts(state: State, row: str = "proven", **fields: Any) -> str:
     return "\n".join(f"{act.what}: {act.command or 'by hand'}" for act in found)
 
 
-def final(outcome: Outcome, row: str = "proven", **fields: Any) -> Outlook:
+def final(outcome: Outcome, row: str = "proven", **fields: Any) -> NextSteps:
     (state,) = [state for state, outcomes in OUTCOMES.items() if outcome in outcomes]
     doubted = outcome is Outcome.UNKNOWN
     return ahead(state, row, **{"outcome": outcome, "doubted": doubted, **fields})
 
 
-def commands(found: Outlook) -> list[str]:
+def commands(found: NextSteps) -> list[str]:
     return [act.command.removeprefix("kplus-cancel ") for act in found.acts if act.command]
 
 

@@ -18,7 +18,7 @@ from tests.integration.stock import (
     settle,
 )
 from worker.domain.decision import Decision
-from worker.store import Rejected, Store, open_database
+from worker.store import RejectedMessage, Store, open_database
 
 LONG_AGO = NOON - timedelta(days=500)
 
@@ -88,7 +88,7 @@ def test_nothing_is_pruned_without_a_clear_yes(
     run: Run, past: Store, stored: Store, database: str
 ) -> None:
     end(past, CANCELLED, "U1")
-    past.messages.keep(Rejected("not_json", "no", "1"))
+    past.rejected_messages.keep(RejectedMessage("not_json", "no", "1"))
     given = ("prune", "--older-than", "90d", "--messages-older-than", "90d")
     done = run(*given, KPLUS_DATABASE_URL=database)
     assert done.code == 2
@@ -106,7 +106,7 @@ def test_messages_and_acts_are_pruned_by_options_of_their_own(
     run: Run, past: Store, stored: Store, database: str
 ) -> None:
     end(past, CANCELLED, "U1")
-    past.messages.keep(Rejected("not_json", "no", "1"))
+    past.rejected_messages.keep(RejectedMessage("not_json", "no", "1"))
     past.actions.pause_partner("P1", who="me", reason="why")
     past.actions.resume_partner("P1", who="me", reason="why")
     given = ("prune", "--messages-older-than", "30d", "--actions-older-than", "30d", "--yes")

@@ -19,7 +19,7 @@ from tests.integration.stock import (
 from worker.domain.decision import Decision
 from worker.domain.states import Event, Outcome
 from worker.explain.history import happened, stands
-from worker.store import Store, Wish
+from worker.store import RequeueRequest, Store
 
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 UNKNOWN = Decision(Event.EXHAUST, "duplicate", "seen", outcome=Outcome.UNKNOWN)
@@ -171,7 +171,7 @@ def test_why_names_the_operator_who_paused_and_the_one_who_requeued(
 ) -> None:
     accept(stored, "U1")
     spend(stored, UNKNOWN)
-    stored.actions.requeue(Wish("U1", ()), who="somchai@ops", reason="the bank is up")
+    stored.actions.requeue(RequeueRequest("U1", ()), who="somchai@ops", reason="the bank is up")
     stored.actions.pause_partner("P1", who="ploy@ops", reason="maintenance")
     page = run("why", "U1", "--table", KPLUS_DATABASE_URL=database).out
     assert "Requeued by somchai@ops" in page

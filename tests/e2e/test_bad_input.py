@@ -58,7 +58,7 @@ class Bench:
         return not any(self.client.exists(queue) for queue in queues)
 
     def kept(self) -> list[dict[str, Any]]:
-        return [row._asdict() for row in self.store.messages.latest(most=1000)]
+        return [row._asdict() for row in self.store.rejected_messages.latest(most=1000)]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -244,7 +244,7 @@ def test_good_commands_before_and_after_the_bad_ones_are_done(desk: Desk) -> Non
 def test_no_bad_command_or_setting_stores_a_job_or_rests_a_partner(desk: Desk) -> None:
     store = Store(open_database(desk.database))
     stored = [row["partner_txn_uid"] for row in store.reports.jobs(most=100)]
-    kept = [row.reason for row in store.messages.latest(most=100)]
+    kept = [row.reason for row in store.rejected_messages.latest(most=100)]
     resting = list(store.partners.all())
     store.close()
 

@@ -20,7 +20,7 @@ from tests.servers.waiting import eventually
 from tests.servers.workers import WorkerProcess
 from worker.broker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
 from worker.sandbox import Sandbox
-from worker.store import Rejected, Store, open_database
+from worker.store import RejectedMessage, Store, open_database
 from worker.store.schema.tables import rejected_messages
 
 pytestmark = [pytest.mark.e2e, pytest.mark.broker]
@@ -265,7 +265,7 @@ def test_the_secrets_were_really_used(run: Run) -> None:
         for row in run.store.reports.jobs(most=100)
     }
     heard = {each["heard"] for file in files.values() if file for each in file.attempts}
-    kept = sum(row.deliveries for row in run.store.messages.latest(most=1000))
+    kept = sum(row.deliveries for row in run.store.rejected_messages.latest(most=1000))
     # Whichever of them it was that met it.
     log = "".join(text for name, text in run.places.items() if name.startswith("log of worker"))
     statuses = {echo(post)[0] for post in run.receiver.posts}
@@ -291,7 +291,7 @@ def test_the_search_finds_each_form_of_a_secret_in_each_kind_of_place(run: Run, 
     for number, (name, form) in enumerate(hidden.items()):
         found = traces({owner: SECRETS[owner]}, {"a log": f"…{form}…"})
         assert f"{owner} in a log, {name}" in found
-        run.store.messages.keep(Rejected(f"planted-{number}", "", body=f"…{form}…"))
+        run.store.rejected_messages.keep(RejectedMessage(f"planted-{number}", "", body=f"…{form}…"))
     with run.server.client() as client:
         plant(client, SECRETS[owner])
         seen = traces({owner: SECRETS[owner]}, run.searched())

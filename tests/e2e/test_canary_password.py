@@ -107,7 +107,7 @@ def converse(run: Run, app: Celery) -> None:
         done = [row for row in rows if row["outcome"] is not None]
         paused = sorted(row.partner_id for row in run.store.partners.all() if row.mode == "paused")
         assert (len(done), paused) == (3, HARMED)
-        return bool(run.store.messages.latest(most=1))
+        return bool(run.store.rejected_messages.latest(most=1))
 
     eventually(settled, within=60)
 

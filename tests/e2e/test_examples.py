@@ -144,7 +144,7 @@ def test_a_message_sent_twice_ends_cancelled_with_one_post(
     worker_process(worker_env)
     eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
     good(run(example, UID, "ANOTHER-TOKEN", REFERENCE, env=env))
-    eventually(lambda: store.messages.counts() == {"conflict": 1}, within=60)
+    eventually(lambda: store.rejected_messages.counts() == {"conflict": 1}, within=60)
     eventually(lambda: nothing_waits(queue), within=60)
     file = store.reports.file(UID)
     assert file is not None
@@ -307,4 +307,4 @@ def test_a_conflict_is_told(run: Run, worker_env: dict[str, str], store: Store) 
     done = run("from_python.py", "USED", "ANOTHER", REFERENCE, env=worker_env)
     assert done.returncode == 1
     assert "that job stands" in done.stderr
-    assert store.messages.counts() == {"conflict": 1}
+    assert store.rejected_messages.counts() == {"conflict": 1}

@@ -21,10 +21,10 @@ from worker.broker.app import create_app
 from worker.config.destinations import Message
 from worker.domain.destinations import Destination
 from worker.domain.events import event_id
-from worker.outbox.celery_message import Announcer
+from worker.outbox.celery_message import CeleryPublisher
 from worker.outbox.relay import BATCH, Reply
 from worker.sandbox import Sandbox
-from worker.store import Parcel, Store
+from worker.store import Delivery, Store
 
 QUEUE, TASK = "orders", "orders.cancellation_finished"
 one_kind = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
@@ -128,10 +128,10 @@ def test_a_receiver_that_hangs_holds_up_no_job_and_no_stop(
     later.wait_until(lambda: len(receiver.taken()) >= len(uids))
 
 
-def parcel() -> Parcel:
+def parcel() -> Delivery:
     event = '{"id":"evt_1","data":{}}'
     where = Destination.MESSAGE
-    return Parcel("evt_1", where, "U1", event, 1, "L", since=NOON, at=NOON)
+    return Delivery("evt_1", where, "U1", event, 1, "L", since=NOON, at=NOON)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_on_rabbitmq_a_message_to_no_queue_counts_as_not_delivered(
 ) -> None:
     """RabbitMQ confirms what it drops for want of a queue."""
     app = create_app(broker_url=rabbit.url, lease=timedelta(seconds=60))
-    announcer = Announcer(app, Message(TASK, orders_queue))
+    announcer = CeleryPublisher(app, Message(TASK, orders_queue))
     (told,) = announcer.send([parcel()])
     assert told == (parcel(), Reply("no_such_queue"))
     with rabbit.channel() as channel:
@@ -160,6 +160,6 @@ def test_on_rabbitmq_a_message_to_no_queue_counts_as_not_delivered(
 def test_after_a_broker_that_fails_no_other_event_is_tried(redis_server: RedisServer) -> None:
     app = create_app(broker_url=redis_server.url, lease=timedelta(seconds=60))
     redis_server.stop()
-    replies = [r for _, r in Announcer(app, Message(TASK, QUEUE)).send([parcel()] * 3)]
+    replies = [r for _, r in CeleryPublisher(app, Message(TASK, QUEUE)).send([parcel()] * 3)]
     assert Counter(reply.fault for reply in replies) == {"OperationalError": 3}
     app.close()

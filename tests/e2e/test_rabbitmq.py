@@ -97,7 +97,7 @@ def test_every_door_works_and_what_is_no_job_is_kept(
     rabbit.put(b"[[], {}, {}]", content_type="application/json", headers={"task": "os.system"})
     hand_over(client, {"partnerTxnUid": "NOBODY"})
     ended(store, 20)
-    eventually(lambda: len(store.messages.latest(most=10)) == 4, within=60)
+    eventually(lambda: len(store.rejected_messages.latest(most=10)) == 4, within=60)
     rabbit.wait_until_empty()
     assert set(sandbox.journal.posts_per_uid().values()) == {1}
     assert worker.stop() == 0

@@ -13,8 +13,8 @@ from worker.domain.backoff import Backoff
 from worker.domain.decision import Policy
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import State
-from worker.jobs.attempt import Means
-from worker.jobs.sweep import Sweep, rescue
+from worker.jobs.attempt import AttemptContext
+from worker.jobs.sweep import SweepContext, rescue
 from worker.sandbox import Sandbox
 from worker.store import Store
 
@@ -55,25 +55,25 @@ class _Interrupted(Roster):
 
 
 def once_in_flight(
-    means: Means, act: Callable[[], object], uid: str = "U1"
+    context: AttemptContext, act: Callable[[], object], uid: str = "U1"
 ) -> Callable[[], Roster]:
     """Return the roster's reader, which does something once, when the bank is about to be asked."""
 
     def is_in_flight() -> bool:
-        return bool(row(means.store, uid)["state"] == State.IN_FLIGHT)
+        return bool(row(context.store, uid)["state"] == State.IN_FLIGHT)
 
-    roster = _Interrupted(means.roster(), is_in_flight, act)
+    roster = _Interrupted(context.roster(), is_in_flight, act)
     return lambda: roster
 
 
-def rescue_all(means: Means) -> int:
+def rescue_all(context: AttemptContext) -> int:
     return rescue(
-        Sweep(
-            store=means.store,
-            policy=means.policy,
+        SweepContext(
+            store=context.store,
+            policy=context.policy,
             high_water=1,
             hint=lambda _uids: None,
-            chance=means.chance,
-            roster=means.roster,
+            chance=context.chance,
+            roster=context.roster,
         )
     )

@@ -20,10 +20,10 @@ from tests.servers.workers import PARTNER_ID, SECRET
 from worker.bank import Bank
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Partner, Roster
-from worker.jobs.attempt import Means
+from worker.jobs.attempt import AttemptContext
 from worker.sandbox import Rules, Sandbox
 from worker.store import Clock as AnyClock
-from worker.store import Rest, Store, open_database
+from worker.store import Cooldown, Store, open_database
 from worker.store.schema.tables import metadata
 
 OpenStore = Callable[..., Store]
@@ -93,7 +93,7 @@ def open_store(engine: Engine) -> Iterator[OpenStore]:
     with ExitStack() as stack:
 
         def open_one(
-            clock: AnyClock | None = None, *, rest: Rest | None = None, **options: Any
+            clock: AnyClock | None = None, *, rest: Cooldown | None = None, **options: Any
         ) -> Store:
             store = Store(open_database(url, clock=clock, **options), rest=rest)
             stack.callback(store.close)
@@ -126,9 +126,9 @@ def roster(sandbox: Sandbox) -> Roster:
 
 
 @pytest.fixture
-def means(store: Store, bank: Bank, roster: Roster) -> Means:
+def context(store: Store, bank: Bank, roster: Roster) -> AttemptContext:
     ours = Monotonic()
-    return Means(
+    return AttemptContext(
         store=store,
         bank=bank,
         roster=lambda: roster,
@@ -173,7 +173,7 @@ def begin(store: Store, clock: Clock, banks: Banks) -> Iterator[Begin]:
             stack.callback(client.close)
             roster = Roster({PARTNER_ID: banks.partner(behaviour.line, asks=asks)})
             age, left = behaviour.longest_age, behaviour.expires_in
-            means = Means(
+            context = AttemptContext(
                 store=store,
                 bank=client,
                 roster=lambda: roster,
@@ -187,6 +187,6 @@ def begin(store: Store, clock: Clock, banks: Banks) -> Iterator[Begin]:
             expires_at = None if left is None else clock.now + left * SECOND
             given = {"partner_id": PARTNER_ID, "token_id": token_id, "expires_at": expires_at}
             store.jobs.accept(order(uid, **given), hinted=False)
-            return Turns(means, sandbox, clock, uid, token_id, behaviour.hurried)
+            return Turns(context, sandbox, clock, uid, token_id, behaviour.hurried)
 
         yield begin_one

@@ -47,14 +47,14 @@ def _claimed(turns: Turns) -> None:
     def pay() -> None:
         assert turns.sandbox.pay(turns.token_id)
 
-    roster = once_in_flight(turns.means, pay, turns.uid)
-    assert attempt(turns.uid, replace(turns.means, roster=roster)) is Result.SETTLED
+    roster = once_in_flight(turns.context, pay, turns.uid)
+    assert attempt(turns.uid, replace(turns.context, roster=roster)) is Result.SETTLED
 
 
 def _held(turns: Turns, meanwhile: Callable[[], None], *, result: Result = Result.SETTLED) -> None:
     """Do something while the bank has the request, and let its answer go."""
     with ThreadPoolExecutor(1) as thread:
-        asking = thread.submit(attempt, turns.uid, turns.means)
+        asking = thread.submit(attempt, turns.uid, turns.context)
         try:
             assert turns.sandbox.journal.wait_until(lambda _: bool(turns.posts()))
             meanwhile()
@@ -86,7 +86,7 @@ def _effected(turns: Turns) -> None:
 def _lease_lost_before_effect(turns: Turns) -> None:
     def pay() -> None:
         turns.clock.forward(LEASE)
-        assert rescue_all(turns.means) == 1
+        assert rescue_all(turns.context) == 1
         assert turns.sandbox.pay(turns.token_id)
 
     _held(turns, pay, result=Result.LATE)
@@ -96,7 +96,7 @@ def _lease_lost_after_effect(turns: Turns) -> None:
     def pay_in_vain() -> None:
         _await_effect(turns)
         turns.clock.forward(LEASE)
-        assert rescue_all(turns.means) == 1
+        assert rescue_all(turns.context) == 1
         assert not turns.sandbox.pay(turns.token_id)
 
     _held(turns, pay_in_vain, result=Result.LATE)

@@ -8,8 +8,8 @@ from tests.integration.stock import CANCELLED, Clock, accept, claimed, settle
 from tests.servers.receivers import OLD_SECRET, SECRET, Receiver
 from worker.config.destinations import Webhook
 from worker.domain.destinations import Destination
-from worker.outbox.relay import Courier, deliver
-from worker.outbox.webhook import Poster
+from worker.outbox.relay import Relay, deliver
+from worker.outbox.webhook import WebhookSender
 from worker.store import Store
 
 BOTH = tuple(Destination)
@@ -22,10 +22,10 @@ class Telling:
     store: Store
     receiver: Receiver
     clock: Clock
-    means: Courier
+    context: Relay
 
     def round(self) -> bool:
-        return deliver(self.means)
+        return deliver(self.context)
 
     def rounds(self, *, hours: float = 0.0, seconds: float = 0.0, every: float = 60) -> None:
         """Make rounds for so long, each minute or as said; at least those that are due now."""
@@ -44,15 +44,15 @@ class Telling:
         return [row["state"] for row in self.events(uid=uid)]
 
 
-def poster(receiver: Receiver, clock: Clock, *, deadline: float = 20.0) -> Poster:
+def poster(receiver: Receiver, clock: Clock, *, deadline: float = 20.0) -> WebhookSender:
     secrets = (SECRET, OLD_SECRET)
     webhook = Webhook(receiver.url, secrets, None, timedelta(seconds=deadline))
-    return Poster(webhook, clock=clock)
+    return WebhookSender(webhook, clock=clock)
 
 
-def courier(store: Store, way: Any, **limits: Any) -> Courier:
+def courier(store: Store, way: Any, **limits: Any) -> Relay:
     usual: dict[str, Any] = {"max_attempts": 100, "max_age": timedelta(days=3)}
-    return Courier(
+    return Relay(
         store=store,
         destination=Destination.WEBHOOK,
         send=way.send,

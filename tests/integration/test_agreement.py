@@ -25,10 +25,10 @@ from tests.integration.stock import (
 from worker.domain.decision import Decision
 from worker.domain.orders import read_order
 from worker.domain.states import Event, Outcome
-from worker.jobs.comparison import Agreement, Difference, Kind
-from worker.jobs.manifest import Entry, Refusal
+from worker.jobs.comparison import Comparison, Difference, Kind
+from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.jobs.staging import Staging, staging
-from worker.store import Status, Store, Wish
+from worker.store import RequeueRequest, Status, Store
 
 UNKNOWN = Decision(Event.EXHAUST, "duplicate", "seen", outcome=Outcome.UNKNOWN)
 
@@ -39,19 +39,21 @@ def staged() -> Iterator[Staging]:
         yield made
 
 
-def entry(uid: str, line: int = 1, expected: Outcome | None = None, **fields: Any) -> Entry:
+def entry(uid: str, line: int = 1, expected: Outcome | None = None, **fields: Any) -> ManifestEntry:
     told = order(uid, **fields)
     told["partner_txn_uid"] = told.pop("uid")
-    return Entry(line, read_order(told), expected)
+    return ManifestEntry(line, read_order(told), expected)
 
 
 def nothing(_done: int) -> None:
     """Nobody watches."""
 
 
-def compared(store: Store, staged: Staging, *entries: Entry | Refusal) -> tuple[Agreement, Any]:
+def compared(
+    store: Store, staged: Staging, *entries: ManifestEntry | RefusedLine
+) -> tuple[Comparison, Any]:
     told: list[Difference] = []
-    agreement = Agreement(store, staged, told.append)
+    agreement = Comparison(store, staged, told.append)
     agreement.stage(entries, nothing)
     agreement.compare(nothing)
     return agreement, told
@@ -89,7 +91,7 @@ def test_every_way_to_differ_is_told_with_its_line(store: Store, staged: Staging
         entry("U3", 4, Outcome.CANCELLED),
         entry("U4", 5),
         entry("U5", 6),
-        Refusal(7, "not_csv", "the line is not CSV"),
+        RefusedLine(7, "not_csv", "the line is not CSV"),
     )
     assert {(each.kind, each.partner_txn_uid, each.line) for each in told} == {
         (Kind.OTHER_CONTENT, "U2", 3),
@@ -113,7 +115,7 @@ def test_a_job_that_is_not_final_yet_is_no_difference(store: Store, staged: Stag
 def test_a_pruned_job_agrees_by_its_tombstone(store: Store, staged: Staging, clock: Clock) -> None:
     end(store, CANCELLED, "U1", "U2")
     clock.forward(timedelta(days=100))
-    store.prunes.jobs(Outcome.CANCELLED, older_than=timedelta(days=90))
+    store.retention.jobs(Outcome.CANCELLED, older_than=timedelta(days=90))
     agreement, told = compared(store, staged, entry("U1"), entry("U2", reference1="other"))
     assert agreement.outcomes == {Outcome.CANCELLED: 1}
     assert [(each.kind, each.partner_txn_uid) for each in told] == [(Kind.OTHER_CONTENT, "U2")]
@@ -122,7 +124,7 @@ def test_a_pruned_job_agrees_by_its_tombstone(store: Store, staged: Staging, clo
 def test_for_a_reissued_job_the_one_that_continues_it_speaks(store: Store, staged: Staging) -> None:
     end(store, UNKNOWN, "U1", "U3")
     for uid, heir in (("U1", "U2"), ("U3", "U4")):
-        store.actions.reissue(Wish(uid, ()), heir, who="ploy", reason="why")
+        store.actions.reissue(RequeueRequest(uid, ()), heir, who="ploy", reason="why")
     settle(store, claimed(store, "U2"), CANCELLED, ANSWERED)
     agreement, told = compared(store, staged, entry("U1", expected=Outcome.CANCELLED), entry("U3"))
     assert agreement.outcomes == {Outcome.CANCELLED: 1}
@@ -183,7 +185,7 @@ def test_jobs_that_the_manifest_does_not_name_are_found_within_a_window(
         accept(store, uid)
         clock.forward(SECOND)
     end(store, UNKNOWN, "U5")
-    store.actions.reissue(Wish("U5", ()), "U6", who="ploy", reason="why")
+    store.actions.reissue(RequeueRequest("U5", ()), "U6", who="ploy", reason="why")
     agreement, told = compared(store, staged, entry("U2"), entry("U5"))
     agreement.look_beyond(since=NOON + SECOND, until=NOON + 3 * SECOND, advance=nothing)
     beyond = [each.partner_txn_uid for each in told if each.kind is Kind.NOT_IN_MANIFEST]
@@ -205,7 +207,7 @@ def test_many_orders_are_accepted_in_one_statement_each_with_its_answer(
 ) -> None:
     end(store, CANCELLED, "old", "pruned")
     clock.forward(timedelta(days=100))
-    store.prunes.jobs(Outcome.CANCELLED, older_than=timedelta(days=90), most=1)
+    store.retention.jobs(Outcome.CANCELLED, older_than=timedelta(days=90), most=1)
     heard = store.bulk.accept(
         [order("pruned"), order("old", reference1="other"), *(order(f"U{n}") for n in range(997))]
     )

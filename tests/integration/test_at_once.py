@@ -31,7 +31,7 @@ from worker.domain.decision import Decision
 from worker.domain.kplus import TokenEntry
 from worker.errors import StoreUnavailable
 from worker.store import Status, Store, open_database
-from worker.store.engine.prepared import AtOnce
+from worker.store.engine.prepared import Prepared
 
 WORD = "CANCELLED"
 TOKENS = {
@@ -142,7 +142,7 @@ def test_a_connection_that_ends_meanwhile_is_unavailable_and_the_next_is_not(
     open_store: OpenStore,
 ) -> None:
     store = open_store(connections=1)
-    kill = AtOnce(
+    kill = Prepared(
         store.database, select(func.pg_terminate_backend(func.pg_backend_pid()).label("done"))
     )
     with pytest.raises(StoreUnavailable, match="terminating connection"):

@@ -25,7 +25,7 @@ from tests.integration.stock import (
 )
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.domain.states import Outcome, State
-from worker.jobs.attempt import Means, Result, attempt
+from worker.jobs.attempt import AttemptContext, Result, attempt
 from worker.sandbox import Sandbox
 from worker.store import UNCONFIGURED
 
@@ -46,23 +46,23 @@ pytestmark = pytest.mark.usefixtures("plain_logs")
     ],
 )
 def test_a_clear_answer_ends_the_job_with_one_post(
-    means: Means, sandbox: Sandbox, token_id: str, state: State, outcome: Outcome
+    context: AttemptContext, sandbox: Sandbox, token_id: str, state: State, outcome: Outcome
 ) -> None:
-    accept(means.store, token_id)
-    assert attempt("U1", means) is Result.SETTLED
-    assert only(row(means.store), "state", "outcome") == (state, outcome)
-    assert attempt("U1", means) is Result.NOTHING
+    accept(context.store, token_id)
+    assert attempt("U1", context) is Result.SETTLED
+    assert only(row(context.store), "state", "outcome") == (state, outcome)
+    assert attempt("U1", context) is Result.NOTHING
     assert posts(sandbox) == 1
-    assert only(attempts(means.store)[0], "wire_uid", "http_status", "spent") == ("U1", 200, True)
+    assert only(attempts(context.store)[0], "wire_uid", "http_status", "spent") == ("U1", 200, True)
 
 
 def test_an_answer_leaves_its_words_in_the_row_and_in_the_evidence(
-    means: Means, sandbox: Sandbox
+    context: AttemptContext, sandbox: Sandbox
 ) -> None:
-    accept(means.store, "ok-1")
-    attempt("U1", means)
-    assert only(row(means.store), "token_status", "status_code") == ("CANCELLED", "00")
-    file = means.store.reports.file("U1")
+    accept(context.store, "ok-1")
+    attempt("U1", context)
+    assert only(row(context.store), "token_status", "status_code") == ("CANCELLED", "00")
+    file = context.store.reports.file("U1")
     assert file is not None
     assert [only(t, "token_id", "reference1", "status") for t in file.tokens] == [
         ("ok-1", "R1", "CANCELLED")
@@ -70,216 +70,224 @@ def test_an_answer_leaves_its_words_in_the_row_and_in_the_evidence(
 
 
 def test_a_busy_bank_is_asked_again_when_the_wait_is_over(
-    means: Means, sandbox: Sandbox, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, clock: Clock
 ) -> None:
-    accept(means.store, "busy2-1")
+    accept(context.store, "busy2-1")
     for wait in (1.5, 3):
-        assert attempt("U1", means) is Result.SETTLED
-        assert row(means.store)["state"] == State.RETRYABLE
-        assert attempt("U1", means) is Result.NOTHING
-        assert row(means.store)["next_attempt_at"] == clock.now + timedelta(seconds=wait)
+        assert attempt("U1", context) is Result.SETTLED
+        assert row(context.store)["state"] == State.RETRYABLE
+        assert attempt("U1", context) is Result.NOTHING
+        assert row(context.store)["next_attempt_at"] == clock.now + timedelta(seconds=wait)
         clock.forward(wait)
-    attempt("U1", means)
-    assert row(means.store)["outcome"] == Outcome.CANCELLED
-    assert [each["decision"] for each in attempts(means.store)] == ["retry", "retry", "succeed"]
+    attempt("U1", context)
+    assert row(context.store)["outcome"] == Outcome.CANCELLED
+    assert [each["decision"] for each in attempts(context.store)] == ["retry", "retry", "succeed"]
     assert posts(sandbox) == 3
 
 
 def test_the_banks_own_advice_outranks_our_wait_and_spends_nothing(
-    means: Means, sandbox: Sandbox, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, clock: Clock
 ) -> None:
-    accept(means.store, "ratelimit90-1")
-    attempt("U1", means)
-    assert only(row(means.store), "state", "attempts") == (State.RETRYABLE, 0)
+    accept(context.store, "ratelimit90-1")
+    attempt("U1", context)
+    assert only(row(context.store), "state", "attempts") == (State.RETRYABLE, 0)
     clock.forward(89)
-    assert attempt("U1", means) is Result.NOTHING
+    assert attempt("U1", context) is Result.NOTHING
     clock.forward(2)
-    attempt("U1", means)
-    assert only(row(means.store), "outcome", "attempts", "conversations") == ("cancelled", 1, 2)
+    attempt("U1", context)
+    assert only(row(context.store), "outcome", "attempts", "conversations") == ("cancelled", 1, 2)
 
 
 @pytest.mark.parametrize("scenario", ["drop", "dropbefore", "closehalf", "garbage", "statusempty"])
 def test_doubt_is_settled_by_asking_again(
-    means: Means, sandbox: Sandbox, clock: Clock, scenario: str
+    context: AttemptContext, sandbox: Sandbox, clock: Clock, scenario: str
 ) -> None:
     sandbox.script("T1", cancel=[scenario, "recode"])
-    accept(means.store, "T1")
-    attempt("U1", means)
-    assert only(row(means.store), "state", "doubted") == (State.IN_DOUBT, True)
+    accept(context.store, "T1")
+    attempt("U1", context)
+    assert only(row(context.store), "state", "doubted") == (State.IN_DOUBT, True)
     clock.forward(2)
-    attempt("U1", means)
-    assert row(means.store)["state"] == State.SUCCEEDED
+    attempt("U1", context)
+    assert row(context.store)["state"] == State.SUCCEEDED
     assert sandbox.journal.effects() == {"T1": 1}
     assert {entry.partner_txn_uid for entry in sandbox.journal.entries()} == {"U1"}
 
 
 def test_a_refusal_after_doubt_is_not_believed(
-    means: Means, sandbox: Sandbox, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, clock: Clock
 ) -> None:
     sandbox.script("T1", cancel=["drop", "code.invalid_tokenId", "ok"])
-    accept(means.store, "T1")
-    attempt("U1", means)
+    accept(context.store, "T1")
+    attempt("U1", context)
     clock.forward(2)
-    attempt("U1", means)
-    assert only(row(means.store), "state", "outcome") == (State.IN_DOUBT, None)
+    attempt("U1", context)
+    assert only(row(context.store), "state", "outcome") == (State.IN_DOUBT, None)
     clock.forward(10)
-    attempt("U1", means)
-    assert row(means.store)["outcome"] == Outcome.CANCELLED
+    attempt("U1", context)
+    assert row(context.store)["outcome"] == Outcome.CANCELLED
 
 
 def test_a_bank_that_nobody_reaches_leaves_no_doubt(
-    means: Means, sandbox: Sandbox, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, clock: Clock
 ) -> None:
     sandbox.change_rules(mode="refuse")
-    accept(means.store, "ok-1")
-    attempt("U1", means)
-    assert only(row(means.store), "state", "doubted") == (State.RETRYABLE, False)
-    assert attempts(means.store)[0]["heard"] == "connect_failed"
-    assert partner(means.store, PARTNER_ID)["failures"] == 1
+    accept(context.store, "ok-1")
+    attempt("U1", context)
+    assert only(row(context.store), "state", "doubted") == (State.RETRYABLE, False)
+    assert attempts(context.store)[0]["heard"] == "connect_failed"
+    assert partner(context.store, PARTNER_ID)["failures"] == 1
     sandbox.change_rules(mode="ok")
     clock.forward(2)
-    attempt("U1", means)
-    assert row(means.store)["outcome"] == Outcome.CANCELLED
-    assert partner(means.store, PARTNER_ID)["failures"] == 0
+    attempt("U1", context)
+    assert row(context.store)["outcome"] == Outcome.CANCELLED
+    assert partner(context.store, PARTNER_ID)["failures"] == 0
 
 
 def test_a_wrong_secret_pauses_the_partner_and_spends_no_attempt(
-    means: Means, sandbox: Sandbox, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, clock: Clock
 ) -> None:
     sandbox.expect_secrets({PARTNER_ID: "another"})
-    accept(means.store, "ok-1")
-    accept(means.store, "ok-2", "U2")
-    attempt("U1", means)
-    assert only(row(means.store), "state", "attempts") == (State.RETRYABLE, 0)
-    assert partner(means.store, PARTNER_ID)["mode"] == "paused"
-    assert "authentication_error" in partner(means.store, PARTNER_ID)["reason"]
+    accept(context.store, "ok-1")
+    accept(context.store, "ok-2", "U2")
+    attempt("U1", context)
+    assert only(row(context.store), "state", "attempts") == (State.RETRYABLE, 0)
+    assert partner(context.store, PARTNER_ID)["mode"] == "paused"
+    assert "authentication_error" in partner(context.store, PARTNER_ID)["reason"]
     clock.forward(60)
     for uid in ("U1", "U2"):
-        assert attempt(uid, means) is Result.NOTHING
+        assert attempt(uid, context) is Result.NOTHING
     assert len(sandbox.journal) == 1
     sandbox.expect_secrets({PARTNER_ID: SECRET})
-    means.store.actions.resume_partner(PARTNER_ID, who="ploy", reason="new secret")
-    assert attempt("U1", means) is Result.SETTLED
-    assert row(means.store)["outcome"] == Outcome.CANCELLED
+    context.store.actions.resume_partner(PARTNER_ID, who="ploy", reason="new secret")
+    assert attempt("U1", context) is Result.SETTLED
+    assert row(context.store)["outcome"] == Outcome.CANCELLED
 
 
 def test_a_partner_without_credentials_is_paused_and_nothing_is_sent(
-    means: Means, sandbox: Sandbox
+    context: AttemptContext, sandbox: Sandbox
 ) -> None:
-    accept(means.store, "ok-1", partner_id="P9")
-    attempt("U1", means)
-    assert only(partner(means.store, "P9"), "mode", "reason") == ("paused", UNCONFIGURED)
-    assert only(row(means.store), "state", "attempts", "conversations") == (State.RETRYABLE, 0, 1)
-    assert attempts(means.store)[0]["heard"] == "unconfigured"
+    accept(context.store, "ok-1", partner_id="P9")
+    attempt("U1", context)
+    assert only(partner(context.store, "P9"), "mode", "reason") == ("paused", UNCONFIGURED)
+    assert only(row(context.store), "state", "attempts", "conversations") == (State.RETRYABLE, 0, 1)
+    assert attempts(context.store)[0]["heard"] == "unconfigured"
     assert len(sandbox.journal) == 0
 
 
 def test_a_bank_that_is_slower_than_the_deadline_leaves_doubt(
-    means: Means, sandbox: Sandbox, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, clock: Clock
 ) -> None:
-    accept(means.store, "hold-1")
-    hasty = replace(means, deadline=timedelta(seconds=0.1))
+    accept(context.store, "hold-1")
+    hasty = replace(context, deadline=timedelta(seconds=0.1))
     assert attempt("U1", hasty) is Result.SETTLED
-    assert only(row(means.store), "state", "doubted") == (State.IN_DOUBT, True)
-    assert attempts(means.store)[0]["heard"] == "read_timeout"
+    assert only(row(context.store), "state", "doubted") == (State.IN_DOUBT, True)
+    assert attempts(context.store)[0]["heard"] == "read_timeout"
     clock.forward(2)
-    attempt("U1", means)
-    assert row(means.store)["outcome"] == Outcome.CANCELLED
+    attempt("U1", context)
+    assert row(context.store)["outcome"] == Outcome.CANCELLED
     assert sandbox.journal.effects() == {"hold-1": 1}
     assert sandbox.journal.overlaps() == []
 
 
-def test_the_last_attempt_ends_the_job(means: Means, sandbox: Sandbox, clock: Clock) -> None:
-    accept(means.store, "busy99-1")
+def test_the_last_attempt_ends_the_job(
+    context: AttemptContext, sandbox: Sandbox, clock: Clock
+) -> None:
+    accept(context.store, "busy99-1")
     for _ in range(POLICY.max_attempts):
-        attempt("U1", means)
+        attempt("U1", context)
         clock.forward(300)
-    assert only(row(means.store), "state", "outcome") == (State.EXHAUSTED, Outcome.GAVE_UP)
-    assert attempt("U1", means) is Result.NOTHING
+    assert only(row(context.store), "state", "outcome") == (State.EXHAUSTED, Outcome.GAVE_UP)
+    assert attempt("U1", context) is Result.NOTHING
     assert posts(sandbox) == POLICY.max_attempts
 
 
-def test_a_job_that_ends_in_doubt_says_so(means: Means, sandbox: Sandbox, clock: Clock) -> None:
-    accept(means.store, "drop99-1")
+def test_a_job_that_ends_in_doubt_says_so(
+    context: AttemptContext, sandbox: Sandbox, clock: Clock
+) -> None:
+    accept(context.store, "drop99-1")
     for _ in range(POLICY.max_attempts):
-        attempt("U1", means)
+        attempt("U1", context)
         clock.forward(300)
-    assert only(row(means.store), "outcome", "doubted") == (Outcome.UNKNOWN, True)
+    assert only(row(context.store), "outcome", "doubted") == (Outcome.UNKNOWN, True)
 
 
 def test_a_token_that_expires_while_the_bank_is_busy_has_lapsed(
-    means: Means, sandbox: Sandbox, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, clock: Clock
 ) -> None:
     """The attempt's own time counts: `monotonic` has gone on since the claim."""
-    accept(means.store, "busy99-1", expires_at=NOON + timedelta(seconds=3))
+    accept(context.store, "busy99-1", expires_at=NOON + timedelta(seconds=3))
     slow = Monotonic()
-    passing = once_in_flight(means, lambda: slow.sleep(4))
-    attempt("U1", replace(means, monotonic=slow, roster=passing))
-    assert only(row(means.store), "state", "outcome") == (State.EXHAUSTED, Outcome.LAPSED)
+    passing = once_in_flight(context, lambda: slow.sleep(4))
+    attempt("U1", replace(context, monotonic=slow, roster=passing))
+    assert only(row(context.store), "state", "outcome") == (State.EXHAUSTED, Outcome.LAPSED)
 
 
-def test_a_worker_that_slept_past_its_lease_sends_nothing(means: Means, sandbox: Sandbox) -> None:
-    accept(means.store, "ok-1")
+def test_a_worker_that_slept_past_its_lease_sends_nothing(
+    context: AttemptContext, sandbox: Sandbox
+) -> None:
+    accept(context.store, "ok-1")
     stopped = Monotonic()
-    sleeping = once_in_flight(means, lambda: stopped.sleep(LEASE.total_seconds()))
-    assert attempt("U1", replace(means, monotonic=stopped, roster=sleeping)) is Result.SETTLED
+    sleeping = once_in_flight(context, lambda: stopped.sleep(LEASE.total_seconds()))
+    assert attempt("U1", replace(context, monotonic=stopped, roster=sleeping)) is Result.SETTLED
     assert len(sandbox.journal) == 0
-    assert only(row(means.store), "state", "doubted") == (State.RETRYABLE, False)
+    assert only(row(context.store), "state", "doubted") == (State.RETRYABLE, False)
 
 
 def test_a_late_answer_settles_the_doubt_that_its_rescue_left(
-    means: Means, sandbox: Sandbox, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, clock: Clock
 ) -> None:
-    accept(means.store, "hold-1")
+    accept(context.store, "hold-1")
     with ThreadPoolExecutor(1) as thread:
-        asking = thread.submit(attempt, "U1", means)
+        asking = thread.submit(attempt, "U1", context)
         assert sandbox.journal.wait_for_posts(1)
         clock.forward(LEASE)
-        assert rescue_all(means) == 1
-        assert only(row(means.store), "state", "doubted") == (State.IN_DOUBT, True)
+        assert rescue_all(context) == 1
+        assert only(row(context.store), "state", "doubted") == (State.IN_DOUBT, True)
         sandbox.release("hold-1")
         assert asking.result(timeout=30) is Result.LATE
-    assert only(row(means.store), "state", "outcome") == (State.SUCCEEDED, Outcome.CANCELLED)
-    (evidence,) = attempts(means.store)
+    assert only(row(context.store), "state", "outcome") == (State.SUCCEEDED, Outcome.CANCELLED)
+    (evidence,) = attempts(context.store)
     assert only(evidence, "heard", "http_status") == ("cancelled", 200)
     assert evidence["detail"].endswith("heard after the lease had ended")
-    assert rescue_all(means) == 0
+    assert rescue_all(context) == 0
 
 
-def test_a_late_refusal_is_no_end(means: Means, sandbox: Sandbox, clock: Clock) -> None:
+def test_a_late_refusal_is_no_end(context: AttemptContext, sandbox: Sandbox, clock: Clock) -> None:
     """Somebody may have asked meanwhile, and "no" may mean "cancelled already"."""
     sandbox.script("T1", cancel=["holdbefore"])
-    accept(means.store, "T1")
+    accept(context.store, "T1")
     with ThreadPoolExecutor(1) as thread:
-        asking = thread.submit(attempt, "U1", means)
+        asking = thread.submit(attempt, "U1", context)
         assert sandbox.journal.wait_for_posts(1)
         clock.forward(LEASE)
-        rescue_all(means)
-        before = means.store.partners.all()
+        rescue_all(context)
+        before = context.store.partners.all()
         sandbox.expect_secrets({PARTNER_ID: "another"})
         sandbox.release("T1")
         assert asking.result(timeout=30) is Result.LATE
-    assert row(means.store)["state"] in {State.IN_DOUBT, State.SUCCEEDED}
-    assert means.store.partners.all() == before
+    assert row(context.store)["state"] in {State.IN_DOUBT, State.SUCCEEDED}
+    assert context.store.partners.all() == before
 
 
-def test_a_message_that_comes_sixteen_times_is_one_post(means: Means, sandbox: Sandbox) -> None:
-    accept(means.store, "ok-first", "first")
-    attempt("first", means)
+def test_a_message_that_comes_sixteen_times_is_one_post(
+    context: AttemptContext, sandbox: Sandbox
+) -> None:
+    accept(context.store, "ok-first", "first")
+    attempt("first", context)
     uids = [f"U{n}" for n in range(10)]
     for uid in uids:
-        accept(means.store, f"ok-{uid}", uid)
+        accept(context.store, f"ok-{uid}", uid)
     with ThreadPoolExecutor(16) as threads:
-        results = list(threads.map(lambda n: attempt(uids[n % 10], means), range(160)))
+        results = list(threads.map(lambda n: attempt(uids[n % 10], context), range(160)))
     assert results.count(Result.SETTLED) == 10
     assert sandbox.journal.posts_per_uid() == dict.fromkeys(["first", *uids], 1)
-    assert means.store.reports.stats().states[State.SUCCEEDED] == 11
+    assert context.store.reports.stats().states[State.SUCCEEDED] == 11
 
 
-def test_while_the_bank_is_closed_nobody_asks_it(means: Means, sandbox: Sandbox) -> None:
-    accept(means.store, "ok-1")
-    before = row(means.store)
-    assert attempt("U1", replace(means, closed=lambda: True)) is Result.NOTHING
-    assert row(means.store) == before
+def test_while_the_bank_is_closed_nobody_asks_it(context: AttemptContext, sandbox: Sandbox) -> None:
+    accept(context.store, "ok-1")
+    before = row(context.store)
+    assert attempt("U1", replace(context, closed=lambda: True)) is Result.NOTHING
+    assert row(context.store) == before
     assert len(sandbox.journal) == 0
-    assert attempt("U1", means) is Result.SETTLED
+    assert attempt("U1", context) is Result.SETTLED

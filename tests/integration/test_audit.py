@@ -28,11 +28,11 @@ from worker.bank import Bank
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import Outcome
-from worker.jobs.attempt import Means
-from worker.jobs.audit import AUDITED, Finding, audit
+from worker.jobs.attempt import AttemptContext
+from worker.jobs.audit import AUDITED, AuditResult, audit
 from worker.sandbox import Sandbox
 from worker.store import Store
-from worker.store.operators.audits import Sampled, Verdict
+from worker.store.operators.audits import AuditVerdict, Sampled
 from worker.store.schema.tables import audits
 
 
@@ -53,10 +53,10 @@ def ours() -> Monotonic:
 
 
 @pytest.fixture
-def means(store: Store, sandbox: Sandbox, ours: Monotonic) -> Iterator[Means]:
+def context(store: Store, sandbox: Sandbox, ours: Monotonic) -> Iterator[AttemptContext]:
     bank = Bank(deadline=DEADLINE, request_dt=RequestDt.UNIX, connections=4)
     known = rostered(sandbox)
-    yield Means(
+    yield AttemptContext(
         store=store,
         bank=bank,
         roster=lambda: known,
@@ -82,8 +82,8 @@ def sample(store: Store, most: int = 10, **fields: Any) -> list[Sampled]:
     return store.audits.sample(most=most, **(usual | fields))
 
 
-def audited(means: Means, ours: Monotonic) -> list[Finding]:
-    return [audit(each, means, now=ours) for each in sample(means.store)]
+def audited(context: AttemptContext, ours: Monotonic) -> list[AuditResult]:
+    return [audit(each, context, now=ours) for each in sample(context.store)]
 
 
 def kept(store: Store) -> list[dict[str, Any]]:
@@ -91,15 +91,19 @@ def kept(store: Store) -> list[dict[str, Any]]:
 
 
 def test_a_token_that_the_bank_calls_otherwise_drifts_and_its_job_is_untouched(
-    means: Means, sandbox: Sandbox, ours: Monotonic
+    context: AttemptContext, sandbox: Sandbox, ours: Monotonic
 ) -> None:
-    end(means.store, "U1")
-    before = means.store.reports.file("U1")
+    end(context.store, "U1")
+    before = context.store.reports.file("U1")
     sandbox.pay("ok-U1")
-    (found,) = audited(means, ours)
-    assert (found.verdict, found.held, found.heard) == (Verdict.DRIFTS, Outcome.CANCELLED, "paid")
-    assert means.store.reports.file("U1") == before
-    (row_kept,) = kept(means.store)
+    (found,) = audited(context, ours)
+    assert (found.verdict, found.held, found.heard) == (
+        AuditVerdict.DRIFTS,
+        Outcome.CANCELLED,
+        "paid",
+    )
+    assert context.store.reports.file("U1") == before
+    (row_kept,) = kept(context.store)
     assert (row_kept["verdict"], row_kept["held"], row_kept["token_status"]) == (
         "drifts",
         "cancelled",
@@ -108,85 +112,91 @@ def test_a_token_that_the_bank_calls_otherwise_drifts_and_its_job_is_untouched(
     assert row_kept["finished_at"] is not None
 
 
-def test_a_token_that_was_never_cancelled_at_the_bank_drifts(means: Means, ours: Monotonic) -> None:
-    end(means.store, "U1")
-    (found,) = audited(means, ours)
-    assert (found.verdict, found.heard) == (Verdict.DRIFTS, "payable")
+def test_a_token_that_was_never_cancelled_at_the_bank_drifts(
+    context: AttemptContext, ours: Monotonic
+) -> None:
+    end(context.store, "U1")
+    (found,) = audited(context, ours)
+    assert (found.verdict, found.heard) == (AuditVerdict.DRIFTS, "payable")
 
 
-def test_what_the_bank_confirms_agrees(means: Means, sandbox: Sandbox, ours: Monotonic) -> None:
-    end(means.store, "U1", decision=PAID)
-    end(means.store, "U2")
+def test_what_the_bank_confirms_agrees(
+    context: AttemptContext, sandbox: Sandbox, ours: Monotonic
+) -> None:
+    end(context.store, "U1", decision=PAID)
+    end(context.store, "U2")
     sandbox.pay("ok-U1")
     sandbox.expire("ok-U2")
-    assert {found.verdict for found in audited(means, ours)} == {Verdict.AGREES}
+    assert {found.verdict for found in audited(context, ours)} == {AuditVerdict.AGREES}
 
 
 def test_each_audit_asks_once_under_a_uid_of_its_own(
-    means: Means, sandbox: Sandbox, ours: Monotonic
+    context: AttemptContext, sandbox: Sandbox, ours: Monotonic
 ) -> None:
-    end(means.store, "U1", "U2")
-    audited(means, ours)
+    end(context.store, "U1", "U2")
+    audited(context, ours)
     entries = sandbox.journal.entries()
     assert {entry.operation for entry in entries} == {"inquiry"}
     uids = [entry.partner_txn_uid for entry in entries]
     assert len(set(uids)) == 2
-    assert set(uids) == {each["wire_uid"] for each in kept(means.store)}
+    assert set(uids) == {each["wire_uid"] for each in kept(context.store)}
     assert not set(uids) & {"U1", "U2"}
 
 
 @pytest.mark.parametrize("act", ["garbage", "http503", "drop", "say.NOT_FOUND"])
 def test_an_answer_that_settles_nothing_is_kept_as_unheard(
-    means: Means, sandbox: Sandbox, ours: Monotonic, act: str
+    context: AttemptContext, sandbox: Sandbox, ours: Monotonic, act: str
 ) -> None:
     sandbox.script("ok-U1", inquiry=[act])
-    end(means.store, "U1")
-    (found,) = audited(means, ours)
-    assert found.verdict is Verdict.UNHEARD
-    assert kept(means.store)[0]["verdict"] == "unheard"
+    end(context.store, "U1")
+    (found,) = audited(context, ours)
+    assert found.verdict is AuditVerdict.UNHEARD
+    assert kept(context.store)[0]["verdict"] == "unheard"
 
 
 def test_a_partner_that_is_paused_is_not_asked(
-    means: Means, sandbox: Sandbox, ours: Monotonic
+    context: AttemptContext, sandbox: Sandbox, ours: Monotonic
 ) -> None:
-    end(means.store, "U1")
-    means.store.actions.pause_partner(PARTNER_ID, who="ploy", reason="maintenance")
-    (found,) = audited(means, ours)
-    assert (found.verdict, found.heard) == (Verdict.UNHEARD, "not_asked")
+    end(context.store, "U1")
+    context.store.actions.pause_partner(PARTNER_ID, who="ploy", reason="maintenance")
+    (found,) = audited(context, ours)
+    assert (found.verdict, found.heard) == (AuditVerdict.UNHEARD, "not_asked")
     assert "the partner rests: maintenance" in found.detail
-    assert (sandbox.journal.entries(), kept(means.store), ours.slept) == ([], [], [])
+    assert (sandbox.journal.entries(), kept(context.store), ours.slept) == ([], [], [])
 
 
 def test_a_bank_in_maintenance_is_not_asked(
-    means: Means, sandbox: Sandbox, ours: Monotonic
+    context: AttemptContext, sandbox: Sandbox, ours: Monotonic
 ) -> None:
-    end(means.store, "U1")
-    (each,) = sample(means.store)
-    found = audit(each, replace(means, closed=lambda: True), now=ours)
-    assert (found.verdict, found.detail) == (Verdict.UNHEARD, "the bank is in maintenance")
+    end(context.store, "U1")
+    (each,) = sample(context.store)
+    found = audit(each, replace(context, closed=lambda: True), now=ours)
+    assert (found.verdict, found.detail) == (AuditVerdict.UNHEARD, "the bank is in maintenance")
     assert sandbox.journal.entries() == []
 
 
 def test_a_wrong_secret_pauses_the_partner_as_it_would_in_a_worker(
-    means: Means, sandbox: Sandbox, ours: Monotonic
+    context: AttemptContext, sandbox: Sandbox, ours: Monotonic
 ) -> None:
-    end(means.store, "U1", "U2")
+    end(context.store, "U1", "U2")
     sandbox.expect_secrets({PARTNER_ID: "another"})
-    found = audited(means, ours)
-    assert [each.verdict for each in found] == [Verdict.UNHEARD] * 2
-    assert partner(means.store, PARTNER_ID)["mode"] == "paused"
+    found = audited(context, ours)
+    assert [each.verdict for each in found] == [AuditVerdict.UNHEARD] * 2
+    assert partner(context.store, PARTNER_ID)["mode"] == "paused"
     assert len(sandbox.journal.entries()) == 1
 
 
 def test_audits_keep_the_partners_rate(
-    means: Means, sandbox: Sandbox, ours: Monotonic, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, ours: Monotonic, clock: Clock
 ) -> None:
-    end(means.store, *(f"U{n}" for n in range(4)))
+    end(context.store, *(f"U{n}" for n in range(4)))
     limited = rostered(sandbox, rate_per_second=1)
-    slow = replace(means, roster=lambda: limited, sleep=lambda seconds: _pass(ours, clock, seconds))
-    audits_made = [audit(each, slow, now=ours) for each in sample(means.store)]
+    slow = replace(
+        context, roster=lambda: limited, sleep=lambda seconds: _pass(ours, clock, seconds)
+    )
+    audits_made = [audit(each, slow, now=ours) for each in sample(context.store)]
     assert len(audits_made) == len(sandbox.journal.entries()) == 4
-    begun = [each["started_at"] for each in kept(means.store)]
+    begun = [each["started_at"] for each in kept(context.store)]
     assert (clock.now - NOON).total_seconds() >= 3
     assert begun == sorted(begun)
 
@@ -197,20 +207,20 @@ def _pass(ours: Monotonic, clock: Clock, seconds: float) -> None:
 
 
 def test_an_audit_counts_among_the_calls_of_its_partner(
-    means: Means, sandbox: Sandbox, ours: Monotonic
+    context: AttemptContext, sandbox: Sandbox, ours: Monotonic
 ) -> None:
     """Neither an audit beside a job in flight, nor a job beside an audit, is one call too many."""
     narrow = rostered(sandbox, max_concurrency=1)
-    store, one = means.store, narrow[PARTNER_ID]
+    store, one = context.store, narrow[PARTNER_ID]
     end(store, "U1", "U2")
-    audited(means, ours)  # it is proven now: the gate counts, and no probe is wanted
+    audited(context, ours)  # it is proven now: the gate counts, and no probe is wanted
     first, second = sample(store)
     begun = store.audits.begin(first, one, lease=LEASE)
     assert begun is not None
     assert store.audits.begin(second, one, lease=LEASE) is None
     store.jobs.accept(order("U3", partner_id=PARTNER_ID), hinted=False)
     assert store.jobs.claim("U3", lease=LEASE, roster=narrow) is None
-    found = audit(second, replace(means, roster=lambda: narrow), now=ours)
+    found = audit(second, replace(context, roster=lambda: narrow), now=ours)
     assert (found.heard, found.detail) == (
         "not_asked",
         "other calls of the partner leave no room",
@@ -219,15 +229,15 @@ def test_an_audit_counts_among_the_calls_of_its_partner(
 
 
 def test_an_audit_whose_process_died_holds_nobody_for_ever(
-    means: Means, sandbox: Sandbox, ours: Monotonic, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, ours: Monotonic, clock: Clock
 ) -> None:
     narrow = rostered(sandbox, max_concurrency=1)
-    end(means.store, "U1")
-    audited(means, ours)
-    (each,) = sample(means.store)
-    assert means.store.audits.begin(each, narrow[PARTNER_ID], lease=LEASE) is not None
+    end(context.store, "U1")
+    audited(context, ours)
+    (each,) = sample(context.store)
+    assert context.store.audits.begin(each, narrow[PARTNER_ID], lease=LEASE) is not None
     clock.forward(LEASE)
-    assert means.store.audits.begin(each, narrow[PARTNER_ID], lease=LEASE) is not None
+    assert context.store.audits.begin(each, narrow[PARTNER_ID], lease=LEASE) is not None
 
 
 def test_only_jobs_of_the_window_that_say_something_of_their_token_are_sampled(
@@ -252,12 +262,12 @@ def test_chance_chooses_the_sample(store: Store) -> None:
 
 
 def test_audits_are_pruned_by_their_age(
-    means: Means, sandbox: Sandbox, ours: Monotonic, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, ours: Monotonic, clock: Clock
 ) -> None:
-    end(means.store, "U1")
-    audited(means, ours)
+    end(context.store, "U1")
+    audited(context, ours)
     clock.forward(timedelta(days=91))
     old = timedelta(days=90)
-    assert means.store.prunes.count_audits(older_than=old) == 1
-    assert means.store.prunes.audits(older_than=old) == 1
-    assert kept(means.store) == []
+    assert context.store.retention.count_audits(older_than=old) == 1
+    assert context.store.retention.audits(older_than=old) == 1
+    assert kept(context.store) == []

@@ -85,7 +85,7 @@ def test_a_bank_that_takes_its_word_back_is_taken_at_its_word(begin: Begin, *, a
     turns.run({})
     assert turns.life() is Life.PAID
     assert turns.end() == ends(Outcome.CANCELLED, 1)
-    file = turns.means.store.reports.file(turns.uid)
+    file = turns.context.store.reports.file(turns.uid)
     assert file is not None
     assert [(said["token_id"], said["status"]) for said in file.tokens] == [
         (turns.token_id, "CANCELLED")

@@ -81,7 +81,7 @@ def test_each_input_has_its_receipt_in_input_order(
     assert "expires_at" in (receipts[5].reason or "")
     assert [receipt.reason for receipt in receipts if receipt.state] == [None] * 5
     assert stored(store) == 2
-    (kept,) = store.messages.latest(most=9)
+    (kept,) = store.rejected_messages.latest(most=9)
     assert (kept.reason, kept.partner_txn_uid) == ("conflict", "A")
 
 
@@ -138,11 +138,11 @@ def test_with_a_session_all_rows_join_the_callers_transaction(
         assert len(list(producer.enqueue_many(inputs, session=connection, chunk=2))) == 6
         connection.rollback()
     assert stored(store) == 0
-    assert store.messages.latest(most=1) == []
+    assert store.rejected_messages.latest(most=1) == []
     with engine.begin() as connection:
         list(producer.enqueue_many(inputs, session=connection, chunk=2))
     assert stored(store) == 5
-    assert len(store.messages.latest(most=9)) == 1
+    assert len(store.rejected_messages.latest(most=9)) == 1
     with redis.Redis.from_url(broker_url) as client:
         assert client.llen(CANCEL_QUEUE) == 0
 

@@ -31,9 +31,9 @@ from tests.integration.stock import (
 from worker.domain.decision import Decision
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import Event, State
-from worker.store import Claim, Database, Evidence, Rest, Store
+from worker.store import Claim, Cooldown, Database, Evidence, Store
 
-REST: Final = Rest(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))
+REST: Final = Cooldown(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))
 UNSEEN: Final = Decision(
     Event.DOUBT, "unknown_code", "errorCode new is not in the dialect", wait=timedelta(seconds=2)
 )

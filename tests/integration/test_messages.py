@@ -1,14 +1,16 @@
 """Messages that could not become a job: kept once, counted, and storable whatever they hold."""
 
 from tests.integration.stock import NOON, Clock, only
-from worker.store import Rejected, Store
+from worker.store import RejectedMessage, Store
 
-BROKEN = Rejected("not_json", "the body is not JSON", "{oops", task="kplus.cancel_token", uid="U1")
+BROKEN = RejectedMessage(
+    "not_json", "the body is not JSON", "{oops", task="kplus.cancel_token", uid="U1"
+)
 
 
 def test_a_message_is_kept_with_its_reason(store: Store) -> None:
-    store.messages.keep(BROKEN)
-    (kept,) = store.messages.latest(most=10)
+    store.rejected_messages.keep(BROKEN)
+    (kept,) = store.rejected_messages.latest(most=10)
     assert only(kept._asdict(), "reason", "detail", "body", "task", "partner_txn_uid") == (
         "not_json",
         "the body is not JSON",
@@ -21,39 +23,39 @@ def test_a_message_is_kept_with_its_reason(store: Store) -> None:
 
 def test_the_same_message_again_is_counted_not_kept_twice(store: Store, clock: Clock) -> None:
     for _ in range(3):
-        store.messages.keep(BROKEN)
+        store.rejected_messages.keep(BROKEN)
         clock.forward(1)
-    (kept,) = store.messages.latest(most=10)
+    (kept,) = store.rejected_messages.latest(most=10)
     assert kept.deliveries == 3
     assert (kept.first_at, (kept.last_at - NOON).total_seconds()) == (NOON, 2)
 
 
 def test_the_same_body_for_another_reason_is_another_message(store: Store) -> None:
-    store.messages.keep(BROKEN)
-    store.messages.keep(Rejected("conflict", "other content", BROKEN.body))
-    assert store.messages.counts() == {"not_json": 1, "conflict": 1}
+    store.rejected_messages.keep(BROKEN)
+    store.rejected_messages.keep(RejectedMessage("conflict", "other content", BROKEN.body))
+    assert store.rejected_messages.counts() == {"not_json": 1, "conflict": 1}
 
 
 def test_the_latest_messages_come_first(store: Store, clock: Clock) -> None:
     for body in "abc":
-        store.messages.keep(Rejected("odd", "odd", body))
+        store.rejected_messages.keep(RejectedMessage("odd", "odd", body))
         clock.forward(1)
-    assert [kept.body for kept in store.messages.latest(most=2)] == ["c", "b"]
+    assert [kept.body for kept in store.rejected_messages.latest(most=2)] == ["c", "b"]
 
 
 def test_a_message_of_any_content_can_be_kept(store: Store) -> None:
-    odd = Rejected("r" * 99, "a\0b \ud83d", "x" * 99_999, task="t" * 999, uid="u" * 99)
-    store.messages.keep(odd)
-    (kept,) = store.messages.latest(most=1)
+    odd = RejectedMessage("r" * 99, "a\0b \ud83d", "x" * 99_999, task="t" * 999, uid="u" * 99)
+    store.rejected_messages.keep(odd)
+    (kept,) = store.rejected_messages.latest(most=1)
     assert (kept.detail, len(kept.body)) == ("a\ufffdb ?", 16 * 1024)
     assert (len(kept.reason), len(kept.task), len(kept.partner_txn_uid)) == (32, 200, 64)
 
 
 def test_a_message_joins_the_callers_transaction(store: Store) -> None:
     with store.database.engine.connect() as connection:
-        store.messages.keep(BROKEN, connection=connection)
+        store.rejected_messages.keep(BROKEN, connection=connection)
         connection.rollback()
-    assert store.messages.counts() == {}
+    assert store.rejected_messages.counts() == {}
     with store.database.engine.begin() as connection:
-        store.messages.keep(BROKEN, connection=connection)
-    assert store.messages.counts() == {"not_json": 1}
+        store.rejected_messages.keep(BROKEN, connection=connection)
+    assert store.rejected_messages.counts() == {"not_json": 1}

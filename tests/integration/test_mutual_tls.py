@@ -17,7 +17,7 @@ from tests.integration.stock import Clock, attempts, only, partner, row
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.config.partners_file import load_roster
 from worker.config.reload import LiveRoster
-from worker.jobs.attempt import Means, Result, attempt
+from worker.jobs.attempt import AttemptContext, Result, attempt
 from worker.sandbox import Sandbox
 
 OTHER = "KP-OTHER"
@@ -88,32 +88,32 @@ def _stumbled_over_nothing(bank: Sandbox) -> None:
     assert bank.faults == []
 
 
-def begun(means: Means, bank: Sandbox, folder: Path) -> tuple[Means, Files]:
+def begun(context: AttemptContext, bank: Sandbox, folder: Path) -> tuple[AttemptContext, Files]:
     """Return the means over a partners file, and the file; three jobs wait, and one of another."""
     files = Files(folder, at_localhost(bank))
     for uid in ("U1", "U2", "U3"):
-        accept(means.store, f"ok-{uid}", uid)
-    accept(means.store, "ok-V1", "V1", partner_id=OTHER)
-    return replace(means, roster=files.live), files
+        accept(context.store, f"ok-{uid}", uid)
+    accept(context.store, "ok-V1", "V1", partner_id=OTHER)
+    return replace(context, roster=files.live), files
 
 
-def finish(means: Means, clock: Clock, *uids: str) -> None:
+def finish(context: AttemptContext, clock: Clock, *uids: str) -> None:
     for uid in uids:
-        while row(means.store, uid)["finished_at"] is None:
+        while row(context.store, uid)["finished_at"] is None:
             clock.forward(60)
-            attempt(uid, means)
-    assert {row(means.store, uid)["outcome"] for uid in uids} == {"cancelled"}
+            attempt(uid, context)
+    assert {row(context.store, uid)["outcome"] for uid in uids} == {"cancelled"}
 
 
 def test_an_identity_that_the_bank_knows_lets_jobs_succeed(
-    means: Means, open_bank: OpenBank, clock: Clock, tmp_path: Path
+    context: AttemptContext, open_bank: OpenBank, clock: Clock, tmp_path: Path
 ) -> None:
     bank = open_bank(asks_for_client=True)
-    means, files = begun(means, bank, tmp_path)
-    finish(means, clock, "U1")
+    context, files = begun(context, bank, tmp_path)
+    finish(context, clock, "U1")
     files.put("client_key.pem", "client_key_locked.pem")
     files.changed()
-    finish(means, clock, "U2", "U3", "V1")
+    finish(context, clock, "U2", "U3", "V1")
     assert bank.journal.posts_per_uid() == dict.fromkeys(("U1", "U2", "U3", "V1"), 1)
 
 
@@ -168,10 +168,10 @@ FLAWS = {
 
 @pytest.mark.parametrize("flaw", FLAWS.values(), ids=list(FLAWS))
 def test_an_identity_that_cannot_be_used_burns_nothing_and_goes_on_once_mended(
-    means: Means, open_bank: OpenBank, clock: Clock, tmp_path: Path, flaw: Flaw
+    context: AttemptContext, open_bank: OpenBank, clock: Clock, tmp_path: Path, flaw: Flaw
 ) -> None:
     bank = open_bank(asks_for_client=True, also_trusts=flaw.trusted)
-    means, files = begun(means, bank, tmp_path)
+    context, files = begun(context, bank, tmp_path)
     files.put("locked.pem", "client_key_locked.pem")
     sound = files.named | ({"client_key": "locked.pem"} if "locked.pem" in str(flaw) else {})
     files.named = {
@@ -182,39 +182,39 @@ def test_an_identity_that_cannot_be_used_burns_nothing_and_goes_on_once_mended(
         files.put(*flaw.content)
     files.changed()
 
-    assert [attempt(uid, means) for uid in ("U1", "U2", "U1")] == [
+    assert [attempt(uid, context) for uid in ("U1", "U2", "U1")] == [
         Result.SETTLED,
         Result.NOTHING,
         Result.NOTHING,
     ]
-    _nothing_is_burnt(means, flaw.heard, flaw.reason)
+    _nothing_is_burnt(context, flaw.heard, flaw.reason)
     assert bank.journal.entries() == []
-    finish(means, clock, "V1")
+    finish(context, clock, "V1")
 
     files.named = sound
     files.write()
     if flaw.content is not None:
         files.put(flaw.content[0], flaw.content[0])
-    assert means.store.partners.resume_changed(files.changed()) == [PARTNER_ID]
-    assert _beside_the_first(means, clock) is Result.NOTHING
-    finish(means, clock, "U1", "U2", "U3")
+    assert context.store.partners.resume_changed(files.changed()) == [PARTNER_ID]
+    assert _beside_the_first(context, clock) is Result.NOTHING
+    finish(context, clock, "U1", "U2", "U3")
     assert bank.journal.posts_per_uid() == dict.fromkeys(("U1", "U2", "U3", "V1"), 1)
 
 
-def _nothing_is_burnt(means: Means, heard: str, reason: str) -> None:
-    job, paused = row(means.store), partner(means.store, PARTNER_ID)
+def _nothing_is_burnt(context: AttemptContext, heard: str, reason: str) -> None:
+    job, paused = row(context.store), partner(context.store, PARTNER_ID)
     assert only(job, "state", "attempts", "outcome", "doubted") == ("retryable", 0, None, False)
-    assert [only(each, "heard", "spent") for each in attempts(means.store)] == [(heard, False)]
+    assert [only(each, "heard", "spent") for each in attempts(context.store)] == [(heard, False)]
     assert paused["mode"] == "paused"
     assert re.search(reason, paused["reason"]), paused["reason"]
 
 
-def _beside_the_first(means: Means, clock: Clock) -> Result:
+def _beside_the_first(context: AttemptContext, clock: Clock) -> Result:
     """Let the first call go after a resume; return what came of a second one beside it."""
     clock.forward(60)
     beside: list[Result] = []
-    look = once_in_flight(means, lambda: beside.append(attempt("U2", means)))
-    assert attempt("U1", replace(means, roster=look)) is Result.SETTLED
+    look = once_in_flight(context, lambda: beside.append(attempt("U2", context)))
+    assert attempt("U1", replace(context, roster=look)) is Result.SETTLED
     return beside[0]
 
 
@@ -228,46 +228,51 @@ def _beside_the_first(means: Means, clock: Clock) -> Result:
     ids=["expired", "of another host", "of an unknown authority"],
 )
 def test_a_bank_that_cannot_prove_itself_is_sent_nothing_and_pauses_its_partner(
-    means: Means, open_bank: OpenBank, tmp_path: Path, certificate: str, trusted: Path, why: str
+    context: AttemptContext,
+    open_bank: OpenBank,
+    tmp_path: Path,
+    certificate: str,
+    trusted: Path,
+    why: str,
 ) -> None:
     bank = open_bank(certificate)
-    means, files = begun(means, bank, tmp_path)
+    context, files = begun(context, bank, tmp_path)
     files.put("ca.pem", trusted.name)
     files.changed()
 
-    assert [attempt(uid, means) for uid in ("U1", "U2")] == [Result.SETTLED, Result.NOTHING]
-    _nothing_is_burnt(means, "tls_untrusted", f"check its address and ca_bundle.*{why}")
+    assert [attempt(uid, context) for uid in ("U1", "U2")] == [Result.SETTLED, Result.NOTHING]
+    _nothing_is_burnt(context, "tls_untrusted", f"check its address and ca_bundle.*{why}")
     assert bank.journal.entries() == []
 
     files.put("ca.pem", "ca.pem")
     mended = [PARTNER_ID] if trusted != AUTHORITY else []
-    assert means.store.partners.resume_changed(files.changed()) == mended
-    assert attempt("U2", means) is (Result.SETTLED if mended else Result.NOTHING)
+    assert context.store.partners.resume_changed(files.changed()) == mended
+    assert attempt("U2", context) is (Result.SETTLED if mended else Result.NOTHING)
 
 
 def test_a_refused_inquiry_leaves_the_doubt_as_it_was(
-    means: Means, open_bank: OpenBank, clock: Clock, tmp_path: Path
+    context: AttemptContext, open_bank: OpenBank, clock: Clock, tmp_path: Path
 ) -> None:
     """The certificate ends between the cancel, whose answer was lost, and the question."""
     bank = open_bank(asks_for_client=True, also_trusts=OTHER_AUTHORITY)
-    means, files = begun(means, bank, tmp_path)
+    context, files = begun(context, bank, tmp_path)
     inquiry = at_localhost(bank).replace("cancel-token", "inquire-token")
     files.write(inquiry_url=inquiry)
     files.changed()
-    accept(means.store, "drop-1", "LOST")
-    attempt("LOST", means)
+    accept(context.store, "drop-1", "LOST")
+    attempt("LOST", context)
     files.put("client.pem", "client_expired.pem")
     files.changed()
     clock.forward(60)
-    attempt("LOST", means)
+    attempt("LOST", context)
 
-    job = row(means.store, "LOST")
+    job = row(context.store, "LOST")
     assert only(job, "state", "attempts", "outcome", "doubted") == ("in_doubt", 1, None, True)
-    asked = attempts(means.store, "LOST")[-1]
+    asked = attempts(context.store, "LOST")[-1]
     assert only(asked, "kind", "heard", "spent") == ("inquiry", "tls_refused", False)
-    assert partner(means.store, PARTNER_ID)["mode"] == "paused"
+    assert partner(context.store, PARTNER_ID)["mode"] == "paused"
 
     files.put("client.pem", "client.pem")
-    assert means.store.partners.resume_changed(files.changed()) == [PARTNER_ID]
-    finish(means, clock, "LOST")
+    assert context.store.partners.resume_changed(files.changed()) == [PARTNER_ID]
+    finish(context, clock, "LOST")
     assert [post.operation for post in bank.journal.entries()] == ["cancel", "inquiry"]

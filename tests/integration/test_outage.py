@@ -28,7 +28,7 @@ from tests.integration.stock import (
 )
 from worker.domain.states import Outcome, State
 from worker.errors import StoreUnavailable
-from worker.jobs.attempt import Means, Result, attempt
+from worker.jobs.attempt import AttemptContext, Result, attempt
 from worker.sandbox import Sandbox
 from worker.store import Store, Waits
 
@@ -59,9 +59,9 @@ class Outage:
 
 
 def test_an_outcome_is_written_when_the_database_is_back(
-    means: Means, sandbox: Sandbox, open_store: OpenStore, clock: Clock, outage: Outage
+    context: AttemptContext, sandbox: Sandbox, open_store: OpenStore, clock: Clock, outage: Outage
 ) -> None:
-    accept(means.store, "ok-1")
+    accept(context.store, "ok-1")
     ours = Monotonic()
 
     def back_after_a_while(seconds: float) -> None:
@@ -70,81 +70,81 @@ def test_an_outcome_is_written_when_the_database_is_back(
             outage.ends()
 
     impatient = replace(
-        means,
+        context,
         store=open_store(clock, waits=Waits(patience=SHORT)),
-        roster=once_in_flight(means, outage.begins),
+        roster=once_in_flight(context, outage.begins),
         monotonic=ours,
         sleep=back_after_a_while,
     )
     assert attempt("U1", impatient) is Result.SETTLED
     assert len(ours.slept) == 3
-    assert row(means.store)["outcome"] == Outcome.CANCELLED
+    assert row(context.store)["outcome"] == Outcome.CANCELLED
     assert posts(sandbox) == 1
 
 
 def test_an_outcome_that_cannot_be_written_is_found_out_again(
-    means: Means, sandbox: Sandbox, open_store: OpenStore, clock: Clock, outage: Outage
+    context: AttemptContext, sandbox: Sandbox, open_store: OpenStore, clock: Clock, outage: Outage
 ) -> None:
-    accept(means.store, "ok-1")
+    accept(context.store, "ok-1")
     ours = Monotonic()
 
     impatient = replace(
-        means,
+        context,
         store=open_store(clock, waits=Waits(patience=SHORT)),
         lease=timedelta(seconds=1),
-        roster=once_in_flight(means, outage.begins),
+        roster=once_in_flight(context, outage.begins),
         monotonic=ours,
         sleep=ours.sleep,
     )
     assert attempt("U1", impatient) is Result.UNWRITTEN
     assert ours.at < 1
     outage.ends()
-    assert row(means.store)["state"] == State.IN_FLIGHT
+    assert row(context.store)["state"] == State.IN_FLIGHT
     clock.forward(1)
-    assert rescue_all(means) == 1
+    assert rescue_all(context) == 1
     clock.forward(2)
-    assert attempt("U1", means) is Result.SETTLED
-    assert only(row(means.store), "state", "attempts") == (State.SUCCEEDED, 2)
+    assert attempt("U1", context) is Result.SETTLED
+    assert only(row(context.store), "state", "attempts") == (State.SUCCEEDED, 2)
     assert sandbox.journal.effects() == {"ok-1": 1}
 
 
 def test_a_database_that_is_away_before_the_bank_is_asked_stops_the_attempt(
-    means: Means, sandbox: Sandbox, open_store: OpenStore, clock: Clock, outage: Outage
+    context: AttemptContext, sandbox: Sandbox, open_store: OpenStore, clock: Clock, outage: Outage
 ) -> None:
-    accept(means.store, "ok-1")
+    accept(context.store, "ok-1")
     outage.begins()
     with pytest.raises(StoreUnavailable):
-        attempt("U1", replace(means, store=open_store(clock, waits=Waits(patience=SHORT))))
+        attempt("U1", replace(context, store=open_store(clock, waits=Waits(patience=SHORT))))
     outage.ends()
     assert len(sandbox.journal) == 0
-    assert row(means.store)["state"] == State.PENDING
+    assert row(context.store)["state"] == State.PENDING
 
 
 @only_postgresql
 def test_a_connection_that_is_cut_while_the_bank_answers_costs_nothing(
-    means: Means, sandbox: Sandbox, open_store: OpenStore, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, open_store: OpenStore, clock: Clock
 ) -> None:
-    accept(means.store, "ok-1")
+    accept(context.store, "ok-1")
     ours = open_store(clock, connections=1)
 
     def cut() -> None:
         execute(
-            means.store,
+            context.store,
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
 
-    cutting = once_in_flight(means, cut)
-    assert attempt("U1", replace(means, store=ours, roster=cutting)) is Result.SETTLED
-    assert row(means.store)["outcome"] == Outcome.CANCELLED
+    cutting = once_in_flight(context, cut)
+    assert attempt("U1", replace(context, store=ours, roster=cutting)) is Result.SETTLED
+    assert row(context.store)["outcome"] == Outcome.CANCELLED
 
 
 @only_postgresql
 def test_a_commit_whose_acknowledgement_was_lost_is_recognised(
-    means: Means, sandbox: Sandbox, open_store: OpenStore, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, open_store: OpenStore, clock: Clock
 ) -> None:
     """The second try finds its lease gone: taken by nobody but the first."""
-    accept(means.store, "ok-1")
+    accept(context.store, "ok-1")
     ours = open_store(clock, connections=1)
     commits: list[int] = []
 
@@ -155,11 +155,11 @@ def test_a_commit_whose_acknowledgement_was_lost_is_recognised(
             driver: Any = connection.connection.dbapi_connection
             driver.commit()
             (pid,) = driver.execute("SELECT pg_backend_pid()").fetchone()
-            execute(means.store, "SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
+            execute(context.store, "SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
 
-    assert attempt("U1", replace(means, store=ours)) is Result.SETTLED
+    assert attempt("U1", replace(context, store=ours)) is Result.SETTLED
     assert len(commits) >= 2
-    assert row(means.store)["outcome"] == Outcome.CANCELLED
-    (evidence,) = attempts(means.store)
+    assert row(context.store)["outcome"] == Outcome.CANCELLED
+    (evidence,) = attempts(context.store)
     assert only(evidence, "heard", "detail") == ("cancelled", "token status CANCELLED")
     assert posts(sandbox) == 1

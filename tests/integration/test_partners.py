@@ -28,9 +28,9 @@ from tests.integration.stock import (
     settle,
 )
 from worker.domain.decision import Decision
-from worker.store import UNCONFIGURED, Claim, Database, Evidence, Rest, Store
+from worker.store import UNCONFIGURED, Claim, Cooldown, Database, Evidence, Store
 
-REST: Final = Rest(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))
+REST: Final = Cooldown(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))
 
 
 class Line:
@@ -205,7 +205,7 @@ def test_a_first_failure_can_be_the_whole_run(engine: Engine, clock: Clock) -> N
 
 
 def test_a_cool_down_can_be_of_one_length(engine: Engine, clock: Clock) -> None:
-    rest = Rest(run=1, base=timedelta(seconds=5), cap=timedelta(seconds=5))
+    rest = Cooldown(run=1, base=timedelta(seconds=5), cap=timedelta(seconds=5))
     line = Line(Store(Database(engine, clock=clock), rest=rest))
     line.fails()
     clock.forward(5)

@@ -119,4 +119,4 @@ def test_the_other_grants_are_enough_for_our_own_client(
     assert producer.enqueue(first | {"token_id": "OTHER"}).status is Status.CONFLICT
     producer.close()
     assert hint(store) == ["U1"]
-    assert store.messages.counts() == {"conflict": 1}
+    assert store.rejected_messages.counts() == {"conflict": 1}

@@ -32,7 +32,7 @@ from tests.servers.waiting import eventually
 from worker.domain.decision import Decision
 from worker.domain.destinations import Destination
 from worker.domain.states import Event, Outcome, State
-from worker.store import Acceptance, Rejected, Status, Store, Verdict, Wish
+from worker.store import Acceptance, RejectedMessage, RequeueRequest, Status, Store, Verdict
 from worker.store.operators.retention import YOUNGEST, Batch, oldest
 
 DAYS_90 = timedelta(days=90)
@@ -47,7 +47,7 @@ def end(store: Store, *uids: str, decision: Decision = CANCELLED) -> None:
 
 
 def prune(store: Store, outcome: Outcome = Outcome.CANCELLED, **options: Any) -> Batch:
-    return store.prunes.jobs(outcome, older_than=DAYS_90, **options)
+    return store.retention.jobs(outcome, older_than=DAYS_90, **options)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def count(store: Store, table: str) -> int:
 
 
 def test_a_pruned_job_leaves_a_tombstone_and_nothing_else(pruned: Store, clock: Clock) -> None:
-    left = pruned.prunes.tombstone("U1")
+    left = pruned.retention.tombstone("U1")
     assert left is not None
     assert only(left, "partner_id", "state", "outcome", "finished_at", "pruned_at") == (
         "P1",
@@ -117,7 +117,7 @@ def test_a_uid_that_is_stored_is_still_refused_to_plain_sql(store: Store) -> Non
 
 def test_no_job_is_continued_under_a_pruned_uid(pruned: Store) -> None:
     end(pruned, "U2", decision=UNKNOWN)
-    ruling = pruned.actions.reissue(Wish("U2", ()), "U1", who="ploy", reason="why")
+    ruling = pruned.actions.reissue(RequeueRequest("U2", ()), "U1", who="ploy", reason="why")
     assert ruling.verdict is Verdict.UID_TAKEN
 
 
@@ -128,7 +128,7 @@ def test_only_old_jobs_of_that_outcome_are_pruned(store: Store, clock: Clock) ->
     clock.forward(SECOND)
     end(store, "young")
     clock.forward(DAYS_90)
-    assert store.prunes.count(Outcome.CANCELLED, older_than=DAYS_90) == 1
+    assert store.retention.count(Outcome.CANCELLED, older_than=DAYS_90) == 1
     assert prune(store) == Batch(1, None)
     assert prune(store) == Batch(0, None)
     found = {job["partner_txn_uid"] for job in store.reports.jobs()}
@@ -138,7 +138,7 @@ def test_only_old_jobs_of_that_outcome_are_pruned(store: Store, clock: Clock) ->
 def test_a_job_that_an_operator_requeued_is_not_pruned(store: Store, clock: Clock) -> None:
     end(store, "U1", decision=UNKNOWN)
     clock.forward(2 * DAYS_90)
-    store.actions.requeue(Wish("U1", ()), who="ploy", reason="why")
+    store.actions.requeue(RequeueRequest("U1", ()), who="ploy", reason="why")
     assert prune(store, Outcome.UNKNOWN).jobs == 0
 
 
@@ -160,7 +160,7 @@ def test_batches_follow_each_other_until_none_is_left(store: Store, clock: Clock
 
 def test_nothing_is_pruned_before_it_is_a_day_old(store: Store) -> None:
     with pytest.raises(ValueError, match="nothing younger"):
-        store.prunes.jobs(Outcome.CANCELLED, older_than=YOUNGEST - SECOND)
+        store.retention.jobs(Outcome.CANCELLED, older_than=YOUNGEST - SECOND)
 
 
 @contextmanager
@@ -222,7 +222,7 @@ def test_an_insert_that_meets_a_prune_under_way_does_nothing(
         assert first.result(30).jobs == 1
     assert heard == (None if plain else AGAIN)
     assert count(store, "cancel_jobs") == 0
-    assert store.prunes.tombstone("U1") is not None
+    assert store.retention.tombstone("U1") is not None
 
 
 @only_postgresql
@@ -250,7 +250,7 @@ def test_a_prune_waits_for_nobody(store: Store, open_store: OpenStore, clock: Cl
         assert store.jobs.accept(order(), hinted=False, connection=connection) == AGAIN
         assert prune(store).jobs == 1
         # Nor do operators wait for it.
-        assert store.actions.judge(Wish("U1", ())).verdict is Verdict.SUCCEEDED
+        assert store.actions.judge(RequeueRequest("U1", ())).verdict is Verdict.SUCCEEDED
     assert prune(store).jobs == 1
 
 
@@ -352,12 +352,12 @@ def test_rejected_messages_are_removed_when_they_were_last_seen_long_ago(
     store: Store, clock: Clock
 ) -> None:
     for body in ("1", "2"):
-        store.messages.keep(Rejected("not_json", "no", body))
+        store.rejected_messages.keep(RejectedMessage("not_json", "no", body))
     clock.forward(DAYS_90 + SECOND)
-    store.messages.keep(Rejected("not_json", "no", "2"))
-    assert store.prunes.count_messages(older_than=DAYS_90) == 1
-    assert store.prunes.messages(older_than=DAYS_90) == 1
-    assert [message.body for message in store.messages.latest(most=9)] == ["2"]
+    store.rejected_messages.keep(RejectedMessage("not_json", "no", "2"))
+    assert store.retention.count_messages(older_than=DAYS_90) == 1
+    assert store.retention.messages(older_than=DAYS_90) == 1
+    assert [message.body for message in store.rejected_messages.latest(most=9)] == ["2"]
 
 
 def test_records_of_acts_are_removed_except_of_partners_that_are_paused(
@@ -367,9 +367,9 @@ def test_records_of_acts_are_removed_except_of_partners_that_are_paused(
     store.actions.resume_partner("P1", who="ploy", reason="why")
     store.actions.pause_partner("P2", who="ploy", reason="why")
     clock.forward(DAYS_90 + SECOND)
-    assert store.prunes.count_acts(older_than=DAYS_90) == 2
-    assert store.prunes.acts(older_than=DAYS_90, most=1) == 1
-    assert store.prunes.acts(older_than=DAYS_90) == 1
+    assert store.retention.count_acts(older_than=DAYS_90) == 2
+    assert store.retention.acts(older_than=DAYS_90, most=1) == 1
+    assert store.retention.acts(older_than=DAYS_90) == 1
     assert [act["target"] for act in store.reports.actions()] == ["P2"]
 
 
@@ -384,7 +384,7 @@ def test_what_was_told_of_a_pruned_job_goes_and_what_was_not_stays(
         if parcel.uid == "U2":
             told.outbox.failed(parcel, "http_500", wait=None)
     clock.forward(2 * YOUNGEST)
-    told.prunes.jobs(Outcome.CANCELLED, older_than=YOUNGEST)
+    told.retention.jobs(Outcome.CANCELLED, older_than=YOUNGEST)
     assert count(told, "cancel_jobs") == 0
     left = {row["partner_txn_uid"]: row["state"] for row in told.outbox.events(most=9)}
     assert left == {"U2": "dead", "U3": "waiting"}
@@ -396,8 +396,8 @@ def test_told_outcomes_are_removed_by_their_own_age(store: Store, clock: Clock) 
     (parcel, _) = told.outbox.claim(Destination.WEBHOOK, most=9, lease=SECOND)
     told.outbox.delivered(parcel)
     clock.forward(2 * YOUNGEST)
-    assert told.prunes.count_told(older_than=YOUNGEST) == 1
-    assert told.prunes.told(older_than=YOUNGEST) == 1
-    assert told.prunes.told(older_than=YOUNGEST) == 0
+    assert told.retention.count_told(older_than=YOUNGEST) == 1
+    assert told.retention.told(older_than=YOUNGEST) == 1
+    assert told.retention.told(older_than=YOUNGEST) == 0
     assert count(told, "outbox") == 3
     assert count(told, "cancel_jobs") == 2

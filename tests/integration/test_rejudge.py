@@ -30,7 +30,7 @@ from worker.domain.dialect import Dialect
 from worker.domain.kplus import Answer, Envelope, TokenEntry
 from worker.domain.rejudgement import finding
 from worker.domain.states import Event, Outcome, State
-from worker.store import Ruling, Store, Verdict
+from worker.store import RequeueResult, Store, Verdict
 
 TAUGHT: Final = built_in().extended(
     Dialect.model_validate(
@@ -60,7 +60,7 @@ def hears(store: Store, clock: Clock, *answers: Envelope | None, uid: str = "U1"
         settle(store, claimed(store, uid), decision if envelope else LOST, left)
 
 
-def rejudge(store: Store, uid: str = "U1", dialect: Dialect = TAUGHT) -> Ruling:
+def rejudge(store: Store, uid: str = "U1", dialect: Dialect = TAUGHT) -> RequeueResult:
     return store.actions.rejudge(uid, dialect, who="ploy", reason="the bank explained its words")
 
 
@@ -174,7 +174,7 @@ def test_a_job_that_a_worker_took_up_meanwhile_is_left_to_it(store: Store, clock
 
 
 def test_a_job_that_nobody_stored_is_told(store: Store) -> None:
-    assert rejudge(store, "U9") == Ruling("U9", Verdict.NOT_FOUND)
+    assert rejudge(store, "U9") == RequeueResult("U9", Verdict.NOT_FOUND)
 
 
 def test_a_worker_and_an_operator_at_once_end_a_job_once(

@@ -24,7 +24,7 @@ from tests.integration.stock import (
 )
 from worker.domain.decision import Decision
 from worker.domain.states import Event, Outcome
-from worker.store import NewExpiry, Ruling, Status, Store, Verdict, Wish
+from worker.store import NewExpiry, RequeueRequest, RequeueResult, Status, Store, Verdict
 
 REFUSED = Decision(Event.REFUSE, "refused", "errorCode x", outcome=Outcome.REFUSED)
 UNKNOWN = Decision(Event.EXHAUST, "duplicate", "seen", outcome=Outcome.UNKNOWN)
@@ -38,14 +38,14 @@ def end(store: Store, decision: Decision, uid: str = "U1", **fields: Any) -> Non
     settle(store, claimed(store, uid), decision)
 
 
-def requeue(store: Store, uid: str = "U1", **wish: Any) -> Ruling:
+def requeue(store: Store, uid: str = "U1", **wish: Any) -> RequeueResult:
     given = {"inquirers": (), **wish}
-    return store.actions.requeue(Wish(uid, **given), who="ploy", reason="mended")
+    return store.actions.requeue(RequeueRequest(uid, **given), who="ploy", reason="mended")
 
 
-def reissue(store: Store, heir: str = "U2", uid: str = "U1", **wish: Any) -> Ruling:
+def reissue(store: Store, heir: str = "U2", uid: str = "U1", **wish: Any) -> RequeueResult:
     given = {"inquirers": (), **wish}
-    return store.actions.reissue(Wish(uid, **given), heir, who="ploy", reason="no way on")
+    return store.actions.reissue(RequeueRequest(uid, **given), heir, who="ploy", reason="no way on")
 
 
 @pytest.mark.parametrize("decision", AGAIN, ids=lambda decision: decision.outcome)
@@ -116,8 +116,8 @@ def test_what_has_its_end_or_none_is_left_alone(
 
 
 def test_a_job_that_nobody_stored_is_not_found(store: Store) -> None:
-    assert requeue(store) == Ruling("U1", Verdict.NOT_FOUND)
-    assert reissue(store) == Ruling("U1", Verdict.NOT_FOUND)
+    assert requeue(store) == RequeueResult("U1", Verdict.NOT_FOUND)
+    assert reissue(store) == RequeueResult("U1", Verdict.NOT_FOUND)
 
 
 def test_a_second_requeue_changes_nothing(store: Store) -> None:
@@ -157,7 +157,7 @@ def test_a_new_expiry_that_has_passed_helps_nobody(store: Store, clock: Clock) -
 
 def test_a_judgement_in_advance_changes_nothing(store: Store) -> None:
     end(store, GAVE_UP)
-    assert store.actions.judge(Wish("U1", ())).verdict is Verdict.DONE
+    assert store.actions.judge(RequeueRequest("U1", ())).verdict is Verdict.DONE
     assert row(store)["state"] == "exhausted"
     assert store.reports.actions() == []
 

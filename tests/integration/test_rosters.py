@@ -14,7 +14,7 @@ from tests.servers.workers import PARTNER_ID, SECRET
 from worker.config.partners_file import load_roster
 from worker.config.reload import LiveRoster
 from worker.domain.states import State
-from worker.jobs.attempt import Means, attempt
+from worker.jobs.attempt import AttemptContext, attempt
 from worker.sandbox import Sandbox
 
 
@@ -95,12 +95,12 @@ def test_other_contents_of_a_certificate_are_another_partner(
 
 
 def test_a_file_that_is_rewritten_fifty_times_under_load_costs_no_call(
-    means: Means, sandbox: Sandbox, file: PartnersFile
+    context: AttemptContext, sandbox: Sandbox, file: PartnersFile
 ) -> None:
     uids = [f"U{n}" for n in range(100)]
     for uid in uids:
-        accept(means.store, f"ok-{uid}", uid)
-    under_load = replace(means, roster=file.live())
+        accept(context.store, f"ok-{uid}", uid)
+    under_load = replace(context, roster=file.live())
     written = threading.Event()
 
     def rewrite() -> None:
@@ -121,41 +121,41 @@ def test_a_file_that_is_rewritten_fifty_times_under_load_costs_no_call(
         list(threads.map(work, uids))
         rewriting.result()
     assert sandbox.journal.posts_per_uid() == dict.fromkeys(uids, 1)
-    assert means.store.reports.stats().states[State.SUCCEEDED] == len(uids)
+    assert context.store.reports.stats().states[State.SUCCEEDED] == len(uids)
 
 
-def _is_final(means: Means, uid: str) -> bool:
-    found = means.store.reports.file(uid)
+def _is_final(context: AttemptContext, uid: str) -> bool:
+    found = context.store.reports.file(uid)
     return found is not None and found.job["finished_at"] is not None
 
 
 def test_a_wrong_secret_costs_one_call_and_goes_on_when_the_file_is_right(
-    means: Means, sandbox: Sandbox, file: PartnersFile, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, file: PartnersFile, clock: Clock
 ) -> None:
     sandbox.expect_secrets({PARTNER_ID: SECRET})
     uids = [f"U{n}" for n in range(60)]
     for uid in uids:
-        accept(means.store, f"ok-{uid}", uid)
+        accept(context.store, f"ok-{uid}", uid)
     file.write(secret="wrong-at-three")
     live = file.live()
-    wrong = replace(means, roster=live)
+    wrong = replace(context, roster=live)
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda uid: attempt(uid, wrong), uids * 3))
     assert len(sandbox.journal) == 1
-    assert partner(means.store, PARTNER_ID)["mode"] == "paused"
-    assert means.store.reports.stats().attempts == 0
+    assert partner(context.store, PARTNER_ID)["mode"] == "paused"
+    assert context.store.reports.stats().attempts == 0
 
     file.write()
     live()
     shown = {name: known.credentials for name, known in live().items()}
-    assert means.store.partners.resume_changed(shown) == [PARTNER_ID]
+    assert context.store.partners.resume_changed(shown) == [PARTNER_ID]
     _finish(wrong, uids, clock)
-    assert only(partner(means.store, PARTNER_ID), "mode", "failures") == ("active", 0)
+    assert only(partner(context.store, PARTNER_ID), "mode", "failures") == ("active", 0)
     assert len(sandbox.journal) == 1 + len(uids)
 
 
-def _finish(means: Means, uids: list[str], clock: Clock) -> None:
+def _finish(context: AttemptContext, uids: list[str], clock: Clock) -> None:
     for uid in uids:
-        while not _is_final(means, uid):
-            attempt(uid, means)
+        while not _is_final(context, uid):
+            attempt(uid, context)
             clock.forward(1)

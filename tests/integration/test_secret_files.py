@@ -14,7 +14,7 @@ from tests.servers.secret_files import WAYS, overwrite
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.config.reload import LiveRoster
 from worker.config.settings import GivenSettings, Settings
-from worker.jobs.attempt import Means, Result, attempt
+from worker.jobs.attempt import AttemptContext, Result, attempt
 from worker.sandbox import Sandbox
 
 NEW = "canary-bmV3LXNlY3JldA"
@@ -110,47 +110,47 @@ def test_a_secret_that_is_still_being_written_is_not_used(file: SecretFile) -> N
 
 
 def test_a_wrong_secret_costs_one_call_and_goes_on_when_the_file_is_right(
-    means: Means, sandbox: Sandbox, file: SecretFile, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, file: SecretFile, clock: Clock
 ) -> None:
     uids = [f"U{n}" for n in range(3)]
     for uid in uids:
-        accept(means.store, f"ok-{uid}", uid)
+        accept(context.store, f"ok-{uid}", uid)
     file.put("wrong-at-three")
     live = file.live()
-    means = replace(means, roster=live)
-    assert [attempt(uid, means) for uid in uids] == [Result.SETTLED, *(2 * [Result.NOTHING])]
-    assert partner(means.store, PARTNER_ID)["mode"] == "paused"
-    assert only(row(means.store, "U0"), "state", "attempts") == ("retryable", 0)
+    context = replace(context, roster=live)
+    assert [attempt(uid, context) for uid in uids] == [Result.SETTLED, *(2 * [Result.NOTHING])]
+    assert partner(context.store, PARTNER_ID)["mode"] == "paused"
+    assert only(row(context.store, "U0"), "state", "attempts") == ("retryable", 0)
 
     file.put(SECRET)
     live()
     shown = {name: known.credentials for name, known in live().items()}
-    assert means.store.partners.resume_changed(shown) == [PARTNER_ID]
+    assert context.store.partners.resume_changed(shown) == [PARTNER_ID]
     for uid in uids:
-        while row(means.store, uid)["finished_at"] is None:
+        while row(context.store, uid)["finished_at"] is None:
             clock.forward(60)
-            attempt(uid, means)
+            attempt(uid, context)
     assert sandbox.journal.posts_per_uid() == {"U0": 2, "U1": 1, "U2": 1}
 
 
 def test_a_call_in_flight_ends_under_the_secret_it_began_with(
-    means: Means, sandbox: Sandbox, file: SecretFile
+    context: AttemptContext, sandbox: Sandbox, file: SecretFile
 ) -> None:
     """The bank takes both secrets in turn, as it does while one is renewed."""
     for uid, token in (("PROOF", "ok-1"), ("HELD", "hold-1"), ("AFTER", "ok-2")):
-        accept(means.store, token, uid)
+        accept(context.store, token, uid)
     live = file.live()
-    means = replace(means, roster=live)
-    attempt("PROOF", means)
+    context = replace(context, roster=live)
+    attempt("PROOF", context)
     with ThreadPoolExecutor(1) as threads:
-        held = threads.submit(attempt, "HELD", means)
+        held = threads.submit(attempt, "HELD", context)
         assert sandbox.journal.wait_until(lambda heard: "HELD" in heard.posts_per_uid(), timeout=30)
         sandbox.expect_secrets({PARTNER_ID: NEW})
         file.put(NEW)
         live()
-        assert attempt("AFTER", means) is Result.SETTLED
+        assert attempt("AFTER", context) is Result.SETTLED
         sandbox.release("hold-1")
         assert held.result() is Result.SETTLED
-    outcomes = [row(means.store, uid)["outcome"] for uid in ("HELD", "AFTER")]
+    outcomes = [row(context.store, uid)["outcome"] for uid in ("HELD", "AFTER")]
     assert outcomes == ["cancelled", "cancelled"]
     assert sandbox.journal.counts()["wrong_credentials"] == 0

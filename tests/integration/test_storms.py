@@ -17,7 +17,7 @@ from worker.bank import Bank
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Roster
 from worker.domain.states import State
-from worker.jobs.attempt import Means, Result, attempt
+from worker.jobs.attempt import AttemptContext, Result, attempt
 from worker.sandbox import Sandbox
 from worker.store import Store
 from worker.store.schema.tables import cancel_jobs
@@ -37,8 +37,8 @@ def bank() -> Iterator[Bank]:
 
 
 @pytest.fixture
-def means(means: Means) -> Means:
-    return replace(means, deadline=LEASE)
+def context(context: AttemptContext) -> AttemptContext:
+    return replace(context, deadline=LEASE)
 
 
 def accept_many(store: Store, count: int, at: datetime) -> list[str]:
@@ -60,43 +60,43 @@ def accept_many(store: Store, count: int, at: datetime) -> list[str]:
     return uids
 
 
-def changed(means: Means, **fields: object) -> Means:
+def changed(context: AttemptContext, **fields: object) -> AttemptContext:
     """Return the means with another partner of the same name."""
-    known = means.roster()[PARTNER_ID]
+    known = context.roster()[PARTNER_ID]
     roster = Roster({PARTNER_ID: known.model_validate(known.model_dump() | fields)})
-    return replace(means, roster=lambda: roster)
+    return replace(context, roster=lambda: roster)
 
 
 @only_postgresql
 def test_ten_thousand_jobs_and_a_wrong_secret_cost_one_call(
-    means: Means, sandbox: Sandbox, clock: Clock
+    context: AttemptContext, sandbox: Sandbox, clock: Clock
 ) -> None:
     sandbox.expect_secrets({PARTNER_ID: SECRET})
-    uids = accept_many(means.store, 10_000, clock.now)
-    wrong = changed(means, secret="wrong-at-three")
+    uids = accept_many(context.store, 10_000, clock.now)
+    wrong = changed(context, secret="wrong-at-three")
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda uid: attempt(uid, wrong), uids, chunksize=100))
     assert len(sandbox.journal) <= 3
-    stats = means.store.reports.stats()
+    stats = context.store.reports.stats()
     assert (stats.attempts, set(stats.outcomes.values())) == (0, {0})
-    assert partner(means.store, PARTNER_ID)["mode"] == "paused"
+    assert partner(context.store, PARTNER_ID)["mode"] == "paused"
 
-    shown = {PARTNER_ID: means.roster()[PARTNER_ID].credentials}
-    assert means.store.partners.resume_changed(shown) == [PARTNER_ID]
+    shown = {PARTNER_ID: context.roster()[PARTNER_ID].credentials}
+    assert context.store.partners.resume_changed(shown) == [PARTNER_ID]
     before = len(sandbox.journal)
-    _let_in(means, uids, clock)
+    _let_in(context, uids, clock)
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda uid: attempt(uid, means), uids, chunksize=100))
-    assert means.store.reports.stats().states[State.SUCCEEDED] == len(uids)
+        list(threads.map(lambda uid: attempt(uid, context), uids, chunksize=100))
+    assert context.store.reports.stats().states[State.SUCCEEDED] == len(uids)
     assert len(sandbox.journal) - before == len(uids)
 
 
-def _let_in(means: Means, uids: list[str], clock: Clock) -> None:
+def _let_in(context: AttemptContext, uids: list[str], clock: Clock) -> None:
     """Make calls, one a second, until the partner needs no gate any more."""
     for uid in uids:
         clock.forward(3)
-        attempt(uid, means)
-        if partner(means.store, PARTNER_ID)["pace"] is None:
+        attempt(uid, context)
+        if partner(context.store, PARTNER_ID)["pace"] is None:
             return
 
 
@@ -104,49 +104,54 @@ def _let_in(means: Means, uids: list[str], clock: Clock) -> None:
 class Fleet:
     """Workers on one clock that goes second by second; `begun` is when each call began."""
 
-    workers: list[Means]
+    workers: list[AttemptContext]
     clock: Clock
     begun: list[float]
 
     def second(self) -> None:
         """Let every worker sweep, and attempt what its sweep hinted at."""
-        for means in self.workers:
-            due = means.store.backlog.hint(high_water=128, again_after=AGAIN, roster=means.roster())
+        for context in self.workers:
+            due = context.store.backlog.hint(
+                high_water=128, again_after=AGAIN, roster=context.roster()
+            )
             for uid in due:
                 waits = Monotonic()
-                mine = replace(means, monotonic=waits, sleep=waits.sleep)
+                mine = replace(context, monotonic=waits, sleep=waits.sleep)
                 if attempt(uid, mine) is Result.SETTLED:
                     self.begun.append(self.clock.now.timestamp() + sum(waits.slept))
         self.clock.forward(SECOND)
 
 
 @pytest.fixture
-def fleet(means: Means, open_store: OpenStore, clock: Clock) -> Fleet:
-    limited = changed(means, rate_per_second=50.0)
+def fleet(context: AttemptContext, open_store: OpenStore, clock: Clock) -> Fleet:
+    limited = changed(context, rate_per_second=50.0)
     workers = [replace(limited, store=open_store(clock)) for _ in range(WORKERS)]
     return Fleet(workers, clock, [])
 
 
 @only_postgresql
 def test_a_bank_that_is_away_for_ten_minutes_sees_one_probe_a_cool_down(
-    means: Means, sandbox: Sandbox, clock: Clock, fleet: Fleet
+    context: AttemptContext, sandbox: Sandbox, clock: Clock, fleet: Fleet
 ) -> None:
-    accept_many(means.store, 5_000, clock.now)
+    accept_many(context.store, 5_000, clock.now)
     sandbox.change_rules(mode="down")
     for _ in range(600):
         fleet.second()
     # Five make the run; then 5, 10, 20, 40, 80, 160 and 300 seconds of rest, a probe after each.
     assert len(fleet.begun) <= 5 + 7
-    assert means.store.reports.stats().states[State.EXHAUSTED] == 0
-    assert partner(means.store, PARTNER_ID)["mode"] == "cooling"
+    assert context.store.reports.stats().states[State.EXHAUSTED] == 0
+    assert partner(context.store, PARTNER_ID)["mode"] == "cooling"
 
     sandbox.change_rules(mode="ok")
     away, fleet.begun = len(sandbox.journal), []
     for _ in range(1000):
         fleet.second()
-        if means.store.reports.stats().states[State.SUCCEEDED] == 5_000:
+        if context.store.reports.stats().states[State.SUCCEEDED] == 5_000:
             break
-    assert only(means.store.reports.stats().states, State.SUCCEEDED, State.EXHAUSTED) == (5_000, 0)
+    assert only(context.store.reports.stats().states, State.SUCCEEDED, State.EXHAUSTED) == (
+        5_000,
+        0,
+    )
     assert len(sandbox.journal) - away == 5_000
     assert _busiest_second(fleet.begun) <= 50
 

@@ -27,7 +27,7 @@ from worker.domain.backoff import Backoff
 from worker.domain.decision import Policy
 from worker.domain.partners import Roster
 from worker.domain.states import Outcome, State
-from worker.jobs.sweep import Pass, Sweep, rescue, sweep
+from worker.jobs.sweep import SweepContext, SweepResult, rescue, sweep
 from worker.store import Store
 
 POLICY = Policy(
@@ -43,9 +43,9 @@ def none() -> Roster:
     return Roster({})
 
 
-def means(store: Store, hinted: list[str] | None = None) -> Sweep:
+def context(store: Store, hinted: list[str] | None = None) -> SweepContext:
     heard = [] if hinted is None else hinted
-    return Sweep(
+    return SweepContext(
         store=store,
         policy=POLICY,
         high_water=10,
@@ -62,25 +62,25 @@ def test_a_pass_does_all_three_and_says_how_much(store: Store, clock: Clock) -> 
     settle(store, claimed(store, "final"), CANCELLED)
     clock.forward(LEASE)
     hinted: list[str] = []
-    assert sweep(means(store, hinted)) == Pass(rescued=1, exhausted=1, hinted=1)
+    assert sweep(context(store, hinted)) == SweepResult(rescued=1, exhausted=1, hinted=1)
     assert hinted == ["due"]
     assert row(store, "silent")["state"] == State.IN_DOUBT
     assert row(store, "old")["outcome"] == Outcome.LAPSED
-    assert sweep(means(store, hinted)) == Pass(rescued=0, exhausted=0, hinted=0)
+    assert sweep(context(store, hinted)) == SweepResult(rescued=0, exhausted=0, hinted=0)
 
 
 def test_nothing_to_hint_sends_nothing(store: Store) -> None:
     def never(_uids: list[str]) -> None:
         pytest.fail("there was nothing to hint at")
 
-    assert sweep(Sweep(store, POLICY, 10, never, lambda: 0.5, none)) == Pass(0, 0, 0)
+    assert sweep(SweepContext(store, POLICY, 10, never, lambda: 0.5, none)) == SweepResult(0, 0, 0)
 
 
 def test_a_rescued_job_is_in_doubt_with_evidence_and_a_wait(store: Store, clock: Clock) -> None:
     accept(store, "U1")
     claimed(store)
     clock.forward(2 * LEASE)
-    assert rescue(means(store)) == 1
+    assert rescue(context(store)) == 1
     assert only(row(store), "state", "doubted", "attempts") == (State.IN_DOUBT, True, 1)
     assert row(store)["next_attempt_at"] == clock.now + timedelta(seconds=1.5)
     (evidence,) = attempts(store)
@@ -98,7 +98,7 @@ def test_the_last_attempt_that_fell_silent_is_unknown(store: Store, clock: Clock
     for _ in range(POLICY.max_attempts):
         claimed(store)
         clock.forward(LEASE)
-        rescue(means(store))
+        rescue(context(store))
         clock.forward(300)
     assert only(row(store), "state", "outcome", "doubted") == (
         State.EXHAUSTED,
@@ -114,7 +114,7 @@ def test_an_attempt_that_fell_silent_after_its_tokens_expiry_is_unknown(
     accept(store, "U1", expires_at=NOON + LEASE)
     claimed(store)
     clock.forward(LEASE)
-    rescue(means(store))
+    rescue(context(store))
     assert row(store)["outcome"] == Outcome.UNKNOWN
 
 
@@ -124,7 +124,7 @@ def test_a_rescue_says_nothing_about_the_partner(store: Store, clock: Clock) -> 
     for uid in uids:
         claimed(store, uid)
     clock.forward(LEASE)
-    assert rescue(means(store)) == 8
+    assert rescue(context(store)) == 8
     assert store.partners.all() == []
 
 
@@ -133,7 +133,7 @@ def test_a_worker_that_comes_back_first_keeps_its_job(store: Store, clock: Clock
     mine = claimed(store)
     clock.forward(LEASE)
     assert settle(store, mine, LOST)
-    assert rescue(means(store)) == 0
+    assert rescue(context(store)) == 0
     assert attempts(store)[0]["heard"] == "read_timeout"
 
 
@@ -148,7 +148,7 @@ def test_copies_of_the_sweep_rescue_each_job_once_and_hint_each_once(
     clock.forward(LEASE)
     hinted: list[str] = []
     with ThreadPoolExecutor(4) as threads:
-        passes = list(threads.map(lambda store: sweep(means(store, hinted)), stores))
+        passes = list(threads.map(lambda store: sweep(context(store, hinted)), stores))
     assert sum(each.rescued for each in passes) == 20
     assert sorted(hinted) == sorted(due)
     assert all(len(attempts(stores[0], uid)) == 1 for uid in silent)
@@ -156,6 +156,6 @@ def test_copies_of_the_sweep_rescue_each_job_once_and_hint_each_once(
 
 def test_while_the_bank_is_closed_no_job_is_hinted_at(store: Store) -> None:
     accept(store, "U1")
-    assert sweep(replace(means(store), closed=lambda: True)).hinted == 0
+    assert sweep(replace(context(store), closed=lambda: True)).hinted == 0
     assert row(store)["hinted_at"] is None
-    assert sweep(means(store)).hinted == 1
+    assert sweep(context(store)).hinted == 1

@@ -34,7 +34,7 @@ from worker.domain.dialect import Dialect
 from worker.domain.kplus import Answer, Envelope
 from worker.domain.states import Event, Outcome
 from worker.outbox.relay import BATCH, Reply, deliver
-from worker.store import NewExpiry, Parcel, Store, Verdict, Wish
+from worker.store import Delivery, NewExpiry, RequeueRequest, Store, Verdict
 
 WEBHOOK = (Destination.WEBHOOK,)
 
@@ -47,7 +47,7 @@ def telling(store: Store, clock: Clock, receiver: Receiver) -> Iterator[Telling]
 
 
 def requeue(store: Store, uid: str) -> None:
-    wish = Wish(uid, inquirers=(), expiry=NewExpiry(None))
+    wish = RequeueRequest(uid, inquirers=(), expiry=NewExpiry(None))
     done = store.actions.requeue(wish, who="somchai", reason="again")
     assert done.verdict is Verdict.DONE
 
@@ -133,7 +133,7 @@ def test_without_a_destination_nothing_is_written(store: Store) -> None:
     end(store, "U1")
     assert row(store)["ends"] == 1
     assert store.outbox.events(most=9) == []
-    assert store.receivers.glance() == []
+    assert store.endpoints.glance() == []
 
 
 def test_each_destination_gets_the_same_event(store: Store) -> None:
@@ -204,7 +204,7 @@ def test_a_receiver_that_was_down_for_an_hour_gets_everything_with_few_tries(
     telling.rounds(hours=2)
     assert receiver.taken() == {events.event_id(uid, 1): 1 for uid in uids}
     assert telling.events() == []
-    assert telling.store.receivers.glance()[0].endpoint.failures == 0
+    assert telling.store.endpoints.glance()[0].endpoint.failures == 0
 
 
 def test_a_restarted_receiver_goes_on(telling: Telling, receiver: Receiver) -> None:
@@ -285,7 +285,7 @@ def test_410_ends_the_deliveries_until_an_operator_says_so(
     end(telling.store, "U2")
     receiver.answer = lambda _post: TAKEN
     telling.rounds(hours=10)
-    (glance,) = telling.store.receivers.glance()
+    (glance,) = telling.store.endpoints.glance()
     assert len(receiver.posts) == 1
     assert (glance.endpoint.disabled, glance.endpoint.reason) == (True, "http_410")
     assert (glance.waiting, glance.dead) == (2, 0)
@@ -325,7 +325,7 @@ def test_of_one_job_the_second_end_is_told_after_the_first(
 def test_a_dead_event_lets_the_next_one_of_its_job_go(telling: Telling, receiver: Receiver) -> None:
     first = events.event_id("U1", 1)
     receiver.answer = lambda post: (500, {}) if post.id == first else TAKEN
-    telling.means = replace(telling.means, max_attempts=3)
+    telling.context = replace(telling.context, max_attempts=3)
     accept(telling.store, "U1")
     refuse(telling.store, "U1")
     requeue(telling.store, "U1")
@@ -352,7 +352,7 @@ def test_a_dead_event_is_resent_by_an_operator_under_its_id(
     telling: Telling, receiver: Receiver
 ) -> None:
     receiver.answer = lambda _post: (500, {})
-    telling.means = replace(telling.means, max_attempts=1)
+    telling.context = replace(telling.context, max_attempts=1)
     end(telling.store, "U1")
     telling.rounds(seconds=60)
     (dead,) = telling.events(state="dead")
@@ -386,15 +386,15 @@ def test_a_crash_between_send_and_mark_sends_the_same_event_again(
     class Crash(Exception):
         pass
 
-    sent = telling.means.send
+    sent = telling.context.send
 
-    def send_and_die(parcels: Sequence[Parcel]) -> Iterator[tuple[Parcel, Reply]]:
+    def send_and_die(parcels: Sequence[Delivery]) -> Iterator[tuple[Delivery, Reply]]:
         list(sent(parcels))
         raise Crash
 
     end(telling.store, "U1")
     with pytest.raises(Crash):
-        deliver(replace(telling.means, send=send_and_die))
+        deliver(replace(telling.context, send=send_and_die))
     telling.rounds()
     assert len(receiver.posts) == 1
     telling.rounds(seconds=120)

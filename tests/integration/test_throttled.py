@@ -7,19 +7,19 @@ import pytest
 from tests.integration.attempting import accept, posts
 from tests.integration.conftest import OpenStore
 from tests.integration.stock import Clock, row
-from worker.jobs.attempt import Means, Result, attempt
+from worker.jobs.attempt import AttemptContext, Result, attempt
 from worker.sandbox import Sandbox
 
 
 @pytest.mark.parametrize("act", ["ratelimit30", "ratelimitdate30"])
 def test_two_workers_leave_the_bank_alone_until_the_time_it_named(
-    means: Means, sandbox: Sandbox, clock: Clock, open_store: OpenStore, act: str
+    context: AttemptContext, sandbox: Sandbox, clock: Clock, open_store: OpenStore, act: str
 ) -> None:
-    workers = [replace(means, store=open_store(clock)) for _ in range(2)]
+    workers = [replace(context, store=open_store(clock)) for _ in range(2)]
     sandbox.script("T1", cancel=[act, "ok"])
-    accept(means.store, "T1")
+    accept(context.store, "T1")
     for n in range(6):
-        accept(means.store, f"ok-{n}", f"X{n}")
+        accept(context.store, f"ok-{n}", f"X{n}")
     assert attempt("U1", workers[0]) is Result.SETTLED
     # A date counts whole seconds, so that it may name one second less.
     for _ in range(28):
@@ -27,7 +27,7 @@ def test_two_workers_leave_the_bank_alone_until_the_time_it_named(
         for n in range(6):
             assert attempt(f"X{n}", workers[n % 2]) is Result.NOTHING
     assert len(sandbox.journal) == posts(sandbox, "U1") == 1
-    assert [row(means.store, uid)["attempts"] for uid in ("U1", "X0", "X5")] == [0, 0, 0]
+    assert [row(context.store, uid)["attempts"] for uid in ("U1", "X0", "X5")] == [0, 0, 0]
     clock.forward(2)
     assert attempt("X0", workers[1]) is Result.SETTLED
     assert len(sandbox.journal) == 2

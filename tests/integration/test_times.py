@@ -26,7 +26,7 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from worker.store import Database, Rejected, Store
+from worker.store import Database, RejectedMessage, Store
 from worker.store.engine import database as room
 
 only_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
@@ -63,7 +63,7 @@ def test_every_time_comes_back_as_aware_utc(store: Store, clock: Clock) -> None:
     accept(store, "U1", expires_at=(NOON + LEASE).astimezone(BANGKOK))
     mine = claimed(store)
     settle(store, mine, LOST, ANSWERED)
-    store.messages.keep(Rejected("odd", "odd", "odd"))
+    store.rejected_messages.keep(RejectedMessage("odd", "odd", "odd"))
     store.actions.pause_partner("P1", who="op", reason="odd")
     file = store.reports.file("U1")
     assert file is not None
@@ -73,7 +73,7 @@ def test_every_time_comes_back_as_aware_utc(store: Store, clock: Clock) -> None:
                 [mine.started_at, mine.lease_ends_at, mine.created_at, mine.expires_at],
                 [file.job, file.attempts, file.tokens],
                 store.reports.jobs(),
-                [each._asdict() for each in store.messages.latest(most=1)],
+                [each._asdict() for each in store.rejected_messages.latest(most=1)],
                 partner(store),
             ]
         )

@@ -12,8 +12,8 @@ from tests.servers.databases import MakeDatabase
 from tests.servers.schema import downgrade, migrate
 from tests.servers.workers import PARTNER_ID
 from worker.domain.states import FINAL
-from worker.jobs.attempt import Means, attempt
-from worker.jobs.sweep import Sweep, sweep
+from worker.jobs.attempt import AttemptContext, attempt
+from worker.jobs.sweep import SweepContext, sweep
 from worker.store import Store, open_database
 from worker.store.schema.migrate import revisions
 from worker.store.schema.tables import metadata
@@ -128,7 +128,7 @@ def test_what_an_older_version_writes_is_taken_by_this_schema(
 
 @pytest.mark.parametrize("revision", EARLIER)
 def test_jobs_that_an_older_version_left_come_to_their_right_end(
-    engine: Engine, columns_of: Columns, means: Means, store: Store, clock: Clock
+    engine: Engine, columns_of: Columns, context: AttemptContext, store: Store, clock: Clock
 ) -> None:
     """Whatever state it left them in, and with nothing in the columns it did not know."""
     jobs = [{**row, "partner_id": PARTNER_ID} for row in EVERYTHING["cancel_jobs"]]
@@ -139,18 +139,18 @@ def test_jobs_that_an_older_version_left_come_to_their_right_end(
 
     def heed(uids: list[str]) -> None:
         for uid in uids:
-            attempt(uid, means)
+            attempt(uid, context)
 
     for _ in range(4):
         clock.forward(10)
         sweep(
-            Sweep(
+            SweepContext(
                 store=store,
-                policy=means.policy,
+                policy=context.policy,
                 high_water=100,
                 hint=heed,
-                chance=means.chance,
-                roster=means.roster,
+                chance=context.chance,
+                roster=context.roster,
             )
         )
     outcomes = {uid: file.job["outcome"] for uid in ended if (file := store.reports.file(uid))}

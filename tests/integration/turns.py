@@ -9,8 +9,8 @@ from tests.integration.behaviours.row import End, Happening
 from tests.integration.stock import LEASE, Clock, attempts, row
 from tests.servers.workers import PARTNER_ID
 from worker.domain.states import FINAL, State
-from worker.jobs.attempt import Means, Result, attempt
-from worker.jobs.sweep import Sweep, sweep
+from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.sweep import SweepContext, sweep
 from worker.sandbox import Entry, Life, Sandbox
 
 MOST = 12
@@ -23,7 +23,7 @@ MOMENT = timedelta(seconds=0.25)
 class Turns:
     """One job of the store, and everything that moves it."""
 
-    means: Means
+    context: AttemptContext
     sandbox: Sandbox
     clock: Clock
     uid: str
@@ -49,30 +49,30 @@ class Turns:
         """Make one pass of the sweep and attempt what it hints at; say whether it did anything."""
         hinted: list[str] = []
         done = sweep(
-            Sweep(
-                store=self.means.store,
-                policy=self.means.policy,
+            SweepContext(
+                store=self.context.store,
+                policy=self.context.policy,
                 high_water=1,
                 hint=hinted.extend,
-                chance=self.means.chance,
-                roster=self.means.roster,
+                chance=self.context.chance,
+                roster=self.context.roster,
             )
         )
         for uid in hinted:
             give_up = len(self._cancels()) < self.hurried and not self._asks()
-            assert (self.give_up() if give_up else attempt(uid, self.means)) is Result.SETTLED
+            assert (self.give_up() if give_up else attempt(uid, self.context)) is Result.SETTLED
         return bool(hinted or done.rescued or done.exhausted)
 
     def give_up(self) -> Result:
         """Attempt, and leave a bank that takes longer than a moment; it has noticed that."""
         before = len(self.posts())
-        result = attempt(self.uid, replace(self.means, deadline=MOMENT))
+        result = attempt(self.uid, replace(self.context, deadline=MOMENT))
         assert self.sandbox.journal.wait_until(lambda _: len(self._ended()) > before)
         return result
 
     def _asks(self) -> bool:
         """Say whether the next conversation is an inquiry."""
-        return bool(self.means.roster().inquirers) and self.row()["state"] == State.IN_DOUBT
+        return bool(self.context.roster().inquirers) and self.row()["state"] == State.IN_DOUBT
 
     def _is_over(self, job: Mapping[str, Any]) -> bool:
         """Say whether the job is final, waits for a person, or has had its conversations."""
@@ -93,7 +93,7 @@ class Turns:
         acts: dict[Happening, Callable[[], object]] = {
             Happening.PAYS: lambda: self.sandbox.pay(self.token_id),
             Happening.OPENS: lambda: self.sandbox.change_rules(mode="ok"),
-            Happening.RESUMES: lambda: self.means.store.actions.resume_partner(
+            Happening.RESUMES: lambda: self.context.store.actions.resume_partner(
                 PARTNER_ID, who="ploy", reason="mended"
             ),
             Happening.DIES: self.die,
@@ -102,17 +102,17 @@ class Turns:
 
     def die(self) -> None:
         """Claim the job, when its turn comes, as a worker that is killed at once."""
-        roster = self.means.roster()
+        roster = self.context.roster()
         self.clock.now = max(self.clock.now, self.row()["next_attempt_at"])
-        assert self.means.store.jobs.claim(self.uid, lease=LEASE, roster=roster) is not None
+        assert self.context.store.jobs.claim(self.uid, lease=LEASE, roster=roster) is not None
 
     def row(self) -> dict[str, Any]:
         """Return the job's row."""
-        return row(self.means.store, self.uid)
+        return row(self.context.store, self.uid)
 
     def attempts(self) -> list[dict[str, Any]]:
         """Return the evidence of the job's conversations."""
-        return attempts(self.means.store, self.uid)
+        return attempts(self.context.store, self.uid)
 
     def partner(self) -> str:
         """Return whether the partner takes calls now; one whose rest is over does."""
@@ -122,7 +122,7 @@ class Turns:
         return str(found.get("mode", "active"))
 
     def _partner(self) -> dict[str, Any]:
-        rows = [each._asdict() for each in self.means.store.partners.all()]
+        rows = [each._asdict() for each in self.context.store.partners.all()]
         return next((each for each in rows if each["partner_id"] == PARTNER_ID), {})
 
     def posts(self) -> list[Entry]:

@@ -43,8 +43,8 @@ from worker.domain.kplus import Answer
 from worker.domain.partners import Roster
 from worker.domain.states import FINAL, OUTCOMES, TRANSITIONS, WAITING, Event, Outcome, State
 from worker.errors import BankError, JobNotFound
-from worker.jobs.sweep import Sweep, sweep
-from worker.store import Claim, Database, Evidence, Rest, Status, Store, open_database
+from worker.jobs.sweep import SweepContext, sweep
+from worker.store import Claim, Cooldown, Database, Evidence, Status, Store, open_database
 from worker.store.schema.tables import cancel_attempts, cancel_jobs, metadata, outbox, partners
 
 UIDS: Final = {f"U{n}": "P1" if n % 3 else "P2" for n in range(1, 7)}
@@ -52,7 +52,7 @@ DEADLINE: Final = timedelta(seconds=45)
 LEASE: Final = timedelta(seconds=60)
 AGAIN: Final = timedelta(seconds=15)
 HIGH_WATER: Final = 2
-REST: Final = Rest(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=20))
+REST: Final = Cooldown(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=20))
 POLICY: Final = Policy(
     dialect=built_in(),
     backoff=Backoff(base=timedelta(seconds=2), cap=timedelta(seconds=60)),
@@ -260,7 +260,7 @@ class Life(RuleBasedStateMachine):
         dead = self.store.backlog.dead(most=10) if stale else []
         hinted: list[str] = []
         sweep(
-            Sweep(
+            SweepContext(
                 store=self.store,
                 policy=POLICY,
                 high_water=HIGH_WATER,
@@ -297,7 +297,7 @@ class Life(RuleBasedStateMachine):
         years = timedelta(days=800)
         self._pass(years)
         for outcome in sorted(outcomes):
-            self.store.prunes.jobs(outcome, older_than=years / 2)
+            self.store.retention.jobs(outcome, older_than=years / 2)
         before = self.known
         self._read()
         for uid in before.keys() - self.known.keys():

@@ -18,7 +18,7 @@ from tests.servers.missing import unavailable
 from tests.servers.postgres import NoServer, PostgresServer, PrivatePostgres
 from tests.servers.schema import migrate
 from worker.domain.leases import InquiryUids
-from worker.store import Clock, Rest, Store, open_database
+from worker.store import Clock, Cooldown, Store, open_database
 
 GIVEN: Final = "KPLUS_TEST_DATABASE_URL"
 KINDS: Final = ("sqlite", pytest.param("postgresql", marks=pytest.mark.postgres))
@@ -137,7 +137,7 @@ def store_at(database: str) -> Iterator[StoreAt]:
         def open_one(
             clock: Clock | None = None,
             *,
-            rest: Rest | None = None,
+            rest: Cooldown | None = None,
             inquiry_uids: InquiryUids | None = None,
             **options: Any,
         ) -> Store:

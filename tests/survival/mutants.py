@@ -74,8 +74,8 @@ def ack_early() -> None:
         return tasks(lease) | {"task_acks_late": False}
 
     app._tasks = early
-    loop.Rounds.start = lambda _self: None  # type: ignore[assignment, method-assign]
-    loop.Rounds.stop = lambda _self: None  # type: ignore[assignment, method-assign]
+    loop.Loop.start = lambda _self: None  # type: ignore[assignment, method-assign]
+    loop.Loop.stop = lambda _self: None  # type: ignore[assignment, method-assign]
 
 
 def outcome_first() -> None:

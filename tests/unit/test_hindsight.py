@@ -14,8 +14,8 @@ from worker.domain.judgement import judge
 from worker.domain.kplus import Answer
 from worker.domain.rejudgement import (
     READABLE,
+    Conclusion,
     Conversation,
-    Finding,
     Reading,
     conclude,
     finding,
@@ -172,7 +172,7 @@ def test_of_older_rows_the_short_code_is_read_where_the_text_is_whole(
     assert read_again(stored, TAUGHT).again is again
 
 
-def said(*heard: str) -> Finding:
+def said(*heard: str) -> Conclusion:
     """Return what the answers of a job say together in which these words are heard."""
     return conclude(
         Reading(Conversation(number, REQUEST, "unknown_code"), word)
@@ -222,10 +222,10 @@ def test_answers_that_contradict_each_other_end_no_job(heard: list[str]) -> None
     [[], ["refused"], ["later", "ours", "duplicate", "doubt", "payable", "not_cancelled"]],
 )
 def test_whatever_is_no_truth_about_the_token_ends_no_job(heard: list[str]) -> None:
-    assert said(*heard) == Finding()
+    assert said(*heard) == Conclusion()
 
 
 def test_a_job_ends_by_what_the_dialect_understands_of_its_answers() -> None:
     stored = [kept(answer(error("nobody_knows"))), kept(answer(error("token_used")))]
-    assert finding(stored, BUILT_IN) == Finding()
+    assert finding(stored, BUILT_IN) == Conclusion()
     assert finding(stored, TAUGHT).outcome is Outcome.PAID

@@ -8,7 +8,7 @@ import pytest
 
 from worker.domain.states import Outcome
 from worker.errors import InvalidOrder, MissingPartner
-from worker.jobs.manifest import LONGEST_LINE, Entry, Refusal, read_manifest
+from worker.jobs.manifest import LONGEST_LINE, ManifestEntry, RefusedLine, read_manifest
 
 HEADER = "partnerTxnUid,tokenId,reference1,partnerId,expiresAt,expectedOutcome\n"
 
@@ -19,25 +19,25 @@ def resolve(partner_id: str | None) -> str:
     return partner_id
 
 
-def read(content: str | bytes) -> list[Entry | Refusal]:
+def read(content: str | bytes) -> list[ManifestEntry | RefusedLine]:
     raw = content.encode() if isinstance(content, str) else content
     return list(read_manifest(io.BytesIO(raw), resolve=resolve, uid_length=15))
 
 
-def refused(found: Iterable[Entry | Refusal]) -> list[tuple[int, str]]:
-    return [(each.line, each.reason) for each in found if isinstance(each, Refusal)]
+def refused(found: Iterable[ManifestEntry | RefusedLine]) -> list[tuple[int, str]]:
+    return [(each.line, each.reason) for each in found if isinstance(each, RefusedLine)]
 
 
-def uids(found: Iterable[Entry | Refusal]) -> list[str]:
-    return [each.order.partner_txn_uid for each in found if isinstance(each, Entry)]
+def uids(found: Iterable[ManifestEntry | RefusedLine]) -> list[str]:
+    return [each.order.partner_txn_uid for each in found if isinstance(each, ManifestEntry)]
 
 
 def test_csv_with_a_header_is_read_with_its_line_numbers() -> None:
     found = read(f"{HEADER}U1,T1,R 1,P1,1795305600,cancelled\n\nU2,T2,R2,P1,,\n")
     assert [each.line for each in found] == [2, 4]
     first, second = found
-    assert isinstance(first, Entry)
-    assert isinstance(second, Entry)
+    assert isinstance(first, ManifestEntry)
+    assert isinstance(second, ManifestEntry)
     assert (first.order.reference1, first.expected) == ("R 1", Outcome.CANCELLED)
     assert first.order.expires_at is not None
     assert first.order.expires_at.timestamp() == 1795305600
@@ -62,7 +62,7 @@ def test_the_columns_may_stand_in_any_order_and_behind_a_byte_order_mark(delimit
 
 def test_what_spreadsheets_quote_is_read() -> None:
     (found,) = read(f'{HEADER}U1,T1,"R, ""1""",P1,,\n')
-    assert isinstance(found, Entry)
+    assert isinstance(found, ManifestEntry)
     assert found.order.reference1 == 'R, "1"'
 
 

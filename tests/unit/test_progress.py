@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from worker.process.liveness import Progress
+from worker.process.liveness import Liveness
 
 SECOND = timedelta(seconds=1)
 PASS = "no pass of the sweep has ended"
@@ -27,20 +27,20 @@ def time() -> Time:
 
 
 @pytest.fixture
-def progress(time: Time) -> Progress:
-    return Progress(monotonic=time)
+def progress(time: Time) -> Liveness:
+    return Liveness(monotonic=time)
 
 
-def told(progress: Progress) -> tuple[str, float]:
+def told(progress: Liveness) -> tuple[str, float]:
     stall = progress.stall()
     return stall.what, stall.lasts / SECOND
 
 
-def test_a_worker_that_begins_has_not_stalled(progress: Progress) -> None:
+def test_a_worker_that_begins_has_not_stalled(progress: Liveness) -> None:
     assert progress.stall().lasts == timedelta(0)
 
 
-def test_a_sweep_that_ends_no_pass_stalls(progress: Progress, time: Time) -> None:
+def test_a_sweep_that_ends_no_pass_stalls(progress: Liveness, time: Time) -> None:
     time.now += 5
     progress.passed(queued=0)
     time.now += 30
@@ -50,7 +50,7 @@ def test_a_sweep_that_ends_no_pass_stalls(progress: Progress, time: Time) -> Non
 
 
 def test_a_task_that_does_not_end_stalls_for_as_long_as_it_runs(
-    progress: Progress, time: Time
+    progress: Liveness, time: Time
 ) -> None:
     with progress.working():
         time.now += 40
@@ -62,14 +62,14 @@ def test_a_task_that_does_not_end_stalls_for_as_long_as_it_runs(
     assert progress.stall().lasts == timedelta(0)
 
 
-def test_a_task_that_fails_has_ended(progress: Progress, time: Time) -> None:
+def test_a_task_that_fails_has_ended(progress: Liveness, time: Time) -> None:
     with pytest.raises(ValueError, match="as tasks may"), progress.working():
         raise ValueError("as tasks may")
     time.now += 40
     assert told(progress) == (PASS, 40)
 
 
-def test_messages_that_wait_while_none_comes_are_a_stall(progress: Progress, time: Time) -> None:
+def test_messages_that_wait_while_none_comes_are_a_stall(progress: Liveness, time: Time) -> None:
     time.now += 100
     progress.passed(queued=3)
     assert progress.stall().lasts == timedelta(0), "the first look is the beginning"
@@ -79,7 +79,7 @@ def test_messages_that_wait_while_none_comes_are_a_stall(progress: Progress, tim
     assert told(progress) == (IGNORED, 50)
 
 
-def test_a_message_that_comes_ends_that_stall(progress: Progress, time: Time) -> None:
+def test_a_message_that_comes_ends_that_stall(progress: Liveness, time: Time) -> None:
     progress.passed(queued=3)
     time.now += 50
     progress.received()
@@ -87,7 +87,7 @@ def test_a_message_that_comes_ends_that_stall(progress: Progress, time: Time) ->
     assert progress.stall().lasts == timedelta(0)
 
 
-def test_a_queue_that_is_empty_for_a_moment_ends_it_too(progress: Progress, time: Time) -> None:
+def test_a_queue_that_is_empty_for_a_moment_ends_it_too(progress: Liveness, time: Time) -> None:
     """Somebody takes the messages: this worker is idle, not stuck."""
     progress.passed(queued=3)
     time.now += 50
@@ -96,7 +96,7 @@ def test_a_queue_that_is_empty_for_a_moment_ends_it_too(progress: Progress, time
     assert progress.stall().lasts == timedelta(0)
 
 
-def test_a_process_that_slept_is_forgiven(progress: Progress, time: Time) -> None:
+def test_a_process_that_slept_is_forgiven(progress: Liveness, time: Time) -> None:
     """Its marks are old because nothing of it ran, not because something hangs."""
     with progress.working():
         progress.passed(queued=3)

@@ -13,7 +13,7 @@ import click
 
 from worker import __version__
 from worker.cli.ui.exit_codes import INTERRUPTED, PIPE_BROKEN, explain
-from worker.cli.ui.lazy_group import Menu
+from worker.cli.ui.lazy_group import LazyGroup
 
 PROGRAM = "kplus-cancel"
 
@@ -68,7 +68,7 @@ Exit codes: 0 done, 1 the answer is no, 2 usage, 3 settings, 4 something cannot 
 
 
 @click.command(
-    cls=Menu,
+    cls=LazyGroup,
     sections=SECTIONS,
     help=HELP,
     invoke_without_command=True,

@@ -29,7 +29,7 @@ PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Address:
     """One address of the bank, as one partner comes to it."""
 
     scheme: str
@@ -50,7 +50,7 @@ def bank(settings: Settings) -> Iterator[Finding]:
         yield _knock(door)
 
 
-def _doors(settings: Settings) -> list[Door]:
+def _doors(settings: Settings) -> list[Address]:
     """Return each address once; once more for a partner with TLS files of its own."""
     roster = settings.roster()
     if not roster:
@@ -64,16 +64,16 @@ def _doors(settings: Settings) -> list[Door]:
     return list(dict.fromkeys(door for door in doors if door))
 
 
-def _door(url: str, partner: Partner | None) -> Door | None:
+def _door(url: str, partner: Partner | None) -> Address | None:
     with suppress(ValueError):
         parts = urlsplit(url)
         if parts.hostname:
             port = parts.port or PORTS[parts.scheme]
-            return Door(parts.scheme, parts.hostname, port, partner)
+            return Address(parts.scheme, parts.hostname, port, partner)
     return None
 
 
-def _knock(door: Door) -> Finding:
+def _knock(door: Address) -> Finding:
     """Resolve, connect and shake hands, all within a bound."""
     heard: list[Finding] = []
     # Names are looked up without a timeout.
@@ -83,7 +83,7 @@ def _knock(door: Door) -> Finding:
     return heard[0] if heard else _closed(door, "no answer in time")
 
 
-def _meet(door: Door) -> Finding:
+def _meet(door: Address) -> Finding:
     try:
         with socket.create_connection((door.host, door.port), timeout=PATIENCE) as line:
             if door.scheme == "http":
@@ -123,17 +123,17 @@ def _shake_hands(secure: ssl.SSLSocket) -> str | None:
     return None
 
 
-def _refused(door: Door, against: str) -> Finding:
+def _refused(door: Address, against: str) -> Finding:
     alert, _, advice = against.partition(": ")
     text = f"connected, but it refuses our client certificate, or that there is none ({alert})"
     return wrong(door.name, text, advice)
 
 
-def _context(door: Door) -> ssl.SSLContext:
+def _context(door: Address) -> ssl.SSLContext:
     return own_context(door.partner) if door.partner else default_context()
 
 
-def _proven(door: Door, secure: ssl.SSLSocket) -> Finding:
+def _proven(door: Address, secure: ssl.SSLSocket) -> Finding:
     told = f"connected, {secure.version()}, proved to be {door.host}"
     ends = (secure.getpeercert() or {}).get("notAfter")
     if not isinstance(ends, str):
@@ -145,6 +145,6 @@ def _proven(door: Door, secure: ssl.SSLSocket) -> Finding:
     return Finding(door.name, told)
 
 
-def _closed(door: Door, text: str) -> Finding:
+def _closed(door: Address, text: str) -> Finding:
     remedy = "check KPLUS_BANK_URL, the firewall and the route; jobs wait meanwhile"
     return wrong(door.name, text, remedy, weight=Weight.UNREACHABLE)

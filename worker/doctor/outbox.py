@@ -6,7 +6,7 @@ from datetime import timedelta
 from worker.config.settings import Settings
 from worker.doctor.finding import Finding, wrong
 from worker.domain.destinations import Destination
-from worker.store import Glance, Store
+from worker.store import EndpointStatus, Store
 
 LATE = timedelta(minutes=5)
 """An outcome that waits longer means that its receiver does not take it."""
@@ -14,7 +14,7 @@ LATE = timedelta(minutes=5)
 
 def outcomes(settings: Settings, store: Store) -> Iterator[Finding]:
     """Yield a line for each way that is set here, or by which something waits."""
-    known = {glance.endpoint.destination: glance for glance in store.receivers.glance()}
+    known = {glance.endpoint.destination: glance for glance in store.endpoints.glance()}
     for name in Destination:
         if name in settings.destinations:
             yield _told(name, _where(settings, name), known.get(name))
@@ -30,7 +30,7 @@ def _where(settings: Settings, name: Destination) -> str:
     return f"task {message.task}, queue {message.queue}" if message else ""
 
 
-def _told(name: Destination, where: str, glance: Glance | None) -> Finding:
+def _told(name: Destination, where: str, glance: EndpointStatus | None) -> Finding:
     check = _check(name)
     if glance is None:
         return Finding(check, f"{where}; nothing waits")

@@ -75,7 +75,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Conclusion:
     """
     What the answers of one job say together.
 
@@ -96,12 +96,12 @@ def read_again(kept: Conversation, dialect: Dialect) -> Reading:
     return Reading(kept, judged.heard, judged.token_status, again=True)
 
 
-def finding(conversations: Iterable[Conversation], dialect: Dialect) -> Finding:
+def finding(conversations: Iterable[Conversation], dialect: Dialect) -> Conclusion:
     """Return how a job in doubt ends by its answers, as this dialect understands them."""
     return conclude(read_again(each, dialect) for each in conversations)
 
 
-def conclude(readings: Iterable[Reading]) -> Finding:
+def conclude(readings: Iterable[Reading]) -> Conclusion:
     """
     Return how a job in doubt ends by its answers, in the order in which they were heard.
 
@@ -113,8 +113,8 @@ def conclude(readings: Iterable[Reading]) -> Finding:
         if by is None:
             by = reading if truth else None
         elif reading.heard == PAYABLE or truth not in {None, TRUTHS[by.heard]}:
-            return Finding(None, by)
-    return Finding(Outcome(by.heard), by) if by else Finding()
+            return Conclusion(None, by)
+    return Conclusion(Outcome(by.heard), by) if by else Conclusion()
 
 
 def _answer(kept: Conversation) -> Answer | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.domain.states import Outcome
 from worker.explain.text import hint, jobs, moment, shown, span
-from worker.store import Glance, Stats, Store
+from worker.store import EndpointStatus, Stats, Store
 
 SLOW = timedelta(minutes=1)
 """A due job that waits longer means that no worker keeps up."""
@@ -19,7 +19,7 @@ MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Overview:
     """All that `stats` tells, read at `now`."""
 
     counts: Stats
@@ -28,7 +28,7 @@ class Picture:
     unknown_lately: int
     rejected: Mapping[str, int]
     rejected_at: datetime | None
-    told: list[Glance]
+    told: list[EndpointStatus]
     now: datetime
 
 
@@ -40,24 +40,24 @@ class Need:
     command: str
 
 
-def look(store: Store) -> Picture:
+def read_overview(store: Store) -> Overview:
     """Read the picture from the store."""
     now = datetime.now(UTC)
-    newest = store.messages.latest(most=1)
+    newest = store.rejected_messages.latest(most=1)
     unknown = store.reports.jobs(outcome=Outcome.UNKNOWN, since=now - LATELY, most=MOST)
-    return Picture(
+    return Overview(
         counts=store.reports.stats(),
         resting=[row._asdict() for row in store.partners.all() if row.mode != "active"],
         silent=len(store.backlog.dead(most=MOST)),
         unknown_lately=len(unknown),
-        rejected=store.messages.counts(),
+        rejected=store.rejected_messages.counts(),
         rejected_at=newest[0].last_at if newest else None,
-        told=store.receivers.glance(),
+        told=store.endpoints.glance(),
         now=now,
     )
 
 
-def attention(picture: Picture) -> Iterator[Need]:
+def attention(picture: Overview) -> Iterator[Need]:
     """Yield what needs a person; nothing where all is well."""
     counts, now = picture.counts, picture.now
     for row in picture.resting:
@@ -85,7 +85,7 @@ def attention(picture: Picture) -> Iterator[Need]:
         )
 
 
-def untold(glance: Glance) -> Need | None:
+def untold(glance: EndpointStatus) -> Need | None:
     """Return why the order system is not told by one way; None where all is well."""
     name, endpoint = glance.endpoint.destination, glance.endpoint
     waits = f"{glance.waiting} outcomes wait"

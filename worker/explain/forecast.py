@@ -7,10 +7,10 @@ from typing import Any
 
 from worker.domain.dialect import Dialect
 from worker.domain.kplus import SUCCESS
-from worker.domain.rejudgement import Conversation, Finding, Reading, conclude, read_again
+from worker.domain.rejudgement import Conclusion, Conversation, Reading, conclude, read_again
 from worker.domain.states import State
 from worker.explain.text import jobs, shown, typed
-from worker.store import Told
+from worker.store import JobConversations
 
 CODE = "error code"
 STATUS = "token status"
@@ -67,7 +67,7 @@ class Forecast:
     ends: Counts = field(default_factory=Counter)
     contradictions: Contradictions = field(default_factory=Contradictions)
 
-    def add(self, told: Told, dialect: Dialect) -> None:
+    def add(self, told: JobConversations, dialect: Dialect) -> None:
         """Count one job."""
         readings = [read_again(each, dialect) for each in told.conversations]
         self.answers += len(readings)
@@ -80,7 +80,7 @@ class Forecast:
         if told.state is State.IN_DOUBT:
             self.conclude(told, conclude(readings))
 
-    def conclude(self, told: Told, found: Finding) -> None:
+    def conclude(self, told: JobConversations, found: Conclusion) -> None:
         """Count what the answers of a job in doubt say together."""
         if found.outcome is not None:
             self.ends[str(found.outcome), told.partner_id] += 1
@@ -98,7 +98,7 @@ class Forecast:
             for change, extent in ordered
         ]
 
-    def _note(self, change: Change, answers: int, told: Told) -> None:
+    def _note(self, change: Change, answers: int, told: JobConversations) -> None:
         extent = self.changes.setdefault(change, Extent())
         doubtful = told.state is State.IN_DOUBT
         if not extent.example or (doubtful and not extent.in_doubt):

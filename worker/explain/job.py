@@ -7,8 +7,8 @@ from typing import Any
 from worker.config.settings import Settings
 from worker.domain.maintenance import Maintenance
 from worker.errors import JobNotFound
-from worker.explain.next_steps import Limits, Matter
-from worker.explain.partner import Door
+from worker.explain.next_steps import JobContext, Limits
+from worker.explain.partner import PartnerView
 from worker.store import JobFile, Store
 from worker.store.partners.gate import PROOF_LASTS
 
@@ -16,34 +16,34 @@ MOST_ACTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class StoredJob:
     """What is stored of a job: its evidence, acts of operators on it, what was told of it."""
 
     file: JobFile
     acts: list[dict[str, Any]]
-    matter: Matter
+    matter: JobContext
     events: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class PrunedJob:
     """What is left of a job that was pruned."""
 
     row: dict[str, Any]
 
 
-def known(uid: str, *, store: Store, settings: Settings) -> Known | Left:
+def read_job(uid: str, *, store: Store, settings: Settings) -> StoredJob | PrunedJob:
     """Read a job, or what is left of it. Raises `JobNotFound`."""
     file = store.reports.file(uid)
     if file is None:
-        left = store.prunes.tombstone(uid)
+        left = store.retention.tombstone(uid)
         if left is not None:
-            return Left(left)
+            return PrunedJob(left)
         raise JobNotFound(f"no job is stored under {uid!r}; see `kplus-cancel rejected`")
     door = _door(store, settings, file.job["partner_id"])
     acts = store.reports.actions(uid, most=MOST_ACTS)
     events = store.outbox.events(uid=uid, most=MOST_ACTS)
-    matter = Matter(
+    matter = JobContext(
         job=file.job,
         door=door,
         limits=Limits(settings.max_attempts, timedelta(seconds=settings.max_age_seconds)),
@@ -52,10 +52,10 @@ def known(uid: str, *, store: Store, settings: Settings) -> Known | Left:
         maintenance=Maintenance.read(settings.maintenance or ""),
     )
     own = [act for act in acts if act["action"] in {"requeue", "reissue", "rejudge"}]
-    return Known(file, own, matter, events)
+    return StoredJob(file, own, matter, events)
 
 
-def _door(store: Store, settings: Settings, partner_id: str) -> Door:
+def _door(store: Store, settings: Settings, partner_id: str) -> PartnerView:
     row = next((row for row in store.partners.all() if row.partner_id == partner_id), None)
     stored = None if row is None else row._asdict()
     pause = None
@@ -65,4 +65,4 @@ def _door(store: Store, settings: Settings, partner_id: str) -> Door:
         mine = [act for act in newest if act["action"] == "pause_partner"]
         pause = next((act for act in mine if act["at"] >= stored["updated_at"]), None)
     partner = settings.roster().get(partner_id)
-    return Door(partner_id, stored, partner, pause, PROOF_LASTS)
+    return PartnerView(partner_id, stored, partner, pause, PROOF_LASTS)

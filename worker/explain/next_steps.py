@@ -8,7 +8,7 @@ from typing import Any
 from worker.domain.maintenance import Maintenance
 from worker.domain.states import Outcome, State
 from worker.explain.meanings import TO_DO
-from worker.explain.partner import Door
+from worker.explain.partner import PartnerView
 from worker.explain.text import hint, moment, shown, typed
 
 Row = Mapping[str, Any]
@@ -43,7 +43,7 @@ PERHAPS_ASKED = "Where a worker has an inquiry URL, one last inquiry is made"
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class NextSteps:
     """
     What happens next, the most important sentence first, and what would move it.
 
@@ -56,11 +56,11 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class Matter:
+class JobContext:
     """All that an explanation is made from; `heard` holds the words of every attempt."""
 
     job: Row
-    door: Door
+    door: PartnerView
     limits: Limits
     now: datetime
     heard: frozenset[str] = frozenset()
@@ -79,7 +79,7 @@ class Matter:
         return self.expiry is not None and self.expiry <= self.now
 
 
-def outlook(matter: Matter) -> Outlook:
+def next_steps(matter: JobContext) -> NextSteps:
     """Explain what follows for a job in any state."""
     job = matter.job
     if job["outcome"] is not None:
@@ -89,20 +89,20 @@ def outlook(matter: Matter) -> Outlook:
     if matter.expired and matter.door.inquires is False:
         passed = moment(matter.expiry, matter.now)
         text = f"It is past its limits: the token expired at {passed}. The next sweep ends it"
-        return Outlook([f"{text} as {_undecided(matter)}."], matter.now, [LOOK])
+        return NextSteps([f"{text} as {_undecided(matter)}."], matter.now, [LOOK])
     return _waiting(matter)
 
 
-def _final(matter: Matter) -> Outlook:
+def _final(matter: JobContext) -> NextSteps:
     job, outcome = matter.job, Outcome(matter.job["outcome"])
     if job["continued_by"] is not None:
         heir = shown(job["continued_by"])
         follow = Act("To follow the job that continues it", f"kplus-cancel why {typed(heir)}")
-        return Outlook([f"{FINAL} Job {heir} continues it: act on that one."], None, [follow])
-    return Outlook([f"{FINAL} {TO_DO[outcome]}"], None, list(_acts_at_end(matter, outcome)))
+        return NextSteps([f"{FINAL} Job {heir} continues it: act on that one."], None, [follow])
+    return NextSteps([f"{FINAL} {TO_DO[outcome]}"], None, list(_acts_at_end(matter, outcome)))
 
 
-def _acts_at_end(matter: Matter, outcome: Outcome) -> Iterator[Act]:
+def _acts_at_end(matter: JobContext, outcome: Outcome) -> Iterator[Act]:
     job, uid = matter.job, shown(matter.job["partner_txn_uid"])
     if outcome not in {Outcome.REFUSED, Outcome.LAPSED, Outcome.GAVE_UP, Outcome.UNKNOWN}:
         return
@@ -130,7 +130,7 @@ def _acts_at_end(matter: Matter, outcome: Outcome) -> Iterator[Act]:
         yield Act("If the bank refuses that uid for ever, to cancel under another", reissue)
 
 
-def _in_flight(matter: Matter) -> Outlook:
+def _in_flight(matter: JobContext) -> NextSteps:
     job, now = matter.job, matter.now
     ends = job["lease_ends_at"]
     if ends <= now:
@@ -138,7 +138,7 @@ def _in_flight(matter: Matter) -> Outlook:
             f"Its worker fell silent: the lease ended {hint(ends, now)}. "
             "The next sweep of any worker puts it in doubt, and the bank is asked again."
         )
-        return Outlook([text], now, [LOOK])
+        return NextSteps([text], now, [LOOK])
     asks = "asks the bank what became of the token" if job["lease_kind"] == "inquiry" else ""
     text = (
         f"A worker holds it and {asks or 'asks the bank now'}, "
@@ -146,32 +146,32 @@ def _in_flight(matter: Matter) -> Outlook:
         "If no answer is stored by then, it goes into doubt and the bank is asked again."
     )
     first = matter.door.goes_first(job, now)
-    return Outlook([text, *([first] if first else [])], ends)
+    return NextSteps([text, *([first] if first else [])], ends)
 
 
-def _waiting(matter: Matter) -> Outlook:
+def _waiting(matter: JobContext) -> NextSteps:
     """Explain what it waits for: the partner first, which outranks the job's own turn."""
     job, door, now = matter.job, matter.door, matter.now
     after = [*_doubt(job), *_limits(matter)]
     acts = [*_wake(matter), *_teach(matter), *_without_inquiry(matter)]
     if door.paused:
-        return Outlook([door.rests(now), *after], None, acts)
+        return NextSteps([door.rests(now), *after], None, acts)
     at = max(job["next_attempt_at"], door.resume_at) if door.cools(now) else job["next_attempt_at"]
     opens = matter.maintenance.closed_until(max(at, now))
     if opens is not None:
         until = f"The bank is in maintenance until {moment(opens, now)}"
-        return Outlook([f"{until}: nothing is asked before (KPLUS_MAINTENANCE).", *after], opens)
+        return NextSteps([f"{until}: nothing is asked before (KPLUS_MAINTENANCE).", *after], opens)
     if door.cools(now):
         because = f", after partner {door.name} has cooled down ({door.reason})"
-        return Outlook([f"The bank is asked {moment(at, now)}{because}.", *after], at, acts)
+        return NextSteps([f"The bank is asked {moment(at, now)}{because}.", *after], at, acts)
     if at > now:
         again = "again at " if job["conversations"] else "at "
-        return Outlook([f"The bank is asked {again}{moment(at, now)}.", *after], at, acts)
+        return NextSteps([f"The bank is asked {again}{moment(at, now)}.", *after], at, acts)
     due = f"It is due since {moment(at, now)}: the next free worker asks the bank."
     held = list(door.holds_back(now))
     if now - at > LATE:
         acts = [LOOK, *acts]
-    return Outlook([due, *held, *after], at, acts)
+    return NextSteps([due, *held, *after], at, acts)
 
 
 def _doubt(job: Row) -> Iterator[str]:
@@ -181,7 +181,7 @@ def _doubt(job: Row) -> Iterator[str]:
         yield "An earlier call may have cancelled it: a refusal of the bank is not believed."
 
 
-def _wake(matter: Matter) -> Iterator[Act]:
+def _wake(matter: JobContext) -> Iterator[Act]:
     """Yield what lets a resting partner take calls again."""
     door, name = matter.door, matter.door.name
     resume = f"kplus-cancel partners resume {typed(name)} {REASON}"
@@ -193,13 +193,13 @@ def _wake(matter: Matter) -> Iterator[Act]:
         yield Act("If the bank is up, to call at once", resume)
 
 
-def _teach(matter: Matter) -> Iterator[Act]:
+def _teach(matter: JobContext) -> Iterator[Act]:
     if UNKNOWN_WORDS & matter.heard:
         what = "The bank used a word that is not in the dialect: to see it, and teach it"
         yield Act(what, "kplus-cancel dialect unknown")
 
 
-def _without_inquiry(matter: Matter) -> Iterator[Act]:
+def _without_inquiry(matter: JobContext) -> Iterator[Act]:
     if DUPLICATE in matter.heard and matter.door.inquires is False:
         yield Act(
             "The bank has seen this uid and says no more: only an inquiry tells what became of "
@@ -208,7 +208,7 @@ def _without_inquiry(matter: Matter) -> Iterator[Act]:
         )
 
 
-def _limits(matter: Matter) -> Iterator[str]:
+def _limits(matter: JobContext) -> Iterator[str]:
     """Yield when it ends undecided, and as what."""
     job, now, at = matter.job, matter.now, matter.expiry
     if at is None and job["expires_at"] is not None:
@@ -235,14 +235,14 @@ def _limits(matter: Matter) -> Iterator[str]:
     yield f"Undecided, it ends as {outcome} at {moment(ends, now)}, {why}{tries}."
 
 
-def _tries(matter: Matter) -> str:
+def _tries(matter: JobContext) -> str:
     if matter.job["state"] == State.IN_DOUBT and matter.door.inquires:
         return " (inquiries spend no attempt)"
     left = max(matter.limits.max_attempts - matter.job["attempts"], 0)
     return f", or after {left} more attempt{'' if left == 1 else 's'}"
 
 
-def _undecided(matter: Matter, *, lapses: bool = False) -> Outcome:
+def _undecided(matter: JobContext, *, lapses: bool = False) -> Outcome:
     if matter.job["doubted"]:
         return Outcome.UNKNOWN
     return Outcome.LAPSED if lapses or matter.expired else Outcome.GAVE_UP

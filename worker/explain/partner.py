@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class PartnerView:
     """
     A partner as it is stored, as it is configured here, and who paused it.
 

@@ -1,10 +1,10 @@
 """Why an act on a job is refused, in a sentence. Pure."""
 
 from worker.explain.text import clock, shown, typed
-from worker.store import Ruling, Verdict
+from worker.store import RequeueResult, Verdict
 
 
-def refusal(ruling: Ruling, heir: str = "") -> str:
+def refusal(ruling: RequeueResult, heir: str = "") -> str:
     """Return why a job was not requeued, nor continued under the uid `heir`."""
     job = ruling.job or {}
     uid, expires_at = typed(shown(ruling.uid)), job.get("expires_at")

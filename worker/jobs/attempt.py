@@ -33,7 +33,7 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class AttemptContext:
     """
     What an attempt works with.
 
@@ -57,17 +57,17 @@ class Means:
 class _Watch:
     """The time since just before the claim, by a clock that nobody can set."""
 
-    means: Means
+    context: AttemptContext
     started: float
 
     def elapsed(self) -> timedelta:
-        return timedelta(seconds=self.means.monotonic() - self.started)
+        return timedelta(seconds=self.context.monotonic() - self.started)
 
     def before_lease_ends(self) -> timedelta:
-        return self.means.lease - self.elapsed()
+        return self.context.lease - self.elapsed()
 
 
-def attempt(uid: str, means: Means) -> Result:
+def attempt(uid: str, context: AttemptContext) -> Result:
     """
     Hold one conversation with the bank about a job, if its turn has come.
 
@@ -75,18 +75,18 @@ def attempt(uid: str, means: Means) -> Result:
     another, its partner taking no call now; `unknown` where there is no such job. Raises
     `StoreUnavailable` only before the bank was asked.
     """
-    if means.closed():
-        return Result.NOTHING if means.store.jobs.exists(uid) else Result.UNKNOWN
-    watch = _Watch(means, means.monotonic())
-    roster = means.roster()
+    if context.closed():
+        return Result.NOTHING if context.store.jobs.exists(uid) else Result.UNKNOWN
+    watch = _Watch(context, context.monotonic())
+    roster = context.roster()
     try:
-        claim = means.store.jobs.claim(uid, lease=means.lease, roster=roster)
+        claim = context.store.jobs.claim(uid, lease=context.lease, roster=roster)
     except JobNotFound:
         return Result.UNKNOWN
     if claim is None:
         return Result.NOTHING
     if claim.wait:
-        means.sleep(claim.wait.total_seconds())
+        context.sleep(claim.wait.total_seconds())
     before = watch.elapsed()
     partner = roster.get(claim.request.partner_id)
     heard = _ask(claim, partner, watch)
@@ -98,31 +98,33 @@ def attempt(uid: str, means: Means) -> Result:
     )
     case = claim.case(
         at=claim.started_at + watch.elapsed(),
-        chance=means.chance(),
+        chance=context.chance(),
         inquirers=roster.inquirers,
     )
-    decision = _decide(heard, case, claim, means)
+    decision = _decide(heard, case, claim, context)
     result = _settle(claim, decision, evidence, watch)
     _tell(claim, decision, evidence, result)
     if result is Result.LATE:
-        _settle_late(claim, heard, case, evidence, means)
+        _settle_late(claim, heard, case, evidence, context)
     return result
 
 
-def _decide(heard: Answer | BankError, case: Case, claim: Claim, means: Means) -> Decision:
+def _decide(
+    heard: Answer | BankError, case: Case, claim: Claim, context: AttemptContext
+) -> Decision:
     judge = decide if claim.kind == CANCEL else decide_inquiry
-    return judge(heard, case, means.policy)
+    return judge(heard, case, context.policy)
 
 
 def _ask(claim: Claim, partner: Partner | None, watch: _Watch) -> Answer | BankError:
     """Ask the bank within what is left of the lease; a fault is a value to be judged."""
-    means = watch.means
+    context = watch.context
     if partner is None:
         return CallMisconfigured(UNCONFIGURED, fault="unconfigured")
-    bank, request = means.bank, claim.on_the_wire
+    bank, request = context.bank, claim.on_the_wire
     # A worker that slept between its claim and here (SIGSTOP, a paused machine) must not
     # call: another may hold the job by the time the request arrives.
-    within = min(means.deadline, watch.before_lease_ends())
+    within = min(context.deadline, watch.before_lease_ends())
     try:
         if isinstance(request, InquiryRequest):
             return bank.inquire(partner, request, within=within)
@@ -137,7 +139,7 @@ def _settle(claim: Claim, decision: Decision, evidence: Evidence, watch: _Watch)
 
     After that the rescue speaks for this attempt, and the answer would be late anyway.
     """
-    jobs, tried = watch.means.store.jobs, False
+    jobs, tried = watch.context.store.jobs, False
     while True:
         try:
             mine = jobs.settle(claim, decision, evidence)
@@ -149,19 +151,19 @@ def _settle(claim: Claim, decision: Decision, evidence: Evidence, watch: _Watch)
                 log.exception("outcome_not_written", partner_txn_uid=_uid(claim))
                 return Result.UNWRITTEN
             log.warning("settle_again", partner_txn_uid=_uid(claim), reason=str(error))
-            watch.means.sleep(SETTLE_PAUSE)
+            watch.context.sleep(SETTLE_PAUSE)
         else:
             return Result.SETTLED if mine else Result.LATE
 
 
 def _settle_late(
-    claim: Claim, heard: Answer | BankError, case: Case, evidence: Evidence, means: Means
+    claim: Claim, heard: Answer | BankError, case: Case, evidence: Evidence, context: AttemptContext
 ) -> None:
     """Keep an answer whose lease was lost. By then the job is in doubt: judge it as such."""
-    decision = _decide(heard, replace(case, doubted=True), claim, means)
+    decision = _decide(heard, replace(case, doubted=True), claim, context)
     late = replace(decision, reason=f"{decision.reason}; heard after the lease had ended")
     try:
-        ended = means.store.jobs.settle_late(claim, late, evidence)
+        ended = context.store.jobs.settle_late(claim, late, evidence)
     except StoreUnavailable:
         # The rescue has spoken for this attempt already; only its evidence is poorer.
         log.exception("late_answer_not_kept", partner_txn_uid=_uid(claim), heard=late.heard)

@@ -17,8 +17,8 @@ from worker.domain.kplus import Answer, InquiryRequest
 from worker.domain.partners import Partner
 from worker.domain.states import Outcome
 from worker.errors import BankError
-from worker.jobs.attempt import Means
-from worker.store.operators.audits import Audit, Sampled, Verdict
+from worker.jobs.attempt import AttemptContext
+from worker.store.operators.audits import Audit, AuditVerdict, Sampled
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -33,18 +33,18 @@ PAUSE = timedelta(seconds=0.5)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditResult:
     """What one audit found: what we hold, what the bank said, and what that means."""
 
     partner_txn_uid: str
     held: Outcome
-    verdict: Verdict
+    verdict: AuditVerdict
     heard: str
     token_status: str | None
     detail: str
 
 
-def judge(held: Outcome, decision: Decision) -> Verdict:
+def judge(held: Outcome, decision: Decision) -> AuditVerdict:
     """
     Say whether the bank contradicts us. Pure.
 
@@ -52,35 +52,37 @@ def judge(held: Outcome, decision: Decision) -> Verdict:
     can pay either.
     """
     if decision.heard == PAYABLE:
-        return Verdict.DRIFTS
+        return AuditVerdict.DRIFTS
     if decision.outcome not in AUDITED:
-        return Verdict.UNHEARD
+        return AuditVerdict.UNHEARD
     agree = (decision.outcome in GONE) == (held in GONE)
-    return Verdict.AGREES if agree else Verdict.DRIFTS
+    return AuditVerdict.AGREES if agree else AuditVerdict.DRIFTS
 
 
-def audit(sampled: Sampled, means: Means, *, now: Callable[[], float] = time.monotonic) -> Finding:
+def audit(
+    sampled: Sampled, context: AttemptContext, *, now: Callable[[], float] = time.monotonic
+) -> AuditResult:
     """
     Ask the bank once about a final job, when its partner's gate lets the call in.
 
     A partner that rests, or a bank in maintenance, is not asked. Raises `StoreUnavailable`.
     """
-    partner = means.roster().get(sampled.request.partner_id)
+    partner = context.roster().get(sampled.request.partner_id)
     if partner is None or partner.inquiry_url is None:
         return _not_asked(sampled, "the partner has no inquiry URL here any more")
-    begun = _enter(sampled, partner, means, now)
+    begun = _enter(sampled, partner, context, now)
     if isinstance(begun, str):
         return _not_asked(sampled, begun)
-    return _ask(sampled, partner, begun, means)
+    return _ask(sampled, partner, begun, context)
 
 
 def _enter(
-    sampled: Sampled, partner: Partner, means: Means, now: Callable[[], float]
+    sampled: Sampled, partner: Partner, context: AttemptContext, now: Callable[[], float]
 ) -> Audit | str:
     """Pass the gate, or return why it stays closed."""
-    audits, started = means.store.audits, now()
-    while not means.closed():
-        begun = audits.begin(sampled, partner, lease=means.lease)
+    audits, started = context.store.audits, now()
+    while not context.closed():
+        begun = audits.begin(sampled, partner, lease=context.lease)
         if begun is not None:
             return begun
         rests = audits.why_it_rests(partner.partner_id)
@@ -88,17 +90,17 @@ def _enter(
             return f"the partner rests: {rests}"
         if now() - started >= PATIENCE.total_seconds():
             return "other calls of the partner leave no room"
-        means.sleep(PAUSE.total_seconds())
+        context.sleep(PAUSE.total_seconds())
     return "the bank is in maintenance"
 
 
-def _ask(sampled: Sampled, partner: Partner, begun: Audit, means: Means) -> Finding:
+def _ask(sampled: Sampled, partner: Partner, begun: Audit, context: AttemptContext) -> AuditResult:
     claim = begun.claim
     if claim.wait:
-        means.sleep(claim.wait.total_seconds())
-    before = means.monotonic()
-    heard = _inquire(partner, begun, means)
-    took = timedelta(seconds=means.monotonic() - before)
+        context.sleep(claim.wait.total_seconds())
+    before = context.monotonic()
+    heard = _inquire(partner, begun, context)
+    took = timedelta(seconds=context.monotonic() - before)
     at = claim.started_at + took
     case = Case(
         request=claim.on_the_wire,
@@ -107,10 +109,10 @@ def _ask(sampled: Sampled, partner: Partner, begun: Audit, means: Means) -> Find
         created_at=at,  # an audit has no age, and no limits
         expires_at=None,
         at=at,
-        chance=means.chance(),
+        chance=context.chance(),
         inquiries=0,
     )
-    decision = decide_inquiry(heard, case, means.policy)
+    decision = decide_inquiry(heard, case, context.policy)
     verdict = judge(sampled.held, decision)
     evidence = Evidence(
         wire_uid=claim.on_the_wire.partner_txn_uid,
@@ -118,9 +120,9 @@ def _ask(sampled: Sampled, partner: Partner, begun: Audit, means: Means) -> Find
         answer=heard if isinstance(heard, Answer) else None,
         credentials=partner.credentials,
     )
-    means.store.audits.end(begun, verdict, decision, evidence)
+    context.store.audits.end(begun, verdict, decision, evidence)
     _tell(sampled, verdict, decision)
-    return Finding(
+    return AuditResult(
         sampled.request.partner_txn_uid,
         sampled.held,
         verdict,
@@ -130,27 +132,27 @@ def _ask(sampled: Sampled, partner: Partner, begun: Audit, means: Means) -> Find
     )
 
 
-def _inquire(partner: Partner, begun: Audit, means: Means) -> Answer | BankError:
+def _inquire(partner: Partner, begun: Audit, context: AttemptContext) -> Answer | BankError:
     request = begun.claim.on_the_wire
-    within = min(means.deadline, means.lease - begun.claim.wait)
+    within = min(context.deadline, context.lease - begun.claim.wait)
     try:
         # By its kind it is an inquiry; the claim's type does not say so.
         inquiry = InquiryRequest(
             request.partner_txn_uid, request.partner_id, request.token_id, request.reference1
         )
-        return means.bank.inquire(partner, inquiry, within=within)
+        return context.bank.inquire(partner, inquiry, within=within)
     except BankError as error:
         return error
 
 
-def _not_asked(sampled: Sampled, why: str) -> Finding:
+def _not_asked(sampled: Sampled, why: str) -> AuditResult:
     uid = sampled.request.partner_txn_uid
-    return Finding(uid, sampled.held, Verdict.UNHEARD, "not_asked", None, why)
+    return AuditResult(uid, sampled.held, AuditVerdict.UNHEARD, "not_asked", None, why)
 
 
-def _tell(sampled: Sampled, verdict: Verdict, decision: Decision) -> None:
+def _tell(sampled: Sampled, verdict: AuditVerdict, decision: Decision) -> None:
     uid, held = sampled.request.partner_txn_uid, str(sampled.held)
-    if verdict is Verdict.DRIFTS:
+    if verdict is AuditVerdict.DRIFTS:
         log.error("drift", partner_txn_uid=uid, held=held, heard=decision.heard)
     if decision.pause is not None:
         log.error("partner_paused", partner_id=sampled.request.partner_id, reason=decision.pause)

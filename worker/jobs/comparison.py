@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from worker.domain.states import FINAL, Outcome
-from worker.jobs.manifest import Entry, Refusal
+from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.jobs.staging import Staging
 from worker.store import Status, Store
 from worker.store.jobs.lookup import is_same, state_of
@@ -45,7 +45,7 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Agreement:
+class Comparison:
     """
     The comparison as it goes on: counts, and `tell`, which hears each difference as it is found.
 
@@ -67,11 +67,11 @@ class Agreement:
         differing = self.counts.total() - self.counts[Kind.NOT_FINAL]
         return differing == 0
 
-    def stage(self, entries: Iterable[Entry | Refusal], advance: Advance) -> None:
+    def stage(self, entries: Iterable[ManifestEntry | RefusedLine], advance: Advance) -> None:
         """Take the manifest in; of two orders under one uid the first stands."""
         for entry in entries:
             advance(1)
-            if isinstance(entry, Refusal):
+            if isinstance(entry, RefusedLine):
                 detail = f"{entry.reason}: {entry.detail}"
                 self._note(Difference(Kind.REFUSED, line=entry.line, detail=detail))
                 continue
@@ -131,7 +131,7 @@ class Agreement:
                     self._note(Difference(Kind.NOT_IN_MANIFEST, uid, **stands))
             advance(len(page))
 
-    def _compare(self, entry: Entry, row: Any) -> None:
+    def _compare(self, entry: ManifestEntry, row: Any) -> None:
         if not is_same(row, _as_row(entry)):
             self._note(_about(Kind.OTHER_CONTENT, entry, row))
             return
@@ -159,7 +159,7 @@ class Agreement:
         self.tell(difference)
 
 
-def _about(kind: Kind, entry: Entry, row: Any = None) -> Difference:
+def _about(kind: Kind, entry: ManifestEntry, row: Any = None) -> Difference:
     return Difference(
         kind,
         entry.order.partner_txn_uid,
@@ -170,11 +170,11 @@ def _about(kind: Kind, entry: Entry, row: Any = None) -> Difference:
     )
 
 
-def _as_row(entry: Entry) -> dict[str, Any]:
+def _as_row(entry: ManifestEntry) -> dict[str, Any]:
     return entry.order.row()
 
 
-def _same_order(one: Entry, other: Entry) -> bool:
+def _same_order(one: ManifestEntry, other: ManifestEntry) -> bool:
     """Another expiry is no contradiction, as at the producers' door."""
     names = ("partner_id", "token_id", "reference1")
     return all(getattr(one.order, name) == getattr(other.order, name) for name in names) and (

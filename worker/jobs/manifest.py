@@ -35,7 +35,7 @@ Resolve = Callable[[str | None], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ManifestEntry:
     """One order that should be cancelled, and what should have come of it, if that is said."""
 
     line: int
@@ -44,7 +44,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedLine:
     """A line that says nothing we can use: `reason` is a stable word, `detail` says more."""
 
     line: int
@@ -54,7 +54,7 @@ class Refusal:
 
 def read_manifest(
     stream: BinaryIO, *, resolve: Resolve, uid_length: int = LONGEST_UID
-) -> Iterator[Entry | Refusal]:
+) -> Iterator[ManifestEntry | RefusedLine]:
     """
     Yield what each line says, in order; blank lines say nothing.
 
@@ -68,7 +68,9 @@ def read_manifest(
         return
     told = _json if first[1].startswith("{") else _csv
     for line, fields in told(chain([first], lines)):
-        yield fields if isinstance(fields, Refusal) else _entry(line, fields, resolve, uid_length)
+        yield (
+            fields if isinstance(fields, RefusedLine) else _entry(line, fields, resolve, uid_length)
+        )
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, str]]:
@@ -86,20 +88,22 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-def _json(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Mapping[str, Any] | Refusal]]:
+def _json(
+    lines: Iterator[tuple[int, str]],
+) -> Iterator[tuple[int, Mapping[str, Any] | RefusedLine]]:
     for number, text in lines:
         try:
             found = json.loads(text)
         except (ValueError, RecursionError):
-            yield number, Refusal(number, "not_json", "the line is not JSON")
+            yield number, RefusedLine(number, "not_json", "the line is not JSON")
             continue
         if isinstance(found, dict):
             yield number, {_SPELLINGS[key]: found[key] for key in found if key in _SPELLINGS}
         else:
-            yield number, Refusal(number, "not_json", "the line is not a JSON object")
+            yield number, RefusedLine(number, "not_json", "the line is not a JSON object")
 
 
-def _csv(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Mapping[str, Any] | Refusal]]:
+def _csv(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Mapping[str, Any] | RefusedLine]]:
     _, header = next(lines)
     delimiter, columns = _columns(header)
     last = 1
@@ -115,13 +119,13 @@ def _csv(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Mapping[str, A
         try:
             cells = next(rows, None)
         except csv.Error:
-            yield last, Refusal(last, "not_csv", "the line is not CSV")
+            yield last, RefusedLine(last, "not_csv", "the line is not CSV")
             continue
         if cells is None:
             return
         if len(cells) != len(columns):
             detail = f"the line has {len(cells)} columns, the header {len(columns)}"
-            yield last, Refusal(last, "not_csv", detail)
+            yield last, RefusedLine(last, "not_csv", detail)
             continue
         named = zip(columns, cells, strict=True)
         yield last, {_SPELLINGS[name]: cell for name, cell in named if cell and name in _SPELLINGS}
@@ -141,16 +145,16 @@ def _columns(header: str) -> tuple[str, list[str]]:
 
 def _entry(
     line: int, fields: Mapping[str, Any], resolve: Resolve, uid_length: int
-) -> Entry | Refusal:
+) -> ManifestEntry | RefusedLine:
     given = {name: value for name, value in fields.items() if value is not None}
     expected = given.pop(_EXPECTED, None)
     if expected is not None and not (isinstance(expected, str) and expected in _OUTCOMES):
         detail = f"{_EXPECTED}: must be one of {', '.join(Outcome)}"
-        return Refusal(line, "unknown_outcome", detail)
+        return RefusedLine(line, "unknown_outcome", detail)
     try:
         order = read_order(given, uid_length=uid_length)
         if order.partner_id is None:
             order = order.of(resolve(None))
     except InvalidOrder as error:
-        return Refusal(line, error.reason, str(error))
-    return Entry(line, order, Outcome(expected) if expected else None)
+        return RefusedLine(line, error.reason, str(error))
+    return ManifestEntry(line, order, Outcome(expected) if expected else None)

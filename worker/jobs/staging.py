@@ -13,7 +13,7 @@ from typing import Any
 
 from worker.domain.orders import Order
 from worker.domain.states import Outcome
-from worker.jobs.manifest import Entry
+from worker.jobs.manifest import ManifestEntry
 
 CHUNK = 1000
 _MADE = """
@@ -46,14 +46,16 @@ class Staging:
         self._file.execute(_MADE)
         self._file.execute("BEGIN")
 
-    def add(self, entry: Entry) -> Entry | None:
+    def add(self, entry: ManifestEntry) -> ManifestEntry | None:
         """Keep an entry; where its uid is there already, return the one that stands."""
         row = _row(entry)
         if self._file.execute(_ADD, row).rowcount == 1:
             return None
         return _entry(self._file.execute(_LOOK, row[:1]).fetchone())
 
-    def chunks(self, *, only_missing: bool = False, size: int = CHUNK) -> Iterator[list[Entry]]:
+    def chunks(
+        self, *, only_missing: bool = False, size: int = CHUNK
+    ) -> Iterator[list[ManifestEntry]]:
         """Yield the entries by uid, some at a time."""
         after = ""
         while rows := self._file.execute(_CHUNK, (after, int(only_missing), size)).fetchall():
@@ -86,7 +88,7 @@ def staging() -> Iterator[Staging]:
         made.close()
 
 
-def _row(entry: Entry) -> tuple[Any, ...]:
+def _row(entry: ManifestEntry) -> tuple[Any, ...]:
     order = entry.order
     return (
         order.partner_txn_uid,
@@ -99,7 +101,7 @@ def _row(entry: Entry) -> tuple[Any, ...]:
     )
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def _entry(row: tuple[Any, ...]) -> ManifestEntry:
     uid, line, partner_id, token_id, reference1, expires_at, expected = row
     order = Order.model_construct(
         partner_txn_uid=uid,
@@ -108,4 +110,4 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         reference1=reference1,
         expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
     )
-    return Entry(line, order, Outcome(expected) if expected else None)
+    return ManifestEntry(line, order, Outcome(expected) if expected else None)

@@ -20,7 +20,7 @@ HINT_AGAIN_AFTER = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class SweepContext:
     """
     What a pass works with.
 
@@ -38,7 +38,7 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class SweepResult:
     """What one pass did."""
 
     rescued: int
@@ -46,56 +46,56 @@ class Pass:
     hinted: int
 
 
-def sweep(means: Sweep) -> Pass:
+def sweep(context: SweepContext) -> SweepResult:
     """
     Rescue dead claims, end jobs past their limits, hint due jobs. Safe in any number of copies.
 
     Raises `StoreUnavailable`; what was done until then stays done.
     """
-    return Pass(rescued=rescue(means), exhausted=_exhaust(means), hinted=_hint(means))
+    return SweepResult(rescued=rescue(context), exhausted=_exhaust(context), hinted=_hint(context))
 
 
-def rescue(means: Sweep) -> int:
+def rescue(context: SweepContext) -> int:
     """
     Move jobs whose lease ended into doubt: their worker may have reached the bank.
 
     Returns how many. The one that is too late, because the worker came back, does nothing.
     """
-    return sum(_abandon(claim, means) for claim in means.store.backlog.dead(most=BATCH))
+    return sum(_abandon(claim, context) for claim in context.store.backlog.dead(most=BATCH))
 
 
-def _abandon(claim: Claim, means: Sweep) -> bool:
+def _abandon(claim: Claim, context: SweepContext) -> bool:
     case = claim.case(
         at=claim.lease_ends_at,
-        chance=means.chance(),
-        inquirers=means.roster().inquirers,
+        chance=context.chance(),
+        inquirers=context.roster().inquirers,
     )
-    decision = abandon(case, means.policy, inquiry=claim.kind == INQUIRY)
+    decision = abandon(case, context.policy, inquiry=claim.kind == INQUIRY)
     evidence = Evidence(
         wire_uid=claim.on_the_wire.partner_txn_uid, duration=claim.lease_ends_at - claim.started_at
     )
-    moved = means.store.jobs.settle(claim, decision, evidence)
+    moved = context.store.jobs.settle(claim, decision, evidence)
     if moved:
         log.warning("rescued", partner_txn_uid=claim.request.partner_txn_uid, number=claim.number)
     return moved
 
 
-def _exhaust(means: Sweep) -> int:
-    ended = means.store.backlog.exhaust(most=BATCH, inquirers=means.roster().inquirers)
+def _exhaust(context: SweepContext) -> int:
+    ended = context.store.backlog.exhaust(most=BATCH, inquirers=context.roster().inquirers)
     for uid, outcome in ended:
         log.warning(str(Event.EXHAUST), partner_txn_uid=uid, outcome=str(outcome))
     return len(ended)
 
 
-def _hint(means: Sweep) -> int:
+def _hint(context: SweepContext) -> int:
     """Hint at due jobs, but at none while the bank is closed: they wait, and spend nothing."""
-    if means.closed():
+    if context.closed():
         return 0
-    due = means.store.backlog.hint(
-        high_water=means.high_water,
-        again_after=means.hint_again_after,
-        roster=means.roster(),
+    due = context.store.backlog.hint(
+        high_water=context.high_water,
+        again_after=context.hint_again_after,
+        roster=context.roster(),
     )
     if due:
-        means.hint(due)
+        context.hint(due)
     return len(due)

@@ -10,13 +10,13 @@ from kombu import Exchange, Queue
 
 from worker.config.destinations import Message
 from worker.outbox.relay import Reply
-from worker.store import Parcel
+from worker.store import Delivery
 
 TRIES = 3
 """How many waits for the broker one event may need: to connect, to look, to send."""
 
 
-class Announcer:
+class CeleryPublisher:
     """Sends events through the worker's own Celery application."""
 
     def __init__(self, app: Celery, message: Message) -> None:
@@ -30,7 +30,7 @@ class Announcer:
         """How long `send` takes at the most: after one failure no other is tried."""
         return timedelta(seconds=TRIES * self._app.conf.broker_connection_timeout)
 
-    def send(self, parcels: Sequence[Parcel]) -> Iterator[tuple[Parcel, Reply]]:
+    def send(self, parcels: Sequence[Delivery]) -> Iterator[tuple[Delivery, Reply]]:
         """Send one message an event until the broker fails, which then speaks for the rest."""
         reply = Reply()
         for parcel in parcels:
@@ -38,7 +38,7 @@ class Announcer:
                 reply = self._send(parcel)
             yield parcel, reply
 
-    def _send(self, parcel: Parcel) -> Reply:
+    def _send(self, parcel: Delivery) -> Reply:
         try:
             if not self._exists():
                 return Reply("no_such_queue")

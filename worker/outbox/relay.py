@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from worker.domain.backoff import Backoff, Chance
 from worker.domain.destinations import Destination
-from worker.store import Endpoint, Parcel, Store
+from worker.store import Delivery, Endpoint, Store
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -34,12 +34,12 @@ class Reply:
     gone: bool = False
 
 
-Send = Callable[[Sequence[Parcel]], Iterable[tuple[Parcel, Reply]]]
+Send = Callable[[Sequence[Delivery]], Iterable[tuple[Delivery, Reply]]]
 """Tries each parcel once, and yields what came of it as soon as that is known; never raises."""
 
 
 @dataclass(frozen=True, slots=True)
-class Courier:
+class Relay:
     """
     What a round works with. `within` bounds one call of `send`.
 
@@ -55,33 +55,33 @@ class Courier:
     chance: Chance
 
 
-def deliver(means: Courier) -> bool:
+def deliver(context: Relay) -> bool:
     """
     Try the events whose time has come, a few at once; True where more may be due now.
 
     Safe in any number of copies. A receiver that took nothing rests; then one event goes
     first. Raises `StoreUnavailable`: what was sent and not marked by then is sent again.
     """
-    outbox = means.store.outbox
-    endpoint = means.store.receivers.endpoint(means.destination)
+    outbox = context.store.outbox
+    endpoint = context.store.endpoints.endpoint(context.destination)
     if endpoint.rests:
         return False
     most = 1 if endpoint.failures else BATCH
-    parcels = outbox.claim(means.destination, most=most, lease=means.within + MARGIN)
+    parcels = outbox.claim(context.destination, most=most, lease=context.within + MARGIN)
     if not parcels:
         return False
-    replies = [_mark(means, *answered) for answered in means.send(parcels)]
-    return _heed(means, endpoint, replies) and len(parcels) == most
+    replies = [_mark(context, *answered) for answered in context.send(parcels)]
+    return _heed(context, endpoint, replies) and len(parcels) == most
 
 
-def _mark(means: Courier, parcel: Parcel, reply: Reply) -> Reply:
+def _mark(context: Relay, parcel: Delivery, reply: Reply) -> Reply:
     """Write down what came of one event."""
-    outbox = means.store.outbox
+    outbox = context.store.outbox
     if not reply.fault:
         outbox.delivered(parcel)
         return reply
-    wait = AGAIN.wait(parcel.attempts, chance=means.chance, advice=reply.advice)
-    dead = not reply.gone and _is_spent(parcel, means)
+    wait = AGAIN.wait(parcel.attempts, chance=context.chance, advice=reply.advice)
+    dead = not reply.gone and _is_spent(parcel, context)
     outbox.failed(parcel, reply.fault, wait=None if dead else wait)
     log.warning(
         "outcome_dead" if dead else "outcome_not_delivered",
@@ -94,13 +94,13 @@ def _mark(means: Courier, parcel: Parcel, reply: Reply) -> Reply:
     return reply
 
 
-def _is_spent(parcel: Parcel, means: Courier) -> bool:
-    return parcel.attempts >= means.max_attempts or parcel.at - parcel.since >= means.max_age
+def _is_spent(parcel: Delivery, context: Relay) -> bool:
+    return parcel.attempts >= context.max_attempts or parcel.at - parcel.since >= context.max_age
 
 
-def _heed(means: Courier, before: Endpoint, replies: Sequence[Reply]) -> bool:
+def _heed(context: Relay, before: Endpoint, replies: Sequence[Reply]) -> bool:
     """Let the receiver feel a round; True where it takes events."""
-    receivers, name = means.store.receivers, means.destination
+    receivers, name = context.store.endpoints, context.destination
     gone = next((reply for reply in replies if reply.gone), None)
     if gone is not None:
         if receivers.disable(name, gone.fault):
@@ -114,6 +114,6 @@ def _heed(means: Courier, before: Endpoint, replies: Sequence[Reply]) -> bool:
             receivers.calm(name)
         return not failed
     run = before.failures + 1
-    wait = REST.wait(run, chance=means.chance, advice=advice)
+    wait = REST.wait(run, chance=context.chance, advice=advice)
     receivers.rest(name, failed[-1].fault, run=run, wait=wait)
     return False

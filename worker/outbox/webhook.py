@@ -20,7 +20,7 @@ from worker.net.faults import word_for
 from worker.net.tls import default_context, no_context, trusting
 from worker.net.transport import bounded_transport, refuse_stray, utc_now
 from worker.outbox.relay import BATCH, Reply
-from worker.store import Parcel
+from worker.store import Delivery
 
 MOST_BYTES = 64 * 1024
 """How much of an answer is read, so that its connection can be used again; none of it is kept."""
@@ -29,7 +29,7 @@ GRACE = 2.0
 SILENT = "no_answer_in_time"
 
 
-class Poster:
+class WebhookSender:
     """Posts events to one receiver, each from a thread of its own; one for a process."""
 
     def __init__(self, webhook: Webhook, *, clock: Callable[[], datetime] = utc_now) -> None:
@@ -44,9 +44,9 @@ class Poster:
         """How long `send` takes at the most."""
         return self._webhook.deadline + timedelta(seconds=GRACE)
 
-    def send(self, parcels: Sequence[Parcel]) -> Iterator[tuple[Parcel, Reply]]:
+    def send(self, parcels: Sequence[Delivery]) -> Iterator[tuple[Delivery, Reply]]:
         """Post each event once, all at once; yield what came of each, within `within`."""
-        replies: queue.SimpleQueue[tuple[Parcel, Reply]] = queue.SimpleQueue()
+        replies: queue.SimpleQueue[tuple[Delivery, Reply]] = queue.SimpleQueue()
         waiting = {parcel.event_id: parcel for parcel in parcels}
         ends = time.monotonic() + self.within.total_seconds()
         for parcel in parcels:
@@ -66,7 +66,9 @@ class Poster:
         if "_transport" in self.__dict__:
             self._transport.close()
 
-    def _start(self, parcel: Parcel, replies: "queue.SimpleQueue[tuple[Parcel, Reply]]") -> None:
+    def _start(
+        self, parcel: Delivery, replies: "queue.SimpleQueue[tuple[Delivery, Reply]]"
+    ) -> None:
         if not self._places.acquire(blocking=False):
             replies.put((parcel, Reply(SILENT)))
             return
@@ -81,14 +83,14 @@ class Poster:
         # No pool: its threads would be waited for when the process ends.
         threading.Thread(target=post, name="kplus-webhook-post", daemon=True).start()
 
-    def _post(self, parcel: Parcel) -> Reply:
+    def _post(self, parcel: Delivery) -> Reply:
         try:
             with Deadline(self._webhook.deadline.total_seconds()):
                 return self._converse(self._message(parcel))
         except Exception as error:  # noqa: BLE001 - whatever it is, the event is tried again
             return Reply(word_for(error))
 
-    def _message(self, parcel: Parcel) -> httpx.Request:
+    def _message(self, parcel: Delivery) -> httpx.Request:
         body = parcel.body.encode()
         signed = signatures.headers(
             self._keys, event_id=parcel.event_id, at=self._clock(), body=body

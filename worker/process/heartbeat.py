@@ -28,7 +28,7 @@ class Beat:
     stalled: str | None
 
 
-class Pulse:
+class Heartbeat:
     """
     The pulse of this process. A folder that cannot be written is said once, and harms nothing.
 

@@ -22,7 +22,7 @@ class Stall:
     lasts: timedelta
 
 
-class Progress:
+class Liveness:
     """
     The signs of life of one process, to mark and to read from any thread.
 

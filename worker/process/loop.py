@@ -12,7 +12,7 @@ from worker.telemetry.log import get_logger
 log = get_logger(__name__)
 
 
-class Rounds:
+class Loop:
     """Makes one round after another until it is stopped, whether they succeed or not."""
 
     def __init__(

@@ -15,13 +15,13 @@ from worker.config.settings import Settings
 from worker.domain.destinations import Destination
 from worker.forksafe import PerProcess
 from worker.jobs.sweep import sweep
-from worker.outbox.celery_message import Announcer
+from worker.outbox.celery_message import CeleryPublisher
 from worker.outbox.relay import deliver
-from worker.outbox.webhook import Poster
-from worker.process.heartbeat import Pulse
-from worker.process.liveness import Progress
-from worker.process.loop import Rounds, step
-from worker.process.shutdown import TO_SETTLE, Stop
+from worker.outbox.webhook import WebhookSender
+from worker.process.heartbeat import Heartbeat
+from worker.process.liveness import Liveness
+from worker.process.loop import Loop, step
+from worker.process.shutdown import TO_SETTLE, Shutdown
 from worker.process.tasks import register
 from worker.process.watchdog import Watchdog
 from worker.runtime import Runtime, broker_url, create_celery
@@ -44,7 +44,7 @@ def run_worker(settings: Settings, *, pool: str = "threads", level: str = "INFO"
     configure_logging(level=level)
     # Celery warns of being root over six lines: as one event it does not break the log.
     logging.captureWarnings(capture=True)
-    stop = Stop(within=settings.deadline + TO_SETTLE)
+    stop = Shutdown(within=settings.deadline + TO_SETTLE)
     stop.listen()
     runtime = PerProcess(lambda: Runtime(settings, stopping=stop))
     broker = None if settings.broker_url is not None else ensure(settings.home)
@@ -64,8 +64,8 @@ def build_worker(
     """Return the Celery application of a worker, with its tasks and its sweep."""
     url = broker.url if broker is not None else broker_url(settings)
     app = create_celery(settings, url=url or "", pool=pool)
-    progress = Progress()
-    register(app, runtime, progress)
+    liveness = Liveness()
+    register(app, runtime, liveness)
     hints = Hints(app)
 
     def one_pass() -> bool:
@@ -76,38 +76,38 @@ def build_worker(
         return False
 
     def after() -> None:
-        progress.passed(queued=hints.look())
+        liveness.passed(queued=hints.look())
 
-    def sweeper() -> Rounds:
-        return Rounds("sweep", one_pass, pause=settings.sweep_seconds, after=after)
+    def sweeper() -> Loop:
+        return Loop("sweep", one_pass, pause=settings.sweep_seconds, after=after)
 
     def watchdog() -> Watchdog:
-        return Watchdog(progress, Pulse(settings.home), patience=settings.stall)
+        return Watchdog(liveness, Heartbeat(settings.home), patience=settings.stall)
 
     app.steps["worker"] |= {step("kplus-sweep", sweeper), step("kplus-watchdog", watchdog)}
-    app.steps["worker"] |= {*_couriers(settings, runtime, app)}
+    app.steps["worker"] |= {*_relays(settings, runtime, app)}
     return app
 
 
-def _couriers(
+def _relays(
     settings: Settings, runtime: PerProcess[Runtime], app: Celery
 ) -> Iterator[type[StartStopStep]]:
     """Yield a thread for each way to tell of outcomes: a slow receiver holds up nothing else."""
-    ways: dict[Destination, Poster | Announcer] = {}
+    ways: dict[Destination, WebhookSender | CeleryPublisher] = {}
     if settings.webhook is not None:
-        ways[Destination.WEBHOOK] = Poster(settings.webhook)
+        ways[Destination.WEBHOOK] = WebhookSender(settings.webhook)
     if settings.message is not None:
-        ways[Destination.MESSAGE] = Announcer(app, settings.message)
+        ways[Destination.MESSAGE] = CeleryPublisher(app, settings.message)
     for name, way in ways.items():
 
-        def one_round(name: Destination = name, way: Poster | Announcer = way) -> bool:
-            return deliver(runtime().courier(name, way))
+        def one_round(name: Destination = name, way: WebhookSender | CeleryPublisher = way) -> bool:
+            return deliver(runtime().relay(name, way))
 
-        def courier(name: Destination = name, make: Callable[[], bool] = one_round) -> Rounds:
+        def relay(name: Destination = name, make: Callable[[], bool] = one_round) -> Loop:
             pause = settings.sweep_seconds
-            return Rounds(f"{name}-courier", make, pause=pause, farewell=FAREWELL)
+            return Loop(f"{name}-relay", make, pause=pause, farewell=FAREWELL)
 
-        yield step(f"kplus-{name}-courier", courier)
+        yield step(f"kplus-{name}-relay", relay)
 
 
 def _greet(runtime: PerProcess[Runtime]) -> None:

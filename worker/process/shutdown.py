@@ -18,7 +18,7 @@ TO_SETTLE = timedelta(seconds=20)
 """What a stop may take beside the calls under way: their outcomes, their messages, the sweep."""
 
 
-class Stop:
+class Shutdown:
     """
     Whether this worker has been asked to stop, for its threads and for its children.
 

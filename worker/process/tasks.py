@@ -22,9 +22,9 @@ from worker.errors import InvalidOrder, StoreUnavailable
 from worker.forksafe import PerProcess
 from worker.jobs.attempt import Result, attempt
 from worker.jobs.sweep import sweep
-from worker.process.liveness import Progress
+from worker.process.liveness import Liveness
 from worker.runtime import Runtime
-from worker.store import Rejected, Status
+from worker.store import RejectedMessage, Status
 from worker.telemetry.log import get_logger
 from worker.telemetry.redaction import redact, redact_value
 
@@ -36,24 +36,24 @@ GIVE_BACK_PAUSE = 2.0
 _warned_of_secret = threading.Event()
 
 
-def register(app: Celery, runtime: PerProcess[Runtime], progress: Progress) -> None:
+def register(app: Celery, runtime: PerProcess[Runtime], liveness: Liveness) -> None:
     """Put the three tasks of the contract at this application, each a sign of life."""
     # In the main process, also where children run the tasks.
-    task_received.connect(lambda **_task: progress.received(), weak=False)
+    task_received.connect(lambda **_task: liveness.received(), weak=False)
 
     @app.task(name=CANCEL_TOKEN)
     def cancel_token(*args: Any, **kwargs: Any) -> None:
-        with progress.working():
+        with liveness.working():
             take(args, kwargs, runtime())
 
     @app.task(name=KEEP_REJECTED)
     def keep_rejected(*_args: Any, **kwargs: Any) -> None:
-        with progress.working():
+        with liveness.working():
             keep(_rejected(kwargs), runtime())
 
     @app.task(name=RECONCILE)
     def reconcile(*_args: Any, **_kwargs: Any) -> None:
-        with progress.working():
+        with liveness.working():
             _reconcile(Hints(app), runtime())
 
 
@@ -102,7 +102,7 @@ def _accept(order: Order, kwargs: dict[str, Any], runtime: Runtime) -> bool:
 def _attempt(message: Hint, kwargs: dict[str, Any], runtime: Runtime) -> None:
     uid = message.partner_txn_uid
     try:
-        result = attempt(uid, runtime.means)
+        result = attempt(uid, runtime.attempt_context)
         if result is Result.UNKNOWN and not isinstance(message, Order):
             _keep_hint_without_job(uid, kwargs, runtime)
     except StoreUnavailable as error:
@@ -120,10 +120,10 @@ def _keep_hint_without_job(uid: str, kwargs: dict[str, Any], runtime: Runtime) -
         keep(_unreadable("unknown_job", detail, (), kwargs), runtime)
 
 
-def keep(message: Rejected, runtime: Runtime) -> None:
+def keep(message: RejectedMessage, runtime: Runtime) -> None:
     """Keep a message that could not become a job. Gives it back where the database is away."""
     try:
-        runtime.store.messages.keep(message)
+        runtime.store.rejected_messages.keep(message)
     except StoreUnavailable as error:
         _give_back(error)
     log.warning("message_rejected", reason=message.reason, detail=message.detail)
@@ -138,12 +138,12 @@ def _give_back(error: StoreUnavailable) -> NoReturn:
 
 def _unreadable(
     reason: str, detail: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Rejected:
+) -> RejectedMessage:
     """Return the message as it is kept: redacted, as JSON."""
     content = redact_value({"args": args, "kwargs": kwargs})
     body = json.dumps(content, ensure_ascii=True, default=str)
     uid = kwargs.get("partnerTxnUid")
-    return Rejected(
+    return RejectedMessage(
         reason=reason,
         detail=redact(detail),
         body=body,
@@ -152,9 +152,9 @@ def _unreadable(
     )
 
 
-def _rejected(kwargs: dict[str, Any]) -> Rejected:
+def _rejected(kwargs: dict[str, Any]) -> RejectedMessage:
     """Read what `worker.broker.consumer` sends of a message that Celery could not hand over."""
-    return Rejected(
+    return RejectedMessage(
         reason=str(kwargs.get("reason", "unknown")),
         detail=redact(str(kwargs.get("detail", ""))),
         body=redact(str(kwargs.get("body", ""))),

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from worker.process.heartbeat import Pulse
-from worker.process.liveness import Progress
+from worker.process.heartbeat import Heartbeat
+from worker.process.liveness import Liveness
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -31,8 +31,8 @@ class Watchdog:
 
     def __init__(
         self,
-        progress: Progress,
-        pulse: Pulse,
+        progress: Liveness,
+        pulse: Heartbeat,
         *,
         patience: timedelta,
         end: Callable[[], None] | None = None,

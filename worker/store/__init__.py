@@ -10,22 +10,22 @@ from worker.store.engine.engines import Waits
 from worker.store.engine.errors import is_locked
 from worker.store.jobs.accept import Acceptance, Status
 from worker.store.jobs.bulk import Bulk
-from worker.store.jobs.finish import Ends
+from worker.store.jobs.finish import Finisher
 from worker.store.jobs.jobs import Jobs
-from worker.store.jobs.rejected_messages import Messages, Rejected
+from worker.store.jobs.rejected_messages import RejectedMessage, RejectedMessages
 from worker.store.jobs.sweep import Backlog
 from worker.store.operators.actions import Actions
 from worker.store.operators.audits import Audits
-from worker.store.operators.requeue import NewExpiry, Ruling, Verdict, Wish
-from worker.store.operators.retention import YOUNGEST, Prunes
-from worker.store.outbox.endpoints import Endpoint, Glance, Receivers
-from worker.store.outbox.events import Outbox, Parcel
-from worker.store.partners.cooldown import Rest
+from worker.store.operators.requeue import NewExpiry, RequeueRequest, RequeueResult, Verdict
+from worker.store.operators.retention import YOUNGEST, Retention
+from worker.store.outbox.endpoints import Endpoint, Endpoints, EndpointStatus
+from worker.store.outbox.events import Delivery, Outbox
+from worker.store.partners.cooldown import Cooldown
 from worker.store.partners.modes import UNCONFIGURED, PartnerModes
-from worker.store.reports.conversations import Conversations, Told
+from worker.store.reports.conversations import Conversations, JobConversations
 from worker.store.reports.exports import Exports
 from worker.store.reports.reports import JobFile, Reports, Stats
-from worker.store.reports.unknown_words import Words
+from worker.store.reports.unknown_words import UnknownWords
 
 __all__ = [
     "CANCEL",
@@ -35,23 +35,23 @@ __all__ = [
     "Acceptance",
     "Claim",
     "Clock",
+    "Cooldown",
     "Database",
+    "Delivery",
     "Endpoint",
+    "EndpointStatus",
     "Evidence",
-    "Glance",
+    "JobConversations",
     "JobFile",
     "NewExpiry",
-    "Parcel",
-    "Rejected",
-    "Rest",
-    "Ruling",
+    "RejectedMessage",
+    "RequeueRequest",
+    "RequeueResult",
     "Stats",
     "Status",
     "Store",
-    "Told",
     "Verdict",
     "Waits",
-    "Wish",
     "is_locked",
     "open_database",
 ]
@@ -68,26 +68,26 @@ class Store:
         self,
         database: Database,
         *,
-        rest: Rest | None = None,
+        rest: Cooldown | None = None,
         inquiry_uids: InquiryUids | None = None,
         destinations: Collection[Destination] = (),
     ) -> None:
         self.database = database
-        self.partners = PartnerModes(database, rest or Rest())
+        self.partners = PartnerModes(database, rest or Cooldown())
         uids = inquiry_uids or InquiryUids()
-        ends = Ends(database, destinations)
-        self.jobs = Jobs(database, self.partners, uids, ends)
+        finisher = Finisher(database, destinations)
+        self.jobs = Jobs(database, self.partners, uids, finisher)
         self.bulk = Bulk(database)
         self.audits = Audits(database, self.partners, uids)
-        self.backlog = Backlog(database, ends)
-        self.messages = Messages(database)
+        self.backlog = Backlog(database, finisher)
+        self.rejected_messages = RejectedMessages(database)
         self.outbox = Outbox(database)
-        self.receivers = Receivers(database)
-        self.actions = Actions(database, self.partners, ends)
+        self.endpoints = Endpoints(database)
+        self.actions = Actions(database, self.partners, finisher)
         self.reports = Reports(database)
-        self.words = Words(database)
+        self.unknown_words = UnknownWords(database)
         self.conversations = Conversations(database)
-        self.prunes = Prunes(database)
+        self.retention = Retention(database)
         self.exports = Exports(database)
 
     def close(self) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Final
 from celery.bootsteps import RUN  # type: ignore[attr-defined]  # missing in celery-types
 from celery.worker.consumer import Consumer as CeleryConsumer
 
-from worker.broker.consumer.messages import straighten
-from worker.broker.consumer.reports import Unfit, report_of
+from worker.broker.consumer.messages import normalize
+from worker.broker.consumer.reports import InvalidMessage, report_of
 from worker.telemetry.log import get_logger
 
 MEASURED: Final = "5.7."
@@ -69,11 +69,11 @@ class Consumer(CeleryConsumer):
 
         def on_message(message: Any) -> None:
             try:
-                straighten(message, tasks=self.strategies)
-            except Unfit as refusal:
+                normalize(message, tasks=self.strategies)
+            except InvalidMessage as refusal:
                 self._keep(message, refusal)
             except Exception as error:  # noqa: BLE001 -- no message may end the loop
-                self._keep(message, Unfit("unexpected", type(error).__name__))
+                self._keep(message, InvalidMessage("unexpected", type(error).__name__))
             else:
                 self._hand_over(handle, message)
 
@@ -81,22 +81,22 @@ class Consumer(CeleryConsumer):
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Keep a body that kombu could not unpack, decode or was told to refuse."""
-        self._keep(message, Unfit("bad_encoding", type(exc).__name__))
+        self._keep(message, InvalidMessage("bad_encoding", type(exc).__name__))
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        """Keep what slipped through `straighten`; so do the next two."""
+        """Keep what slipped through `normalize`; so do the next two."""
         del body
-        self._keep(message, Unfit("wrong_shape", "refused by Celery"))
+        self._keep(message, InvalidMessage("wrong_shape", "refused by Celery"))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Keep it; Celery would log the whole body and drop it."""
         del body, exc
-        self._keep(message, Unfit("unknown_task", "refused by Celery"))
+        self._keep(message, InvalidMessage("unknown_task", "refused by Celery"))
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Keep it; Celery would log the whole body and drop it."""
         del body
-        self._keep(message, Unfit("wrong_shape", type(exc).__name__))
+        self._keep(message, InvalidMessage("wrong_shape", type(exc).__name__))
 
     def _hand_over(self, handle: Handler, message: Any) -> None:
         task: str = message.headers["task"]
@@ -110,9 +110,9 @@ class Consumer(CeleryConsumer):
             # Not acknowledged, it is delivered again; kept while we stop, it would be parked.
             # The report itself is never reported again: that would go round for ever.
             if self.blueprint.state == RUN and task != self.app.conf.kplus_keep_task:
-                self._keep(message, Unfit("unexpected", type(error).__name__, task=task))
+                self._keep(message, InvalidMessage("unexpected", type(error).__name__, task=task))
 
-    def _keep(self, message: Any, refusal: Unfit) -> None:
+    def _keep(self, message: Any, refusal: InvalidMessage) -> None:
         """Send the message on as a report, then acknowledge it; failing that, do neither."""
         event = log.bind(reason=refusal.reason, detail=str(refusal), task=refusal.task)
         keep = self.app.conf.kplus_keep_task

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection
 from typing import Any, Final
 
-from worker.broker.consumer.reports import MAX_NAME, REASONS, Unfit, as_bytes
+from worker.broker.consumer.reports import MAX_NAME, REASONS, InvalidMessage, as_bytes
 
 MAX_BODY: Final = 256 * 1024
 """A cancel message is a hundredth of this. Larger bodies are kept, cut short."""
@@ -16,9 +16,9 @@ _NOTHING: Final = dict.fromkeys(
 )
 
 
-def straighten(message: Any, *, tasks: Collection[str]) -> None:
+def normalize(message: Any, *, tasks: Collection[str]) -> None:
     """
-    Bring the message into the one form that Celery runs, or raise `Unfit`.
+    Bring the message into the one form that Celery runs, or raise `InvalidMessage`.
 
     A message is only a hint, so what a sender may not decide is dropped rather than
     honoured: `eta` would leave it in one worker's memory, `expires` would lose it, and
@@ -31,11 +31,11 @@ def straighten(message: Any, *, tasks: Collection[str]) -> None:
     task = headers["task"]
     try:
         args, kwargs, embed = _payload(message)
-    except Unfit as refusal:
+    except InvalidMessage as refusal:
         refusal.task = task
         raise
     if task not in tasks or task.startswith("celery."):
-        raise Unfit("unknown_task", "no task of this name", task=task)
+        raise InvalidMessage("unknown_task", "no task of this name", task=task)
     if any(embed.values()):
         _write(message, [args, kwargs, {}])
     message.headers = headers
@@ -45,11 +45,13 @@ def straighten(message: Any, *, tasks: Collection[str]) -> None:
     }
 
 
-def _unreadable(headers: Any) -> Unfit:
+def _unreadable(headers: Any) -> InvalidMessage:
     # The transport's own headers, or those of someone who pretends to be it.
     found = headers if isinstance(headers, dict) else {}
     reason = str(found.get("reason"))
-    return Unfit(reason if reason in REASONS else "unreadable", str(found.get("detail", "")))
+    return InvalidMessage(
+        reason if reason in REASONS else "unreadable", str(found.get("detail", ""))
+    )
 
 
 def _headers(message: Any) -> dict[str, Any]:
@@ -59,11 +61,11 @@ def _headers(message: Any) -> dict[str, Any]:
     if task is None:
         raise _without_task(message)
     if not isinstance(task, str) or not 0 < len(task) <= MAX_NAME:
-        raise Unfit("bad_headers", f"task is {_kind(task)}")
+        raise InvalidMessage("bad_headers", f"task is {_kind(task)}")
     if not isinstance(ident, str) or not 0 < len(ident) <= MAX_NAME or not ident.isprintable():
-        raise Unfit("bad_headers", f"id is {_kind(ident)}", task=task)
+        raise InvalidMessage("bad_headers", f"id is {_kind(ident)}", task=task)
     if given.get("compression"):
-        raise Unfit("bad_encoding", "compressed", task=task)
+        raise InvalidMessage("bad_encoding", "compressed", task=task)
     return _NOTHING | {
         "lang": "py",
         "task": task,
@@ -79,27 +81,27 @@ def _headers(message: Any) -> dict[str, Any]:
     }
 
 
-def _without_task(message: Any) -> Unfit:
+def _without_task(message: Any) -> InvalidMessage:
     """Tell a message of protocol 1, whose task stands in its body, from one without a task."""
     payload = _decoded(message)
     if isinstance(payload, dict) and "task" in payload:
-        return Unfit("old_protocol", "message protocol 1; send protocol 2")
-    return Unfit("bad_headers", "task is missing")
+        return InvalidMessage("old_protocol", "message protocol 1; send protocol 2")
+    return InvalidMessage("bad_headers", "task is missing")
 
 
 def _payload(message: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
     payload = _decoded(message)
     if not isinstance(payload, list) or len(payload) != 3:  # noqa: PLR2004 -- args, kwargs, embed
-        raise Unfit("wrong_shape", f"body is {_kind(payload)}, not [args, kwargs, embed]")
+        raise InvalidMessage("wrong_shape", f"body is {_kind(payload)}, not [args, kwargs, embed]")
     args, kwargs, embed = payload
     if not isinstance(args, list):
-        raise Unfit("wrong_shape", f"args is {_kind(args)}")
+        raise InvalidMessage("wrong_shape", f"args is {_kind(args)}")
     if not isinstance(kwargs, dict):
-        raise Unfit("wrong_shape", f"kwargs is {_kind(kwargs)}")
+        raise InvalidMessage("wrong_shape", f"kwargs is {_kind(kwargs)}")
     if embed is not None and not isinstance(embed, dict):
-        raise Unfit("wrong_shape", f"embed is {_kind(embed)}")
+        raise InvalidMessage("wrong_shape", f"embed is {_kind(embed)}")
     if _deeper(payload, MAX_DEPTH):
-        raise Unfit("wrong_shape", f"nested deeper than {MAX_DEPTH} levels")
+        raise InvalidMessage("wrong_shape", f"nested deeper than {MAX_DEPTH} levels")
     if embed is None:
         _write(message, [args, kwargs, {}])
     return args, kwargs, embed or {}
@@ -109,23 +111,25 @@ def _decoded(message: Any) -> Any:
     """Return the body as Celery will read it: by kombu, with its conversions."""
     raw = as_bytes(message.body)
     if len(raw) > MAX_BODY:
-        raise Unfit("too_large", f"{len(raw)} bytes")
+        raise InvalidMessage("too_large", f"{len(raw)} bytes")
     content_type = str(message.content_type).partition(";")[0].strip().lower()
     if content_type != "application/json":
-        raise Unfit("wrong_content_type", f"{content_type[:100]} instead of application/json")
+        raise InvalidMessage(
+            "wrong_content_type", f"{content_type[:100]} instead of application/json"
+        )
     encoding = message.content_encoding
     if encoding is not None and str(encoding).lower() not in UTF8:
-        raise Unfit("bad_encoding", "content-encoding is not utf-8")
+        raise InvalidMessage("bad_encoding", "content-encoding is not utf-8")
     message.content_type, message.content_encoding = "application/json", "utf-8"
     try:
         raw.decode()
     except UnicodeDecodeError:
-        raise Unfit("bad_encoding", "body is not UTF-8") from None
+        raise InvalidMessage("bad_encoding", "body is not UTF-8") from None
     try:
         return message.decode()
     except Exception as error:  # noqa: BLE001 -- kombu's conversions raise anything
         cause = error.__cause__ or error
-        raise Unfit("not_json", type(cause).__name__) from None
+        raise InvalidMessage("not_json", type(cause).__name__) from None
 
 
 def _write(message: Any, payload: list[Any]) -> None:

@@ -31,7 +31,7 @@ REASONS: Final = frozenset(
 _JSON_IN_BASE64: Final = re.compile(r"(?:W[1-3y]|e[yw])[A-Za-z0-9+/]{22,}={0,2}")
 
 
-class Unfit(Exception):
+class InvalidMessage(Exception):
     """A message that cannot be handed to a task; `reason` is one of `REASONS`."""
 
     def __init__(self, reason: str, detail: str, *, task: str | None = None) -> None:
@@ -40,7 +40,7 @@ class Unfit(Exception):
         self.task = task
 
 
-def report_of(body: Any, refusal: Unfit) -> dict[str, str | None]:
+def report_of(body: Any, refusal: InvalidMessage) -> dict[str, str | None]:
     """Return the arguments of the task that keeps a message: redacted, printable, bounded."""
     task = refusal.task
     return {

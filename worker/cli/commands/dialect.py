@@ -13,7 +13,7 @@ from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.config.dialect_file import load_dialect
 from worker.domain.dialect import Dialect
 from worker.explain.forecast import CODE, STATUS
-from worker.explain.teaching import CODES, STATUSES, Lesson, lessons
+from worker.explain.teaching import CODES, STATUSES, Suggestion, suggestions
 from worker.explain.text import hint, shown
 from worker.store import Store
 
@@ -36,7 +36,7 @@ def unknown(*, form: str | None) -> None:
     known = load_dialect(settings.dialect_file)
     with store_of(settings) as store:
         rows = [*_codes(store, known), *_statuses(store, known)]
-    told = [{**row, "help": list(lessons(row, known))} for row in rows]
+    told = [{**row, "help": list(suggestions(row, known))} for row in rows]
     if wants_json(form):
         print_json(told)
         return
@@ -84,7 +84,7 @@ _THEN = (
 )
 
 
-def _lessons(found: Sequence[Lesson]) -> Iterator[Any]:
+def _lessons(found: Sequence[Suggestion]) -> Iterator[Any]:
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import listed  # noqa: PLC0415 - rich is slow to load
@@ -98,7 +98,7 @@ def _lessons(found: Sequence[Lesson]) -> Iterator[Any]:
 def _codes(store: Store, known: Dialect) -> list[dict[str, Any]]:
     return [
         {"kind": CODE, **row._asdict()}
-        for row in store.words.codes()
+        for row in store.unknown_words.codes()
         if not known.codes(row.word, row.short_code or None)
     ]
 
@@ -107,7 +107,7 @@ def _statuses(store: Store, known: Dialect) -> list[dict[str, Any]]:
     """An answer may list several words, joined by commas: one unknown one is enough."""
     return [
         {"kind": STATUS, **row._asdict(), "short_code": None}
-        for row in store.words.statuses()
+        for row in store.unknown_words.statuses()
         if None in known.status(tuple(row.word.split(",")))
     ]
 

@@ -24,7 +24,7 @@ from worker.domain.orders import Order
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
 from worker.explain.text import shown
-from worker.jobs.manifest import Entry, Refusal
+from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.store import Status
 from worker.telemetry.log import configure_logging
 
@@ -118,7 +118,9 @@ def _size(file: BufferedReader) -> int | None:
         return None
 
 
-def _read(file: BufferedReader, settings: Settings, told: Pace) -> Iterator[Entry | Refusal]:
+def _read(
+    file: BufferedReader, settings: Settings, told: Pace
+) -> Iterator[ManifestEntry | RefusedLine]:
     """Read the file, packed or not, and tell how much of it is read."""
     plain: BinaryIO = file
     if file.peek(len(GZIP))[: len(GZIP)] == GZIP:
@@ -130,7 +132,7 @@ def _read(file: BufferedReader, settings: Settings, told: Pace) -> Iterator[Entr
 
 
 def _handed_in(
-    producer: Producer, said: Iterable[Entry | Refusal], *, dry_run: bool
+    producer: Producer, said: Iterable[ManifestEntry | RefusedLine], *, dry_run: bool
 ) -> Iterator[tuple[int, Receipt]]:
     """Yield the receipt of each line, in order."""
     # The producer reads a chunk ahead: lines that wait for their receipt, or have one already.
@@ -138,7 +140,7 @@ def _handed_in(
 
     def orders() -> Iterator[Order]:
         for entry in said:
-            if isinstance(entry, Entry):
+            if isinstance(entry, ManifestEntry):
                 waiting.append((entry.line, None))
                 yield entry.order
             else:

@@ -95,14 +95,14 @@ def _of_jobs(store: Store, outcome: Outcome, older_than: timedelta) -> Heap:
     def remove(advance: Advance) -> int:
         removed, since = 0, None
         while True:
-            batch = store.prunes.jobs(outcome, older_than=older_than, since=since)
+            batch = store.retention.jobs(outcome, older_than=older_than, since=since)
             removed, since = removed + batch.jobs, batch.following
             advance(batch.jobs)
             if since is None:
                 return removed
 
     def count() -> int:
-        return store.prunes.count(outcome, older_than=older_than)
+        return store.retention.count(outcome, older_than=older_than)
 
     return Heap(str(outcome), older_than, count, remove)
 
@@ -113,7 +113,7 @@ def _of_records(
     actions: timedelta | None,
     audits: timedelta | None,
 ) -> Iterator[Heap]:
-    prunes = store.prunes
+    prunes = store.retention
     if messages is not None:
         yield _counted("rejected messages", messages, prunes.count_messages, prunes.messages)
     if actions is not None:
@@ -124,7 +124,9 @@ def _of_records(
 
 def _of_told(store: Store, older_than: timedelta | None) -> Iterator[Heap]:
     if older_than is not None:
-        yield _counted("told outcomes", older_than, store.prunes.count_told, store.prunes.told)
+        yield _counted(
+            "told outcomes", older_than, store.retention.count_told, store.retention.told
+        )
 
 
 def _counted(

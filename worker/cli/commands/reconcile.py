@@ -5,7 +5,7 @@ from typing import BinaryIO, TextIO
 
 import click
 
-from worker.cli.commands.reconcile_manifest import Window, Wish, compare_manifest
+from worker.cli.commands.reconcile_manifest import ComparisonRequest, Window, compare_manifest
 from worker.cli.ui.confirm import usage
 from worker.cli.ui.output import in_two_forms
 from worker.cli.ui.params import Since
@@ -90,7 +90,7 @@ def reconcile(  # noqa: PLR0913 - options, each by its name
         return
     if until is not None and (since is None or until <= since):
         raise usage("--until needs an earlier --since")
-    wish = Wish(
+    wish = ComparisonRequest(
         manifest,
         Window(since, until),
         enqueue=enqueue,

@@ -14,16 +14,16 @@ from worker.cli.ui.progress import progress
 from worker.config.settings import Settings
 from worker.errors import SettingsError
 from worker.explain.text import clock, jobs, shown
-from worker.jobs.audit import AUDITED, Finding, audit
+from worker.jobs.audit import AUDITED, AuditResult, audit
 from worker.runtime import Runtime
-from worker.store.operators.audits import Verdict
+from worker.store.operators.audits import AuditVerdict
 from worker.telemetry.log import configure_logging
 
 LATELY = timedelta(days=1)
 TOLD = {
-    Verdict.AGREES: "the bank says the same",
-    Verdict.DRIFTS: "the bank says otherwise: look into each",
-    Verdict.UNHEARD: "no answer that settles it",
+    AuditVerdict.AGREES: "the bank says the same",
+    AuditVerdict.DRIFTS: "the bank says otherwise: look into each",
+    AuditVerdict.UNHEARD: "no answer that settles it",
 }
 
 
@@ -43,7 +43,7 @@ def audit_jobs(most: int, since: datetime | None, *, form: str | None) -> None:
         findings = []
         with progress("asking", len(sampled)) as advance:
             for each in sampled:
-                findings.append(audit(each, runtime.means))
+                findings.append(audit(each, runtime.attempt_context))
                 advance(1)
     finally:
         runtime.close()
@@ -61,22 +61,22 @@ def _inquirers(settings: Settings) -> list[str]:
     return inquirers
 
 
-def _end(counts: Counter[Verdict]) -> None:
-    if counts[Verdict.DRIFTS]:
+def _end(counts: Counter[AuditVerdict]) -> None:
+    if counts[AuditVerdict.DRIFTS]:
         raise click.exceptions.Exit(NO)
-    if counts and not counts[Verdict.AGREES]:
+    if counts and not counts[AuditVerdict.AGREES]:
         raise click.exceptions.Exit(UNREACHABLE)
 
 
-def _report(findings: list[Finding], since: datetime, *, form: str | None) -> None:
+def _report(findings: list[AuditResult], since: datetime, *, form: str | None) -> None:
     counts = Counter(each.verdict for each in findings)
-    worth_telling = [each for each in findings if each.verdict is not Verdict.AGREES]
+    worth_telling = [each for each in findings if each.verdict is not AuditVerdict.AGREES]
     if wants_json(form):
         print_json(
             {
                 "since": since,
                 "sampled": len(findings),
-                **{str(verdict): counts[verdict] for verdict in Verdict},
+                **{str(verdict): counts[verdict] for verdict in AuditVerdict},
                 "findings": worth_telling,
             }
         )
@@ -86,7 +86,9 @@ def _report(findings: list[Finding], since: datetime, *, form: str | None) -> No
     put(*_page(counts, worth_telling, since))
 
 
-def _page(counts: Counter[Verdict], findings: list[Finding], since: datetime) -> Iterator[Any]:
+def _page(
+    counts: Counter[AuditVerdict], findings: list[AuditResult], since: datetime
+) -> Iterator[Any]:
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import Heading, heading, listed, table  # noqa: PLC0415 - see above
@@ -96,15 +98,15 @@ def _page(counts: Counter[Verdict], findings: list[Finding], since: datetime) ->
         yield Text(f"No job {ended} whose partner can inquire: nothing to ask about.")
         return
     yield Text(f"Asked about {jobs(counts.total())} that {ended}, chosen by chance.")
-    rows = [(counts[verdict], TOLD[verdict]) for verdict in Verdict if counts[verdict]]
+    rows = [(counts[verdict], TOLD[verdict]) for verdict in AuditVerdict if counts[verdict]]
     yield table((Heading("", number=True), Heading("", whole=False)), rows)
-    for verdict in (Verdict.DRIFTS, Verdict.UNHEARD):
+    for verdict in (AuditVerdict.DRIFTS, AuditVerdict.UNHEARD):
         told = [_told(each) for each in findings if each.verdict is verdict]
         if told:
             yield heading(TOLD[verdict].capitalize())
             yield listed(told)
 
 
-def _told(each: Finding) -> str:
+def _told(each: AuditResult) -> str:
     status = f", token status {shown(each.token_status)}" if each.token_status else ""
     return f"{shown(each.partner_txn_uid)}: held {each.held}{status}: {shown(each.detail)}"

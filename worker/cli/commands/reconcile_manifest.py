@@ -18,7 +18,7 @@ from worker.cli.ui.output import print_json, wants_json
 from worker.cli.ui.progress import progress
 from worker.config.settings import Settings
 from worker.explain.text import clock, jobs, shown
-from worker.jobs.comparison import Agreement, Difference, Kind
+from worker.jobs.comparison import Comparison, Difference, Kind
 from worker.jobs.staging import staging
 from worker.store import Store
 
@@ -41,7 +41,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ComparisonRequest:
     """What is to be compared, and what becomes of it."""
 
     manifest: BinaryIO
@@ -71,7 +71,7 @@ class Examples:
             self.kept.append(difference)
 
 
-def compare_manifest(wish: Wish, *, form: str | None) -> None:
+def compare_manifest(wish: ComparisonRequest, *, form: str | None) -> None:
     """Compare, accept what is missing where that is wanted, and report."""
     settings = settings_now()
     examples = Examples(wish.limit, wish.details)
@@ -90,10 +90,10 @@ def compare_manifest(wish: Wish, *, form: str | None) -> None:
 
 @contextmanager
 def _compared(
-    wish: Wish, store: Store, settings: Settings, examples: Examples
-) -> Iterator[Agreement]:
+    wish: ComparisonRequest, store: Store, settings: Settings, examples: Examples
+) -> Iterator[Comparison]:
     with staging() as staged:
-        agreement = Agreement(store, staged, examples.tell)
+        agreement = Comparison(store, staged, examples.tell)
         with progress("reading", None) as advance:
             agreement.stage(entries(wish.manifest, settings), _in_hundreds(advance))
         with progress("comparing", agreement.orders) as advance:
@@ -115,7 +115,7 @@ def _in_hundreds(advance: Callable[[int], None]) -> Callable[[int], None]:
     return later
 
 
-def _look_beyond(agreement: Agreement, window: Window) -> None:
+def _look_beyond(agreement: Comparison, window: Window) -> None:
     if window.since is None:
         return
     until = window.until or datetime.now(UTC)
@@ -123,7 +123,9 @@ def _look_beyond(agreement: Agreement, window: Window) -> None:
         agreement.look_beyond(since=window.since, until=until, advance=advance)
 
 
-def _report(agreement: Agreement, wish: Wish, examples: Examples, *, form: str | None) -> None:
+def _report(
+    agreement: Comparison, wish: ComparisonRequest, examples: Examples, *, form: str | None
+) -> None:
     if wants_json(form):
         print_json(_document(agreement, wish, examples))
         return
@@ -132,7 +134,7 @@ def _report(agreement: Agreement, wish: Wish, examples: Examples, *, form: str |
     put(*_page(agreement, wish, examples))
 
 
-def _document(agreement: Agreement, wish: Wish, examples: Examples) -> dict[str, Any]:
+def _document(agreement: Comparison, wish: ComparisonRequest, examples: Examples) -> dict[str, Any]:
     counts: dict[str, int | None] = {str(kind): agreement.counts[kind] for kind in Kind}
     if wish.window.since is None:
         counts[Kind.NOT_IN_MANIFEST] = None
@@ -155,7 +157,7 @@ def _plain(difference: Difference) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _page(agreement: Agreement, wish: Wish, examples: Examples) -> Iterator[Any]:
+def _page(agreement: Comparison, wish: ComparisonRequest, examples: Examples) -> Iterator[Any]:
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import Heading, heading, listed, marked, table  # noqa: PLC0415 - rich is slow to load
@@ -184,7 +186,7 @@ def _page(agreement: Agreement, wish: Wish, examples: Examples) -> Iterator[Any]
     yield marked("The two agree." if good else "The two differ.", good=good)
 
 
-def _titled(kind: Kind, told: int, agreement: Agreement) -> str:
+def _titled(kind: Kind, told: int, agreement: Comparison) -> str:
     """Return what the examples below show, and whether there are more of them."""
     all_of_them = agreement.counts[kind] + (agreement.accepted if kind is Kind.NOT_HERE else 0)
     accepted = kind is Kind.NOT_HERE and agreement.accepted

@@ -30,8 +30,8 @@ def rejected(*, limit: int, bodies: bool, form: str | None) -> None:
     other content; the stored job stands.
     """
     with store_of(settings_now()) as store:
-        rows = [row._asdict() for row in store.messages.latest(most=limit)]
-        kept = sum(store.messages.counts().values())
+        rows = [row._asdict() for row in store.rejected_messages.latest(most=limit)]
+        kept = sum(store.rejected_messages.counts().values())
     if wants_json(form):
         print_json(rows)
     else:

@@ -20,7 +20,7 @@ from worker.errors import InvalidOrder
 from worker.explain.forecast import Counts
 from worker.explain.refusals import refusal
 from worker.explain.text import jobs, shown, typed
-from worker.store import NewExpiry, Ruling, Store, Verdict, Wish
+from worker.store import NewExpiry, RequeueRequest, RequeueResult, Store, Verdict
 
 REQUEUEABLE = (Outcome.GAVE_UP, Outcome.REFUSED, Outcome.LAPSED, Outcome.UNKNOWN)
 HINTED = 100
@@ -36,7 +36,7 @@ class _Tally:
     refused: list[dict[str, str]] = field(default_factory=list)
     first: list[str] = field(default_factory=list)
 
-    def add(self, ruling: Ruling) -> None:
+    def add(self, ruling: RequeueResult) -> None:
         """Count one job."""
         if ruling.verdict is not Verdict.DONE:
             told = {"partner_txn_uid": ruling.uid, "verdict": str(ruling.verdict)}
@@ -98,8 +98,8 @@ def requeue(  # noqa: PLR0913 - options, each by its name
             if counts and not dry_run and not yes:
                 ask("requeue", jobs(counts.total()))
 
-        def act(uid: str) -> Ruling:
-            wish = Wish(uid, inquirers, expires)
+        def act(uid: str) -> RequeueResult:
+            wish = RequeueRequest(uid, inquirers, expires)
             if dry_run:
                 return store.actions.judge(wish)
             return store.actions.requeue(wish, who=operator(), reason=reason)
@@ -184,7 +184,7 @@ def reissue(
     settings = settings_now()
     with store_of(settings) as store:
         _check(store, uid, heir, settings.uid_length)
-        wish = Wish(uid, settings.roster().inquirers, expires)
+        wish = RequeueRequest(uid, settings.roster().inquirers, expires)
         ruling = store.actions.reissue(wish, heir, who=operator(), reason=reason)
     done = ruling.verdict is Verdict.DONE
     if not done and ruling.verdict is not Verdict.DONE_BEFORE:

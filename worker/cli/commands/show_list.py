@@ -11,9 +11,9 @@ from worker.cli.ui.events import plain
 from worker.cli.ui.output import in_two_forms, limited, print_json, up_to, wants_json
 from worker.cli.ui.params import Since, Words
 from worker.domain.states import Outcome, State
-from worker.explain.job import Left, known
+from worker.explain.job import PrunedJob, read_job
 from worker.explain.meanings import ENDS
-from worker.explain.next_steps import outlook
+from worker.explain.next_steps import next_steps
 from worker.store import Store
 
 
@@ -33,11 +33,11 @@ def show(*, uid: str, form: str | None) -> None:
     """
     settings = settings_now()
     with store_of(settings) as store:
-        found = known(uid, store=store, settings=settings)
-    if isinstance(found, Left):
+        found = read_job(uid, store=store, settings=settings)
+    if isinstance(found, PrunedJob):
         show_left(found.row, form=form)
         return
-    ahead = outlook(found.matter)
+    ahead = next_steps(found.matter)
     commands = [f"{act.what}: {act.command}" for act in ahead.acts if act.command]
     outcome = found.file.job["outcome"]
     ends = [ENDS[Outcome(outcome)]] if outcome else []

@@ -6,8 +6,8 @@ import click
 
 from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
-from worker.explain.attention import Picture, attention, look
-from worker.store import Glance
+from worker.explain.attention import Overview, attention, read_overview
+from worker.store import EndpointStatus
 
 
 @click.command
@@ -15,7 +15,7 @@ from worker.store import Glance
 def stats(*, form: str | None) -> None:
     """Count jobs by state and outcome; say what waits, who rests, and what needs a person."""
     with store_of(settings_now()) as store:
-        picture = look(store)
+        picture = read_overview(store)
     if wants_json(form):
         print_json(_document(picture))
         return
@@ -24,7 +24,7 @@ def stats(*, form: str | None) -> None:
     put_picture(picture, list(attention(picture)))
 
 
-def _document(picture: Picture) -> dict[str, Any]:
+def _document(picture: Overview) -> dict[str, Any]:
     counts = picture.counts
     return {
         "states": counts.states,
@@ -40,7 +40,7 @@ def _document(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _told(glance: Glance) -> dict[str, Any]:
+def _told(glance: EndpointStatus) -> dict[str, Any]:
     return {
         "destination": glance.endpoint.destination,
         "mode": "disabled" if glance.endpoint.disabled else "active",

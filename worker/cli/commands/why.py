@@ -10,8 +10,8 @@ from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.params import Words
 from worker.explain.history import happened, stands
-from worker.explain.job import Known, Left, known
-from worker.explain.next_steps import Act, Outlook, outlook
+from worker.explain.job import PrunedJob, StoredJob, read_job
+from worker.explain.next_steps import Act, NextSteps, next_steps
 from worker.explain.text import shown
 
 
@@ -26,11 +26,11 @@ def why(*, uid: str, form: str | None) -> None:
     """
     settings = settings_now()
     with store_of(settings) as store:
-        found = known(uid, store=store, settings=settings)
-    if isinstance(found, Left):
+        found = read_job(uid, store=store, settings=settings)
+    if isinstance(found, PrunedJob):
         explain_left(found.row, form=form)
         return
-    ahead = outlook(found.matter)
+    ahead = next_steps(found.matter)
     job, now = found.file.job, found.matter.now
     story = list(happened(job, found.file.attempts, found.acts, now))
     if wants_json(form):
@@ -52,7 +52,7 @@ def why(*, uid: str, form: str | None) -> None:
     put(*_page(found, story, ahead))
 
 
-def _page(found: Known, story: Sequence[str], ahead: Outlook) -> Iterator[Any]:
+def _page(found: StoredJob, story: Sequence[str], ahead: NextSteps) -> Iterator[Any]:
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import heading, listed  # noqa: PLC0415 - rich is slow to load

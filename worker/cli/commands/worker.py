@@ -11,7 +11,7 @@ from worker.cli.ui.output import print_json, wants_json
 from worker.config.settings import Settings
 from worker.doctor.broker import refuse_a_forgetful_broker
 from worker.explain.text import jobs
-from worker.jobs.sweep import Pass, sweep
+from worker.jobs.sweep import SweepResult, sweep
 from worker.process.run import run_worker
 from worker.runtime import Runtime, broker_url, create_celery
 from worker.telemetry.log import configure_logging
@@ -94,7 +94,7 @@ def _reachable(settings: Settings) -> Hints | None:
     return Hints(app) if answered.is_set() else None
 
 
-def _report(done: Pass, *, hinting: bool, form: str | None) -> None:
+def _report(done: SweepResult, *, hinting: bool, form: str | None) -> None:
     if wants_json(form):
         counts = {"rescued": done.rescued, "exhausted": done.exhausted, "hinted": done.hinted}
         print_json({**counts, "broker_reached": hinting})

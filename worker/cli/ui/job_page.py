@@ -13,13 +13,13 @@ from rich.text import Text
 from worker.cli.ui.events import events_table
 from worker.cli.ui.tables import STYLES, Heading, cell, facts, fits, heading, indented, put, table
 from worker.domain.states import FINAL
-from worker.explain.job import Known
-from worker.explain.next_steps import Limits, Matter, Row
+from worker.explain.job import StoredJob
+from worker.explain.next_steps import JobContext, Limits, Row
 from worker.explain.text import NEVER, clock, hint, moment, shown, span, took
 from worker.store import JobFile
 
 
-def put_job(found: Known, following: Sequence[str]) -> None:
+def put_job(found: StoredJob, following: Sequence[str]) -> None:
     """Print one job: where it stands, what happens next, and the evidence."""
     file = found.file
     put(
@@ -103,7 +103,7 @@ def _next(row: Row, partner: Row | None, now: datetime) -> str:
     return "due" if at <= now else f"in {span(at - now)}"
 
 
-def _facts(matter: Matter) -> Iterator[tuple[str, object]]:
+def _facts(matter: JobContext) -> Iterator[tuple[str, object]]:
     job, now = matter.job, matter.now
     yield "partnerTxnUid", Text(shown(job["partner_txn_uid"]), style="bold")
     state = Text(job["state"], style=STYLES.get(job["state"], ""))

@@ -15,7 +15,7 @@ Entry = tuple[str, str]
 """`module:attribute` below `worker.cli.commands`, and the line of the help."""
 
 
-class Menu(click.Group):
+class LazyGroup(click.Group):
     """A group whose help costs no import: each line of it stands in the table of commands."""
 
     def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, Entry]], **kw: Any) -> None:

@@ -8,12 +8,12 @@ from rich.text import Text
 
 from worker.cli.ui.tables import STYLES, Heading, cell, heading, indented, marked, put, table
 from worker.domain.states import FINAL
-from worker.explain.attention import Need, Picture
+from worker.explain.attention import Need, Overview
 from worker.explain.meanings import ENDS, STANDS
 from worker.explain.text import jobs, span
 
 
-def put_picture(picture: Picture, needs: Sequence[Need]) -> None:
+def put_picture(picture: Overview, needs: Sequence[Need]) -> None:
     """Print what needs a person first, then the counts."""
     put(*_needs(needs), *_counts(picture), *_rejected(picture))
 
@@ -29,7 +29,7 @@ def _needs(needs: Sequence[Need]) -> Iterator[Any]:
         yield Text(f"    → {need.command}")
 
 
-def _counts(picture: Picture) -> Iterator[Any]:
+def _counts(picture: Overview) -> Iterator[Any]:
     counts = picture.counts
     yield heading(f"States of {jobs(sum(counts.states.values()))}")
     yield _table(counts.states, STANDS)
@@ -50,7 +50,7 @@ def _table(counts: Any, meanings: Any) -> Table:
     return table((Heading("", number=True), Heading(""), Heading("", whole=False)), rows)
 
 
-def _rejected(picture: Picture) -> Iterator[Any]:
+def _rejected(picture: Overview) -> Iterator[Any]:
     if not picture.rejected:
         return
     yield heading("Rejected messages by reason")

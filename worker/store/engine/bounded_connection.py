@@ -13,7 +13,7 @@ LOOKS_EVERY = 0.1
 """Seconds between two looks at the clock and for signals; psycopg's own figure."""
 
 
-class Answered(psycopg.Connection[Any]):
+class BoundedConnection(psycopg.Connection[Any]):
     """
     Gives up a server, or a pooler before it, that takes a statement and never answers.
 

@@ -129,11 +129,11 @@ def _postgresql(url: URL, connections: int, waits: Waits) -> Engine:
     )
 
     # Not at the top: a program on SQLite needs no psycopg.
-    from worker.store.engine.bounded_connection import Answered  # noqa: PLC0415
+    from worker.store.engine.bounded_connection import BoundedConnection  # noqa: PLC0415
 
     @event.listens_for(engine, "do_connect")
-    def _connect(_dialect: Any, _record: Any, args: Any, options: Any) -> Answered:
-        connection = Answered.connect(*args, **options)
+    def _connect(_dialect: Any, _record: Any, args: Any, options: Any) -> BoundedConnection:
+        connection = BoundedConnection.connect(*args, **options)
         connection.answer_within = waits.answer
         return connection
 

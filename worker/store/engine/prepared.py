@@ -24,7 +24,7 @@ _PLACEHOLDER = re.compile(r"%\((?P<name>\w+)\)s")
 Processor = Callable[[Any], Any] | None
 
 
-class AtOnce:
+class Prepared:
     """One statement that returns rows, in a transaction of its own; it names its parameters."""
 
     def __init__(self, database: Database, statement: Executable) -> None:

@@ -23,8 +23,8 @@ from sqlalchemy import (
 from worker.domain.states import Outcome, State
 from worker.store.engine.database import AnyRow, Database
 from worker.store.engine.elements import Now
-from worker.store.engine.prepared import AtOnce
-from worker.store.jobs.lookup import is_same, known, state_of
+from worker.store.engine.prepared import Prepared
+from worker.store.jobs.lookup import is_same, lookup, state_of
 from worker.store.schema.tables import JOBS, cancel_jobs
 
 
@@ -49,15 +49,15 @@ class Acceptance:
 NEW = Acceptance(Status.ACCEPTED, State.PENDING, None)
 
 
-class Accepting:
+class AcceptStatement:
     """Lets an order in, or says what its uid stands for; one round trip to PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
-        insert, look = accepting(database), known(bindparam("uid"))
+        insert, look = accept_statement(database), lookup(bindparam("uid"))
         insert = insert.returning(true().label("is_new"))
         # On SQLite an insert and a look are two statements anyway.
-        self._insert = AtOnce(database, insert if database.is_sqlite else _in_one(insert, look))
-        self._look = AtOnce(database, look)
+        self._insert = Prepared(database, insert if database.is_sqlite else _in_one(insert, look))
+        self._look = Prepared(database, look)
 
     def __call__(
         self, order: Mapping[str, Any], *, hinted: bool, connection: Connection | None
@@ -107,7 +107,7 @@ _GIVEN = {
 """What an order is stored from."""
 
 
-def accepting(database: Database) -> Any:
+def accept_statement(database: Database) -> Any:
     """Return the insert of an order whose uid is new; `hinted` as for `Jobs.accept`."""
     given = {name: bindparam(name, type_=kind) for name, kind in _GIVEN.items()}
     # An insert that did nothing returns no row; its rowcount says -1 (measured).
@@ -115,7 +115,7 @@ def accepting(database: Database) -> Any:
     return insert.on_conflict_do_nothing().returning(JOBS.partner_txn_uid)
 
 
-def accepting_many(database: Database) -> Any:
+def accept_many_statement(database: Database) -> Any:
     """
     Return the insert of the new ones among `orders`, in their order, for PostgreSQL.
 
@@ -130,7 +130,7 @@ def accepting_many(database: Database) -> Any:
 
 
 def as_text(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an order as `accepting_many` takes it in its list."""
+    """Return an order as `accept_many_statement` takes it in its list."""
     expiry = order["expires_at"]
     return {**order, "expires_at": None if expiry is None else expiry.isoformat()}
 

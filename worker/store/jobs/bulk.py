@@ -8,8 +8,15 @@ from sqlalchemy import Connection, bindparam, select
 
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
-from worker.store.jobs.accept import NEW, Acceptance, accepting, accepting_many, as_text, compared
-from worker.store.jobs.lookup import known
+from worker.store.jobs.accept import (
+    NEW,
+    Acceptance,
+    accept_many_statement,
+    accept_statement,
+    as_text,
+    compared,
+)
+from worker.store.jobs.lookup import lookup
 from worker.store.schema.tables import JOBS
 
 PAGE = 2000
@@ -20,9 +27,9 @@ class Bulk:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._accept = accepting(database)
-        self._accept_many = accepting_many(database)
-        self._known = known(bindparam("uids", expanding=True))
+        self._accept = accept_statement(database)
+        self._accept_many = accept_many_statement(database)
+        self._known = lookup(bindparam("uids", expanding=True))
         self._page = (
             select(JOBS.partner_txn_uid, JOBS.partner_id, JOBS.state, JOBS.outcome)
             .where(

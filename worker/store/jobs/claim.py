@@ -8,7 +8,7 @@ from worker.domain.claims import CANCEL, INQUIRY
 from worker.domain.states import Event, State
 from worker.store.engine.database import AnyRow, Database
 from worker.store.engine.elements import After, Now, OneOf
-from worker.store.engine.prepared import AtOnce
+from worker.store.engine.prepared import Prepared
 from worker.store.jobs.claim_rows import CLAIMED
 from worker.store.jobs.transitions import can_ask, has_expired, move, past_its_limits, waiting
 from worker.store.partners.gate import is_open
@@ -17,7 +17,7 @@ from worker.store.partners.resting import partner_rests
 from worker.store.schema.tables import JOBS, cancel_jobs
 
 
-class Claiming:
+class ClaimStatement:
     """
     Claims a job whose partner asks for no gate: such a claim is nobody else's business.
 
@@ -28,7 +28,7 @@ class Claiming:
         unlimited = OneOf(JOBS.partner_id, "unlimited")
         free = claim_statement().where(is_open(), unlimited).returning(is_calm().label("is_calm"))
         steps = [free, _looked_at()] if database.is_sqlite else [_in_one(free)]
-        self._steps = [AtOnce(database, step) for step in steps]
+        self._steps = [Prepared(database, step) for step in steps]
 
     def __call__(self, **params: Any) -> AnyRow | None:
         """

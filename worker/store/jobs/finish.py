@@ -20,7 +20,7 @@ TOLD = tuple(cancel_jobs.c[column] for column in events.WORDS.values())
 """What a statement that may end a job has to return of it."""
 
 
-class Ends:
+class Finisher:
     """Executes what may end jobs. Without destinations nothing is written beside it."""
 
     def __init__(self, database: Database, destinations: Collection[Destination]) -> None:

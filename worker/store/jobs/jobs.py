@@ -28,13 +28,13 @@ from worker.domain.states import Event, State
 from worker.errors import JobNotFound
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
 from worker.store.engine.elements import Now
-from worker.store.engine.prepared import AtOnce
-from worker.store.jobs.accept import Acceptance, Accepting
+from worker.store.engine.prepared import Prepared
+from worker.store.jobs.accept import Acceptance, AcceptStatement
 from worker.store.jobs.attempts import Attempts
-from worker.store.jobs.claim import Claiming, claim_statement
+from worker.store.jobs.claim import ClaimStatement, claim_statement
 from worker.store.jobs.claim_rows import as_claim
-from worker.store.jobs.finish import TOLD, Ends
-from worker.store.jobs.lookup import known
+from worker.store.jobs.finish import TOLD, Finisher
+from worker.store.jobs.lookup import lookup
 from worker.store.jobs.settle import in_one
 from worker.store.jobs.transitions import move, waiting
 from worker.store.partners.gate import Gate
@@ -50,20 +50,21 @@ class Jobs:
         database: Database,
         partners: PartnerModes,
         inquiry_uids: InquiryUids,
-        ends: Ends,
+        ends: Finisher,
     ) -> None:
         self._database = database
         self._ends = ends
         self._partners = partners
         self._inquiry_uids = inquiry_uids
         self._attempts = Attempts(database)
-        self._accepting = Accepting(database)
-        self._known = AtOnce(database, known(bindparam("uid")))
+        self._accepting = AcceptStatement(database)
+        self._known = Prepared(database, lookup(bindparam("uid")))
         self._gate = Gate(database)
-        self._claiming = Claiming(database)
+        self._claiming = ClaimStatement(database)
         self._claim = claim_statement()
         self._settle_at_once = {
-            event: AtOnce(database, in_one(_settle(event, State.IN_FLIGHT))) for event in _SETTLING
+            event: Prepared(database, in_one(_settle(event, State.IN_FLIGHT)))
+            for event in _SETTLING
         }
         self._unhint = (
             update(cancel_jobs)

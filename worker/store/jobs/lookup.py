@@ -22,7 +22,7 @@ def digest(token_id: str, reference1: str) -> str:
     return hashlib.sha256(f"{token_id}\0{reference1}".encode()).hexdigest()[:32]
 
 
-def known(uids: ColumnElement[Any]) -> Any:
+def lookup(uids: ColumnElement[Any]) -> Any:
     """
     Return the statement that looks for a uid, or for many, among jobs and tombstones.
 

@@ -14,7 +14,7 @@ _KEPT = rejected_messages.c
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedMessage:
     """A message that could not become a job: `reason` is a stable word, `detail` says more."""
 
     reason: str
@@ -34,7 +34,7 @@ class Rejected:
         }
 
 
-class Messages:
+class RejectedMessages:
     """The statements about rejected messages. Bodies arrive redacted."""
 
     def __init__(self, database: Database) -> None:
@@ -52,7 +52,7 @@ class Messages:
         )
         self._counts = select(_KEPT.reason, func.count()).group_by(_KEPT.reason)
 
-    def keep(self, message: Rejected, *, connection: Connection | None = None) -> None:
+    def keep(self, message: RejectedMessage, *, connection: Connection | None = None) -> None:
         """
         Keep a message once, however often it is delivered.
 

@@ -24,7 +24,7 @@ from worker.domain.states import WAITING, Event, Outcome, State
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import After, Now, OneOfThose
 from worker.store.jobs.claim_rows import CLAIMED, as_claim
-from worker.store.jobs.finish import TOLD, Ends
+from worker.store.jobs.finish import TOLD, Finisher
 from worker.store.jobs.transitions import has_expired, move, past_its_limits, waiting
 from worker.store.partners.gate import free_slots, probing, proven, spacing
 from worker.store.partners.resting import partner_rests, rests
@@ -43,7 +43,7 @@ class Backlog:
     Each takes a bounded batch and passes over rows that another copy holds.
     """
 
-    def __init__(self, database: Database, ends: Ends) -> None:
+    def __init__(self, database: Database, ends: Finisher) -> None:
         self._database = database
         self._ends = ends
         self._dead = (

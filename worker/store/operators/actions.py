@@ -12,10 +12,10 @@ from worker.domain.destinations import Destination
 from worker.domain.dialect import Dialect
 from worker.store.engine.database import Database, rows_of
 from worker.store.engine.elements import Now
-from worker.store.jobs.finish import Ends
+from worker.store.jobs.finish import Finisher
 from worker.store.operators.rejudge import Rejudging
-from worker.store.operators.requeue import SHOWN, Requeues, Ruling, Verdict, Wish
-from worker.store.outbox.endpoints import Receivers
+from worker.store.operators.requeue import SHOWN, RequeueRequest, RequeueResult, Requeues, Verdict
+from worker.store.outbox.endpoints import Endpoints
 from worker.store.outbox.events import Outbox
 from worker.store.partners.modes import PartnerModes
 from worker.store.schema.tables import operator_actions
@@ -32,13 +32,13 @@ class _Act:
 class Actions:
     """Operators' acts. Each says whether it changed anything; a no-op is not recorded."""
 
-    def __init__(self, database: Database, partners: PartnerModes, ends: Ends) -> None:
+    def __init__(self, database: Database, partners: PartnerModes, ends: Finisher) -> None:
         self._database = database
         self._partners = partners
         self._requeues = Requeues(database)
         self._rejudging = Rejudging(database, ends)
         self._outbox = Outbox(database)
-        self._receivers = Receivers(database)
+        self._receivers = Endpoints(database)
         self._record = insert(operator_actions).values(at=Now())
 
     def pause_partner(self, partner_id: str, *, who: str, reason: str) -> bool:
@@ -53,7 +53,7 @@ class Actions:
             act.changed = self._partners.resume(act.connection, partner_id)
         return act.changed
 
-    def requeue(self, wish: Wish, *, who: str, reason: str) -> Ruling:
+    def requeue(self, wish: RequeueRequest, *, who: str, reason: str) -> RequeueResult:
         """Let a job that was refused or exhausted wait for its turn again, attempts unspent."""
         with self._database.writing() as connection:
             found = self._requeues.look(connection, wish, hold=True)
@@ -64,7 +64,7 @@ class Actions:
             self._keep(connection, "requeue", wish.uid, who=who, reason=reason, **states)
             return done
 
-    def reissue(self, wish: Wish, heir: str, *, who: str, reason: str) -> Ruling:
+    def reissue(self, wish: RequeueRequest, heir: str, *, who: str, reason: str) -> RequeueResult:
         """
         Accept a job under the uid `heir` that continues a final one, and link the two.
 
@@ -73,7 +73,7 @@ class Actions:
         with self._database.writing() as connection:
             found = self._requeues.look(connection, wish, hold=True)
             if found.job is not None and found.job["continued_by"] == heir:
-                return Ruling(wish.uid, Verdict.DONE_BEFORE, found.job)
+                return RequeueResult(wish.uid, Verdict.DONE_BEFORE, found.job)
             if found.verdict is not Verdict.DONE:
                 return found
             done = self._requeues.reissue(connection, wish, heir)
@@ -82,7 +82,7 @@ class Actions:
                 self._keep(connection, "reissue", wish.uid, who=who, reason=reason, **states)
             return done
 
-    def rejudge(self, uid: str, dialect: Dialect, *, who: str, reason: str) -> Ruling:
+    def rejudge(self, uid: str, dialect: Dialect, *, who: str, reason: str) -> RequeueResult:
         """
         End a job in doubt where its stored answers say in this dialect what became of its token.
 
@@ -126,7 +126,7 @@ class Actions:
                 self._keep(connection, "resend", event_id, who=who, reason=reason, **states)
         return len(rows)
 
-    def judge(self, wish: Wish) -> Ruling:
+    def judge(self, wish: RequeueRequest) -> RequeueResult:
         """Say what `requeue` would do, and do nothing."""
         with self._database.reading() as connection:
             return self._requeues.look(connection, wish, hold=False)

@@ -24,7 +24,7 @@ from worker.store.schema.tables import JOBS, audits, cancel_jobs
 from worker.store.schema.tables import partners as partner_rows
 
 
-class Verdict(StrEnum):
+class AuditVerdict(StrEnum):
     """What an audit found; `unheard` where the bank said nothing that settles it."""
 
     AGREES = "agrees"
@@ -142,7 +142,9 @@ class Audits:
             return Audit(number, replace(claim, wait=entry.wait))
         return None
 
-    def end(self, audit: Audit, verdict: Verdict, decision: Decision, evidence: Evidence) -> None:
+    def end(
+        self, audit: Audit, verdict: AuditVerdict, decision: Decision, evidence: Evidence
+    ) -> None:
         """Keep what was found, and let the partner feel the call as it feels any other."""
         seen = decision.token_status
         with self._database.writing() as connection:

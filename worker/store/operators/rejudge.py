@@ -9,9 +9,9 @@ from worker.domain.dialect import Dialect
 from worker.domain.rejudgement import Reading, finding
 from worker.domain.states import OUTCOMES, Event, Outcome, State
 from worker.store.engine.database import AnyRow, Database, rows_of
-from worker.store.jobs.finish import Ends
+from worker.store.jobs.finish import Finisher
 from worker.store.jobs.transitions import move
-from worker.store.operators.requeue import Ruling, Verdict
+from worker.store.operators.requeue import RequeueResult, Verdict
 from worker.store.reports.conversations import Conversations
 from worker.store.schema.tables import JOBS, cancel_jobs
 
@@ -19,17 +19,17 @@ _ENDING = {State.SUCCEEDED: Event.SUCCEED, State.REFUSED: Event.REFUSE}
 
 
 @dataclass(frozen=True, slots=True)
-class Rejudged:
+class RejudgeResult:
     """A verdict on one job, and the answer by which it ends; None where none ends it."""
 
-    ruling: Ruling
+    ruling: RequeueResult
     by: Reading | None = None
 
 
 class Rejudging:
     """The statements about jobs in doubt, all inside the transaction of the act's record."""
 
-    def __init__(self, database: Database, ends: Ends) -> None:
+    def __init__(self, database: Database, ends: Finisher) -> None:
         self._database = database
         self._ends = ends
         self._conversations = Conversations(database)
@@ -49,21 +49,21 @@ class Rejudging:
             for event in _ENDING.values()
         }
 
-    def look(self, connection: Connection, uid: str, dialect: Dialect) -> Rejudged:
+    def look(self, connection: Connection, uid: str, dialect: Dialect) -> RejudgeResult:
         """Judge a job in doubt by its stored answers, and keep it as it is until the end."""
         rows = rows_of(connection, self._look, {"uid": uid})
         if not rows:
-            return Rejudged(Ruling(uid, Verdict.NOT_FOUND))
+            return RejudgeResult(RequeueResult(uid, Verdict.NOT_FOUND))
         job = _job(rows[0])
         if job["state"] != State.IN_DOUBT:
-            return Rejudged(Ruling(uid, Verdict.NOT_IN_DOUBT, job))
+            return RejudgeResult(RequeueResult(uid, Verdict.NOT_IN_DOUBT, job))
         (told,) = self._conversations.of(connection, rows)
         found = finding(told.conversations, dialect)
         if found.outcome is None:
-            return Rejudged(Ruling(uid, Verdict.UNCLEAR, job))
-        return Rejudged(Ruling(uid, Verdict.DONE, job), found.by)
+            return RejudgeResult(RequeueResult(uid, Verdict.UNCLEAR, job))
+        return RejudgeResult(RequeueResult(uid, Verdict.DONE, job), found.by)
 
-    def end(self, connection: Connection, uid: str, by: Reading) -> Ruling:
+    def end(self, connection: Connection, uid: str, by: Reading) -> RequeueResult:
         """End a job that `look` holds, by the answer that says what became of its token."""
         outcome = Outcome(by.heard)
         (event,) = (event for state, event in _ENDING.items() if outcome in OUTCOMES[state])
@@ -77,7 +77,7 @@ class Rejudging:
             "said_desc": by.of.error_desc,
         }
         (row,) = self._ends.run(connection, self._end[event], params)
-        return Ruling(uid, Verdict.DONE, _job(row))
+        return RequeueResult(uid, Verdict.DONE, _job(row))
 
 
 def _job(row: AnyRow) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class NewExpiry:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class RequeueResult:
     """A verdict on one job, and the job's row as the verdict left it; None where it has none."""
 
     uid: str
@@ -53,7 +53,7 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RequeueRequest:
     """What an operator wants of a job, and who can be asked about an expired token."""
 
     uid: str
@@ -96,23 +96,23 @@ class Requeues:
         )
         self._continue = self._insert_heir()
 
-    def look(self, connection: Connection, wish: Wish, *, hold: bool) -> Ruling:
+    def look(self, connection: Connection, wish: RequeueRequest, *, hold: bool) -> RequeueResult:
         """Judge whether a job may be tried again; `hold` keeps it as it is until the end."""
         # Not the key: a producer's open transaction that met this uid again must not be waited for.
         statement = self._look.with_for_update(key_share=True) if hold else self._look
         rows = rows_of(connection, statement, {**self._database.times, "uid": wish.uid})
         if not rows:
             left = rows_of(connection, self._left, {"uid": wish.uid})
-            return Ruling(wish.uid, Verdict.PRUNED if left else Verdict.NOT_FOUND)
-        return Ruling(wish.uid, _judge(rows[0], wish), _job(rows[0]))
+            return RequeueResult(wish.uid, Verdict.PRUNED if left else Verdict.NOT_FOUND)
+        return RequeueResult(wish.uid, _judge(rows[0], wish), _job(rows[0]))
 
-    def requeue(self, connection: Connection, wish: Wish) -> Ruling:
+    def requeue(self, connection: Connection, wish: RequeueRequest) -> RequeueResult:
         """Let a job that `look` holds, and found fit, wait for its turn again."""
         params = {**self._database.times, **wish.params()}
         (row,) = rows_of(connection, self._requeue, params)
-        return Ruling(wish.uid, Verdict.DONE, _job(row))
+        return RequeueResult(wish.uid, Verdict.DONE, _job(row))
 
-    def reissue(self, connection: Connection, wish: Wish, heir: str) -> Ruling:
+    def reissue(self, connection: Connection, wish: RequeueRequest, heir: str) -> RequeueResult:
         """
         Store a job under the uid `heir` in the place of one that `look` holds.
 
@@ -120,9 +120,9 @@ class Requeues:
         """
         params = {**self._database.times, **wish.params(), "heir": heir}
         if not rows_of(connection, self._continue, params):
-            return Ruling(wish.uid, Verdict.UID_TAKEN)
+            return RequeueResult(wish.uid, Verdict.UID_TAKEN)
         (row,) = rows_of(connection, self._link, {"uid": wish.uid, "heir": heir})
-        return Ruling(wish.uid, Verdict.DONE, _job(row))
+        return RequeueResult(wish.uid, Verdict.DONE, _job(row))
 
     def _insert_heir(self) -> Any:
         copied = ("partner_id", "token_id", "reference1", "doubted", "still_payable_at")
@@ -144,7 +144,7 @@ class Requeues:
         )
 
 
-def _judge(row: AnyRow, wish: Wish) -> Verdict:
+def _judge(row: AnyRow, wish: RequeueRequest) -> Verdict:
     if row.state not in FINAL:
         return Verdict.NOT_FINAL
     if row.state == State.SUCCEEDED:

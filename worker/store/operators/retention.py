@@ -38,7 +38,7 @@ class Batch:
     following: datetime | None
 
 
-class Prunes:
+class Retention:
     """
     The statements that remove. Each batch is one short transaction and waits for no lock.
 

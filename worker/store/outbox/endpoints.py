@@ -32,7 +32,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class EndpointStatus:
     """One destination: events that wait, since when the oldest, and dead ones; to `COUNTED`."""
 
     endpoint: Endpoint
@@ -41,7 +41,7 @@ class Glance:
     dead: int
 
 
-class Receivers:
+class Endpoints:
     """The statements about receivers; a receiver that never failed has no row."""
 
     def __init__(self, database: Database) -> None:
@@ -96,12 +96,12 @@ class Receivers:
         done = rows_of(connection, self._enable, where)
         return _endpoint(rows[0]) if done else None
 
-    def glance(self) -> list[Glance]:
+    def glance(self) -> list[EndpointStatus]:
         """Return how each destination stands that has ever been used."""
         with self._database.reading() as connection:
             return [*self._glances(connection)]
 
-    def _glances(self, connection: Connection) -> Iterator[Glance]:
+    def _glances(self, connection: Connection) -> Iterator[EndpointStatus]:
         times = self._database.times
         for destination in Destination:
             where = {**times, "where_to": destination, "most": COUNTED}
@@ -109,7 +109,7 @@ class Receivers:
             ((waiting, oldest, now),) = rows_of(connection, _WAITING, where)
             ((dead,),) = rows_of(connection, _DEAD, where)
             if rows or waiting or dead:
-                yield Glance(
+                yield EndpointStatus(
                     _endpoint(rows[0]) if rows else Endpoint(destination),
                     waiting,
                     now - oldest if oldest else None,

@@ -19,7 +19,7 @@ PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Delivery:
     """One event on its way by one destination, held under a lease. `since` is its first try."""
 
     event_id: str
@@ -79,7 +79,7 @@ class Outbox:
             .returning(EVENTS.destination, EVENTS.partner_txn_uid)
         )
 
-    def claim(self, destination: Destination, *, most: int, lease: timedelta) -> list[Parcel]:
+    def claim(self, destination: Destination, *, most: int, lease: timedelta) -> list[Delivery]:
         """
         Take events whose time has come, for as long as the lease; nobody else takes them.
 
@@ -93,11 +93,11 @@ class Outbox:
         }
         return [_parcel(row) for row in self._database.run(self._claim, **params)]
 
-    def delivered(self, parcel: Parcel) -> None:
+    def delivered(self, parcel: Delivery) -> None:
         """Note that the receiver has the event."""
         self._database.run(self._delivered, **_key(parcel))
 
-    def failed(self, parcel: Parcel, fault: str, *, wait: timedelta | None) -> None:
+    def failed(self, parcel: Delivery, fault: str, *, wait: timedelta | None) -> None:
         """Note a try that failed: again after the wait, or dead where there is none."""
         why = {**_key(parcel), "held": parcel.lease_id, "why": short(fault)}
         if wait is None:
@@ -203,8 +203,8 @@ def _claim() -> Any:
     )
 
 
-def _parcel(row: AnyRow) -> Parcel:
-    return Parcel(
+def _parcel(row: AnyRow) -> Delivery:
+    return Delivery(
         event_id=row.event_id,
         destination=Destination(row.destination),
         uid=row.partner_txn_uid,
@@ -216,5 +216,5 @@ def _parcel(row: AnyRow) -> Parcel:
     )
 
 
-def _key(parcel: Parcel) -> dict[str, Any]:
+def _key(parcel: Delivery) -> dict[str, Any]:
     return {"event": parcel.event_id, "where_to": parcel.destination}

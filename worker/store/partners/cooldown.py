@@ -21,7 +21,7 @@ RESTING: dict[str, Any] = {"proven_at": None, "pace": FIRST_PACE, **NO_PROBE}
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class Cooldown:
     """When a partner cools down: after a run of failures, doubling up to a cap."""
 
     run: int = 5
@@ -29,7 +29,7 @@ class Rest:
     cap: timedelta = timedelta(seconds=300)
 
 
-def strain(database: Database, rest: Rest) -> Any:
+def strain(database: Database, rest: Cooldown) -> Any:
     """
     Count a failure; the one that completes the run lets the partner cool down.
 
@@ -47,7 +47,7 @@ def strain(database: Database, rest: Rest) -> Any:
     )
 
 
-def _first_strain(rest: Rest) -> dict[str, Any]:
+def _first_strain(rest: Cooldown) -> dict[str, Any]:
     """Return what is written where the partner has no row, and so has never rested."""
     if rest.run > 1:
         return {"failures": 1}
@@ -63,7 +63,7 @@ def _counts() -> ColumnElement[bool]:
     return or_(ROW.mode == "active", probed)
 
 
-def _strained(failures: ColumnElement[int], rest: Rest) -> dict[str, Any]:
+def _strained(failures: ColumnElement[int], rest: Cooldown) -> dict[str, Any]:
     """Return what is written when the failures in a row are so many."""
     cools = failures >= rest.run
     mine = ROW.probe_id == bindparam("lease")
@@ -80,7 +80,7 @@ def _strained(failures: ColumnElement[int], rest: Rest) -> dict[str, Any]:
     }
 
 
-def throttle(database: Database, rest: Rest) -> Any:
+def throttle(database: Database, rest: Cooldown) -> Any:
     """
     Let the partner rest at once: until the time the bank named, else by the ladder.
 
@@ -125,7 +125,7 @@ def _advised(seconds: ColumnElement[float]) -> ColumnElement[float]:
     return case((advised > seconds, advised), else_=seconds)
 
 
-def _cooldown(failures: ColumnElement[int], rest: Rest) -> ColumnElement[float]:
+def _cooldown(failures: ColumnElement[int], rest: Cooldown) -> ColumnElement[float]:
     """Return the seconds of the next cool-down: doubling from base to cap, as a ladder."""
     base, cap = rest.base.total_seconds(), rest.cap.total_seconds()
     steps = math.ceil(math.log2(cap / base))

@@ -56,7 +56,7 @@ LAST_PACE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Admission:
     """Leave to call; `wait` is the time until the call's slot."""
 
     wait: timedelta
@@ -95,7 +95,7 @@ class Gate:
         self._enter = _enter(database)
         self._in_flight = _in_flight()
 
-    def enter(self, connection: Connection, claim: Claim, partner: Partner) -> Entry | None:
+    def enter(self, connection: Connection, claim: Claim, partner: Partner) -> Admission | None:
         """
         Let a claimed call begin; None where it must not, and its claim must be taken back.
 
@@ -112,7 +112,7 @@ class Gate:
         if not rows or self._is_full(connection, partner):
             return None
         ((slot_at, now),) = rows
-        return Entry(max(slot_at - now, timedelta(0)))
+        return Admission(max(slot_at - now, timedelta(0)))
 
     def _is_full(self, connection: Connection, partner: Partner) -> bool:
         """Count again under the lock of the partner's row: this call is one of them."""

@@ -23,7 +23,7 @@ from worker.domain.claims import Claim, Evidence
 from worker.domain.decision import Decision
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
 from worker.store.engine.elements import After, Now
-from worker.store.partners.cooldown import NO_PROBE, RESTING, Rest, strain, throttle
+from worker.store.partners.cooldown import NO_PROBE, RESTING, Cooldown, strain, throttle
 from worker.store.schema.tables import JOBS, cancel_jobs, partners
 
 ROW = partners.c
@@ -36,7 +36,7 @@ UNCONFIGURED = "no credentials are configured for this partner"
 class PartnerModes:
     """The statements about a partner: pause, resume, cool down, calm down."""
 
-    def __init__(self, database: Database, rest: Rest) -> None:
+    def __init__(self, database: Database, rest: Cooldown) -> None:
         self._database = database
         self._pause = _pause(database)
         self._strain = strain(database, rest)

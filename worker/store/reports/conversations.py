@@ -20,7 +20,7 @@ TOLD = token_statuses.c
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class JobConversations:
     """A job, and the conversations in which the bank answered, the first one first."""
 
     uid: str
@@ -59,7 +59,9 @@ class Conversations:
             .order_by(TOLD.partner_txn_uid, TOLD.number, TOLD.position)
         )
 
-    def all(self, *, in_doubt: bool = False, batch: int = BATCH) -> Iterator[list[Told]]:
+    def all(
+        self, *, in_doubt: bool = False, batch: int = BATCH
+    ) -> Iterator[list[JobConversations]]:
         """
         Yield every job, or every one in doubt, with what the bank said of it, in batches.
 
@@ -78,7 +80,7 @@ class Conversations:
             if len(rows) < batch:
                 return
 
-    def of(self, connection: Connection, jobs: Sequence[AnyRow]) -> list[Told]:
+    def of(self, connection: Connection, jobs: Sequence[AnyRow]) -> list[JobConversations]:
         """Return what the bank said of these jobs, in their order."""
         uids = {"uids": [job.partner_txn_uid for job in jobs]}
         told: dict[tuple[str, int], list[tuple[str | None, str | None]]] = {}
@@ -93,7 +95,7 @@ class Conversations:
             )
         }
         return [
-            Told(
+            JobConversations(
                 uid=job.partner_txn_uid,
                 partner_id=job.partner_id,
                 state=State(job.state),

@@ -12,7 +12,7 @@ HEARD = cancel_attempts.c
 TOLD = token_statuses.c
 
 
-class Words:
+class UnknownWords:
     """The statements about words that were heard and not understood. Nothing here writes."""
 
     def __init__(self, database: Database) -> None:
