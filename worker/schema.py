@@ -15,6 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 
 from worker.errors import StoreUnavailable
+from worker.manual import UPGRADING
 from worker.models import metadata
 from worker.store import Database, is_locked
 
@@ -185,7 +186,7 @@ def _in_use() -> Iterator[None]:
         raise StoreUnavailable(
             "the schema is in use: a long transaction, or another upgrade, holds it; the migration"
             " that met it changed nothing: run `kplus-cancel db upgrade` again, and if it fails"
-            " again end what holds it (docs/operations.md)"
+            f" again end what holds it ({UPGRADING})"
         ) from error
 
 

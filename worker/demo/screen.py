@@ -19,12 +19,13 @@ from worker.demo.play import play
 from worker.demo.proof import Proof
 from worker.demo.stage import stage
 from worker.log import configure_logging
+from worker.manual import OPERATIONS
 
-GO_ON = """\
+GO_ON = f"""\
 How to go on
   .venv/bin/kplus-cancel --help      every command
   README.md                          a first worker of your own, in five lines
-  docs/operations.md                 what to do at three in the morning"""
+  {OPERATIONS}          what to do at three in the morning"""
 
 
 class Screen:

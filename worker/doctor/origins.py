@@ -7,6 +7,7 @@ from pathlib import Path
 from worker.config import Settings
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.errors import SettingsError
+from worker.manual import SETTINGS
 from worker.sources import PREFIX, SECRETS
 
 
@@ -16,7 +17,7 @@ def refused(error: SettingsError) -> Iterator[Finding]:
         yield wrong(
             "settings",
             line,
-            "change it in the environment or in .env; docs/settings.md tells every setting",
+            f"change it in the environment or in .env; every setting is in {SETTINGS}",
             weight=Weight.UNUSABLE,
         )
 

@@ -1,0 +1,5 @@
+"""Where the pages of the manual stand in the repository, for messages that send somebody there."""
+
+OPERATIONS = "docs/how-to/operations.md"
+UPGRADING = "docs/how-to/upgrading.md"
+SETTINGS = "docs/reference/settings.md"
