@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST_MODULE = 320
+WIDEST_PAGE = 120
 # Rooms for leftovers. What would go in there has an idea of its own, and so a name.
 NO_ROOMS = frozenset({"base", "common", "helper", "helpers", "misc", "services", "util", "utils"})
 
@@ -55,6 +56,15 @@ def too_long(paths: Iterable[Path], root: Path = ROOT) -> Iterator[str]:
         lines = len(path.read_text().splitlines())
         if lines > LONGEST_MODULE:
             yield f"{path.relative_to(root)}: {lines} lines, {LONGEST_MODULE} at most"
+
+
+def too_wide(paths: Iterable[Path], root: Path = ROOT) -> Iterator[str]:
+    """Yield the lines of the pages that are too wide to be read in an editor; a table may be."""
+    for page in paths:
+        if page.suffix == ".md":
+            for number, line in enumerate(page.read_text().splitlines(), start=1):
+                if len(line) > WIDEST_PAGE and not line.startswith("|"):
+                    yield f"{page.relative_to(root)}:{number}: {len(line)} characters"
 
 
 def nameless(paths: Iterable[Path], root: Path = ROOT) -> Iterator[str]:

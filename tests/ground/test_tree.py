@@ -17,6 +17,17 @@ def test_a_module_above_320_lines_is_found(plant: Plant, tmp_path: Path) -> None
     assert list(tree.too_long(paths, tmp_path)) == ["worker/long.py: 321 lines, 320 at most"]
 
 
+def test_a_page_wider_than_120_characters_is_found(plant: Plant, tmp_path: Path) -> None:
+    """In prose and in code alike; a table has no place to break."""
+    wide = f"{'w' * 120}\n{'w' * 121}\n    {'w' * 117}\n| {'w' * 200} |\n"
+    page = plant("docs/page.md", wide)
+    module = plant("worker/page.py", f"# {'w' * 200}\n")
+    assert list(tree.too_wide([page, module], tmp_path)) == [
+        "docs/page.md:2: 121 characters",
+        "docs/page.md:3: 121 characters",
+    ]
+
+
 @pytest.mark.parametrize("name", ["worker/utils.py", "worker/common/x.py", "worker/sub/base.py"])
 def test_a_room_for_leftovers_is_found(plant: Plant, tmp_path: Path, name: str) -> None:
     found = list(tree.nameless([plant(name, "")], tmp_path))
