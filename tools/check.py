@@ -121,6 +121,7 @@ CHECKS = (
     Check("rooms", lambda: lines(tree.nameless(tree.files()))),
     Check("strays", lambda: lines(tree.strays(tree.files()))),
     Check("links", lambda: lines(tree.dead_links(tree.files()))),
+    Check("paths", lambda: lines(tree.lost_paths(tree.files()))),
 )
 
 

@@ -24,6 +24,9 @@ STRAYS = re.compile(
 )
 
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)(?:\s+\"[^\"]*\")?\)")
+# Our own files, as the pages name them, and our own pages, as everything else names them.
+NAMED = re.compile(r"`((?:benchmarks|deploy|docs|migrations|tests|tools|worker)/[\w./-]*)`")
+OUR_PAGE = re.compile(r"\bdocs/[\w./-]+\.(?:json|md)\b")
 HEADING = re.compile(r"^#{1,6}\s+(?P<text>.+?)\s*#*$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
@@ -106,6 +109,15 @@ def dead_links(paths: Iterable[Path], root: Path = ROOT) -> Iterator[str]:
             for target in LINK.findall(FENCED.sub("", page.read_text())):
                 if not re.match(r"[a-z]+:", target) and not leads_somewhere(page, target):
                     yield f"{page.relative_to(root)}: {target}"
+
+
+def lost_paths(paths: Iterable[Path], root: Path = ROOT) -> Iterator[str]:
+    """Yield what is named and gone: files of ours in a page, pages in any other file."""
+    for path in paths:
+        names = NAMED.findall if path.suffix == ".md" else OUR_PAGE.findall
+        for name in names(text_of(path)):
+            if not (root / name).exists():
+                yield f"{path.relative_to(root)}: {name}"
 
 
 def leads_somewhere(page: Path, target: str) -> bool:
