@@ -111,6 +111,7 @@ def test_a_link_that_leads_nowhere_is_found(
         ("README.md", "look into `worker/there.py`", False),
         ("README.md", "look into `worker/gone.py`", True),
         ("README.md", "the folder `worker/`, the setting `KPLUS_X`, the words `and/or`", False),
+        ("CHANGELOG.md", "`worker/gone.py` has become `worker/there.py`", False),
         ("worker/there.py", "raise SystemExit('see docs" + "/gone.md')", True),
         ("worker/there.py", "# why: docs" + "/there.md, and `worker/gone.py`", False),
     ],

@@ -19,12 +19,12 @@ from worker.demo.play import play
 from worker.demo.proof import Proof
 from worker.demo.stage import stage
 from worker.log import configure_logging
-from worker.manual import OPERATIONS
+from worker.manual import FIRST_USE, OPERATIONS
 
 GO_ON = f"""\
 How to go on
   .venv/bin/kplus-cancel --help      every command
-  README.md                          a first worker of your own, in five lines
+  {FIRST_USE}            a first worker of your own
   {OPERATIONS}          what to do at three in the morning"""
 
 
