@@ -1,4 +1,4 @@
-"""The messages as an AsyncAPI document: docs/asyncapi.json, made from the models."""
+"""The messages as an AsyncAPI document: docs/reference/asyncapi.json, made from the models."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from worker import __version__
 from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE, RECONCILE
 from worker.domain.orders import Hint, Order
 
-PAGE = ROOT / "docs" / "asyncapi.json"
+PAGE = ROOT / "docs" / "reference" / "asyncapi.json"
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 
 

@@ -118,9 +118,11 @@ CHECKS = (
     Check("compose-names", lambda: lines(compose.complaints(ROOT / COMPOSE))),
     Check("dockerfile", command("hadolint", "Dockerfile")),
     Check("length", lambda: lines(tree.too_long(tree.files()))),
+    Check("width", lambda: lines(tree.too_wide(tree.files()))),
     Check("rooms", lambda: lines(tree.nameless(tree.files()))),
     Check("strays", lambda: lines(tree.strays(tree.files()))),
     Check("links", lambda: lines(tree.dead_links(tree.files()))),
+    Check("paths", lambda: lines(tree.lost_paths(tree.files()))),
 )
 
 

@@ -31,10 +31,16 @@ from worker.errors import (
     CertificateRefused,
 )
 
-PAGES = tuple(
-    f"docs/{name}.md" for name in ("architecture", "states", "bank", "settings", "producers")
+PAGES = (
+    "docs/explanation/architecture.md",
+    "docs/explanation/judgement.md",
+    "docs/how-to/producers.md",
+    "docs/reference/bank.md",
+    "docs/reference/behaviours.md",
+    "docs/reference/settings.md",
+    "docs/reference/states.md",
 )
-EXAMPLES = sorted((ROOT / "docs" / "examples").iterdir())
+EXAMPLES = sorted((ROOT / "docs" / "how-to" / "examples").iterdir())
 _FENCES = {".mjs": "js", ".php": "php", ".py": "python", ".sh": "sh"}
 _PART = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _AT = datetime(2026, 1, 1, tzinfo=UTC)

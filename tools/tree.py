@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST_MODULE = 320
+WIDEST_PAGE = 120
 # Rooms for leftovers. What would go in there has an idea of its own, and so a name.
 NO_ROOMS = frozenset({"base", "common", "helper", "helpers", "misc", "services", "util", "utils"})
 
@@ -23,6 +24,9 @@ STRAYS = re.compile(
 )
 
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)(?:\s+\"[^\"]*\")?\)")
+# Our own files, as the pages name them, and our own pages, as everything else names them.
+NAMED = re.compile(r"`((?:benchmarks|deploy|docs|migrations|tests|tools|worker)/[\w./-]*)`")
+OUR_PAGE = re.compile(r"\bdocs/[\w./-]+\.(?:json|md)\b")
 HEADING = re.compile(r"^#{1,6}\s+(?P<text>.+?)\s*#*$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
@@ -55,6 +59,15 @@ def too_long(paths: Iterable[Path], root: Path = ROOT) -> Iterator[str]:
         lines = len(path.read_text().splitlines())
         if lines > LONGEST_MODULE:
             yield f"{path.relative_to(root)}: {lines} lines, {LONGEST_MODULE} at most"
+
+
+def too_wide(paths: Iterable[Path], root: Path = ROOT) -> Iterator[str]:
+    """Yield the lines of the pages that are too wide to be read in an editor; a table may be."""
+    for page in paths:
+        if page.suffix == ".md":
+            for number, line in enumerate(page.read_text().splitlines(), start=1):
+                if len(line) > WIDEST_PAGE and not line.startswith("|"):
+                    yield f"{page.relative_to(root)}:{number}: {len(line)} characters"
 
 
 def nameless(paths: Iterable[Path], root: Path = ROOT) -> Iterator[str]:
@@ -96,6 +109,17 @@ def dead_links(paths: Iterable[Path], root: Path = ROOT) -> Iterator[str]:
             for target in LINK.findall(FENCED.sub("", page.read_text())):
                 if not re.match(r"[a-z]+:", target) and not leads_somewhere(page, target):
                     yield f"{page.relative_to(root)}: {target}"
+
+
+def lost_paths(paths: Iterable[Path], root: Path = ROOT) -> Iterator[str]:
+    """Yield what is named and gone: files of ours in a page, pages in any other file."""
+    for path in paths:
+        if path.name == "CHANGELOG.md":
+            continue  # it tells of what was
+        names = NAMED.findall if path.suffix == ".md" else OUR_PAGE.findall
+        for name in names(text_of(path)):
+            if not (root / name).exists():
+                yield f"{path.relative_to(root)}: {name}"
 
 
 def leads_somewhere(page: Path, target: str) -> bool:

@@ -1,4 +1,4 @@
-"""docs/commands.md tells every command and every option, and no others."""
+"""docs/reference/commands.md tells every command and every option, and no others."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from worker.cli import SECTIONS, cli
 from worker.cli.ui.exit_codes import INTERRUPTED, PIPE_BROKEN, UNFORESEEN
 from worker.cli.ui.lazy_group import LazyGroup
 
-PAGE: Final = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+PAGE: Final = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 PARTS: Final = dict(
     re.findall(r"^### `([a-z ]+)`\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
 )

@@ -1,4 +1,4 @@
-"""The producers of docs/producers.md, run as they stand there where their runtime is at hand."""
+"""The producers of docs/how-to/producers.md, run as they stand, where their runtime is at hand."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ from worker.domain.orders import Order
 from worker.sandbox import Sandbox
 from worker.store import Store
 
-EXAMPLES = ROOT / "docs" / "examples"
+EXAMPLES = ROOT / "docs" / "how-to" / "examples"
 UID = "RGH001030118001"
 TOKEN = "KP2XXX00003315900BBC"
 REFERENCE = "คำสั่งซื้อ 7"
@@ -108,7 +108,7 @@ def _probe(example: str, runtime: Runtime) -> None:
         if tried.returncode == 0:
             return
     reason = f"needs {NEEDS[example]}, which is not on the PATH"
-    unavailable(f"docs/examples/{example}", reason, installable=False)
+    unavailable(f"docs/how-to/examples/{example}", reason, installable=False)
 
 
 def good(done: "subprocess.CompletedProcess[str]") -> str:
@@ -202,7 +202,8 @@ def test_a_language_that_is_not_there_is_told_and_fails_nobody(
     """Not even where servers are required: nobody can be made to have PHP."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv(REQUIRE, "1")
-    with pytest.raises(pytest.skip.Exception, match=r"at hand: docs/examples/from_php.php: needs"):
+    reason = r"at hand: docs/how-to/examples/from_php.php: needs"
+    with pytest.raises(pytest.skip.Exception, match=reason):
         run("from_php.php", UID, TOKEN, REFERENCE, env={})
 
 

@@ -36,7 +36,7 @@ def environment(worker_env: dict[str, str], rabbit: RabbitServer) -> dict[str, s
 
 @pytest.fixture
 def client(rabbit: RabbitServer) -> Iterator[Celery]:
-    """A foreign producer, with the one setting that docs/producers.md names."""
+    """A foreign producer, with the one setting that docs/how-to/producers.md names."""
     app = Celery(broker=rabbit.url, set_as_current=False)
     app.conf.task_create_missing_queue_type = "quorum"
     yield app

@@ -17,6 +17,17 @@ def test_a_module_above_320_lines_is_found(plant: Plant, tmp_path: Path) -> None
     assert list(tree.too_long(paths, tmp_path)) == ["worker/long.py: 321 lines, 320 at most"]
 
 
+def test_a_page_wider_than_120_characters_is_found(plant: Plant, tmp_path: Path) -> None:
+    """In prose and in code alike; a table has no place to break."""
+    wide = f"{'w' * 120}\n{'w' * 121}\n    {'w' * 117}\n| {'w' * 200} |\n"
+    page = plant("pages/page.md", wide)
+    module = plant("worker/page.py", f"# {'w' * 200}\n")
+    assert list(tree.too_wide([page, module], tmp_path)) == [
+        "pages/page.md:2: 121 characters",
+        "pages/page.md:3: 121 characters",
+    ]
+
+
 @pytest.mark.parametrize("name", ["worker/utils.py", "worker/common/x.py", "worker/sub/base.py"])
 def test_a_room_for_leftovers_is_found(plant: Plant, tmp_path: Path, name: str) -> None:
     found = list(tree.nameless([plant(name, "")], tmp_path))
@@ -89,9 +100,29 @@ def test_a_picture_is_not_read(tmp_path: Path) -> None:
 def test_a_link_that_leads_nowhere_is_found(
     plant: Plant, tmp_path: Path, link: str, *, dead: bool
 ) -> None:
-    plant("docs/there.md", "# There\n\n## The second `heading`\n")
-    page = plant("docs/page.md", f"# Here\n\n{link}\n")
+    plant("pages/there.md", "# There\n\n## The second `heading`\n")
+    page = plant("pages/page.md", f"# Here\n\n{link}\n")
     assert bool(list(tree.dead_links([page], tmp_path))) is dead
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "lost"),
+    [
+        ("README.md", "look into `worker/there.py`", False),
+        ("README.md", "look into `worker/gone.py`", True),
+        ("README.md", "the folder `worker/`, the setting `KPLUS_X`, the words `and/or`", False),
+        ("CHANGELOG.md", "`worker/gone.py` has become `worker/there.py`", False),
+        ("worker/there.py", "raise SystemExit('see docs" + "/gone.md')", True),
+        ("worker/there.py", "# why: docs" + "/there.md, and `worker/gone.py`", False),
+    ],
+)
+def test_a_file_that_is_named_and_gone_is_found(
+    plant: Plant, tmp_path: Path, name: str, text: str, *, lost: bool
+) -> None:
+    """A page names any file of ours; a message or a comment names pages."""
+    plant("worker/there.py", "")
+    plant("docs" + "/there.md", "")
+    assert bool(list(tree.lost_paths([plant(name, text)], tmp_path))) is lost
 
 
 def test_without_git_the_made_things_are_left_out(plant: Plant, tmp_path: Path) -> None:

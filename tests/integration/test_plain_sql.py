@@ -1,4 +1,4 @@
-"""The order system's own SQL: what docs/messages.md says, run as it stands there."""
+"""The order system's own SQL: what docs/reference/messages.md says, run as it stands there."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from worker.store import Status, Store
 UID = "RGH001030118001"
 ROLE = "order_system"
 PASSWORD = "only-in-this-test"
-PAGE = (ROOT / "docs" / "messages.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "messages.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 INSERT, SELECT, *GRANTS = BLOCKS
 

@@ -166,7 +166,7 @@ def test_jobs_that_an_older_version_left_come_to_their_right_end(
 # What may be stricter all the same, with the reason why the version before does not notice.
 STRICTER = {
     ("0004", "trigger kplus_skip_pruned"): "there is no tombstone before an operator prunes, and"
-    " then every process runs this version (docs/operations.md)",
+    " then every process runs this version (docs/how-to/upkeep.md)",
 }
 
 

@@ -13,11 +13,11 @@ from worker.sandbox.page import renewed, written
 from worker.sandbox.scripts import act
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent.parent / "docs" / "sandbox.md"
+PAGE = HERE.parent.parent / "docs" / "reference" / "sandbox.md"
 
 
 def test_the_tables_on_the_page_are_those_of_the_code() -> None:
-    """If this fails: `python -m worker.sandbox.page docs/sandbox.md` renews them."""
+    """If this fails: `python -m worker.sandbox.page docs/reference/sandbox.md` renews them."""
     page = PAGE.read_text()
     assert renewed(page) == page
 

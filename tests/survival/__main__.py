@@ -1,5 +1,5 @@
 """
-`./dev survival`: play every scenario in full size, and renew the table in docs/reliability.md.
+`./dev survival`: play every scenario in full size; renew docs/explanation/reliability.md.
 
 Without arguments it fails unless every scenario was played and held. `--again` plays only what has
 no line yet from these very sources: what was interrupted, or did not hold. Other arguments

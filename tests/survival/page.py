@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tools.tree import ROOT
 
-PAGE = ROOT / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "explanation" / "reliability.md"
 RESULTS = "KPLUS_TEST_SURVIVAL"
 """Names the folder for the lines; set by `./dev survival`, which plays everything in full size."""
 

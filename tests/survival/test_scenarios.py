@@ -27,7 +27,7 @@ def _played(each: Run) -> object:
 def test_nothing_is_lost_and_nothing_is_done_twice(
     each: Run, make_arena: MakeArena, results: Path | None, tmp_path: Path
 ) -> None:
-    """One scenario, one line of the table in docs/reliability.md."""
+    """One scenario, one line of the table in docs/explanation/reliability.md."""
     scenario = each.scenario
     jobs = plan(scenario.jobs if results else BRIEF)
     if results:

@@ -63,10 +63,10 @@ def test_what_is_no_secret_is_refused_without_being_shown(secret: str) -> None:
 
 def test_the_page_for_receivers_verifies_what_we_sign() -> None:
     """Its Python is run as it stands there; its event has the id that ours would have."""
-    page = (ROOT / "docs" / "outcomes.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "outcomes.md").read_text()
     (code,) = re.findall(r"```python\n(import base64.*?)```", page, re.DOTALL)
     names: dict[str, Any] = {}
-    exec(compile(code, "docs/outcomes.md", "exec"), names)  # noqa: S102 - our own page
+    exec(compile(code, "docs/how-to/outcomes.md", "exec"), names)  # noqa: S102 - our own page
     verified = names["verified"]
     other = "whsec_" + base64.b64encode(b"x" * 32).decode()
 

@@ -41,7 +41,7 @@ SETTLE_MARGIN = timedelta(seconds=1)
 
 
 class Settings(OutcomeSettings):
-    """All settings, frozen. Each name stands in docs/settings.md with its meaning."""
+    """All settings, frozen. Each name stands in docs/reference/settings.md with its meaning."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,

@@ -26,7 +26,7 @@ SECRETS = (
 
 
 def setting(default: Any, meaning: str, **bounds: float) -> Any:
-    """Return a field; its meaning is what docs/settings.md says of it."""
+    """Return a field; its meaning is what docs/reference/settings.md says of it."""
     options: dict[str, Any] = dict(bounds, allow_inf_nan=False) if bounds else {}
     return Field(default=default, validate_default=True, description=meaning, **options)
 

@@ -18,13 +18,14 @@ from rich.table import Table
 from worker.demo.play import play
 from worker.demo.proof import Proof
 from worker.demo.stage import stage
+from worker.manual import FIRST_USE, OPERATIONS
 from worker.telemetry.log import configure_logging
 
-GO_ON = """\
+GO_ON = f"""\
 How to go on
   .venv/bin/kplus-cancel --help      every command
-  README.md                          a first worker of your own, in five lines
-  docs/operations.md                 what to do at three in the morning"""
+  {FIRST_USE}            a first worker of your own
+  {OPERATIONS}          what to do at three in the morning"""
 
 
 class Screen:

@@ -8,6 +8,7 @@ from worker.config.settings import Settings
 from worker.config.sources import PREFIX, SECRETS
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.errors import SettingsError
+from worker.manual import SETTINGS
 
 
 def refused(error: SettingsError) -> Iterator[Finding]:
@@ -16,7 +17,7 @@ def refused(error: SettingsError) -> Iterator[Finding]:
         yield wrong(
             "settings",
             line,
-            "change it in the environment or in .env; docs/settings.md tells every setting",
+            f"change it in the environment or in .env; every setting is in {SETTINGS}",
             weight=Weight.UNUSABLE,
         )
 

@@ -2,7 +2,7 @@
 The bank's words: requests written exactly, answers read liberally.
 
 Only this module spells names as the bank does. Sources: the bank's cancel-token
-page (docs/bank.md, "The contract") and the public pages of the same product family.
+page (docs/reference/bank.md, "The contract") and the public pages of the same product family.
 """
 
 import re

@@ -18,7 +18,8 @@ class InquiryUids:
     """
     How the uids of inquiries are made: a prefix, then chance, up to a length.
 
-    Fifteen characters are the shortest bound that is known of this bank (docs/bank.md).
+    Fifteen characters are the shortest bound that is known of this bank
+    (docs/explanation/judgement.md).
     """
 
     prefix: str = "INQ"

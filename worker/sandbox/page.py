@@ -1,4 +1,4 @@
-"""The tables of `docs/sandbox.md`: `python -m worker.sandbox.page FILE` renews them."""
+"""The tables of `docs/reference/sandbox.md`: `python -m worker.sandbox.page FILE` renews them."""
 
 import re
 import sys

@@ -98,7 +98,7 @@ class _Hardened(kombu_redis.Channel):
         Return the client of a pool, made once; it holds no connection, and threads may share it.
 
         kombu makes a new one for each command, which is a sixth of what a message costs
-        (docs/performance.md).
+        (docs/explanation/performance.md).
         """
         parent: Any = super()
         if asynchronous:

@@ -2,8 +2,8 @@
 One statement that is a transaction of its own: what every job needs, made as cheap as it can be.
 
 On PostgreSQL it is compiled once, and executed on the driver's connection in one round trip;
-SQLAlchemy's own way compiles from its cache, and needs three (docs/performance.md). Pool,
-dialect, types and errors stay SQLAlchemy's. SQLite has no round trips to save.
+SQLAlchemy's own way compiles from its cache, and needs three (docs/explanation/performance.md).
+Pool, dialect, types and errors stay SQLAlchemy's. SQLite has no round trips to save.
 """
 
 import re

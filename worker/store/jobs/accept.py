@@ -120,7 +120,7 @@ def accept_many_statement(database: Database) -> Any:
     Return the insert of the new ones among `orders`, in their order, for PostgreSQL.
 
     They come as one text: of a thousand rows with a placeholder for each word, reading the
-    placeholders takes most of the time (docs/performance.md).
+    placeholders takes most of the time (docs/explanation/performance.md).
     """
     columns = (column(name, kind) for name, kind in _GIVEN.items())
     orders = func.json_to_recordset(bindparam("orders", type_=JSON())).table_valued(*columns)

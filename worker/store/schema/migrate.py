@@ -16,6 +16,7 @@ from sqlalchemy import Connection, inspect
 
 import worker
 from worker.errors import StoreUnavailable
+from worker.manual import UPGRADING
 from worker.store.engine.database import Database
 from worker.store.engine.errors import is_locked
 from worker.store.schema.tables import metadata
@@ -187,7 +188,7 @@ def _in_use() -> Iterator[None]:
         raise StoreUnavailable(
             "the schema is in use: a long transaction, or another upgrade, holds it; the migration"
             " that met it changed nothing: run `kplus-cancel db upgrade` again, and if it fails"
-            " again end what holds it (docs/operations.md)"
+            f" again end what holds it ({UPGRADING})"
         ) from error
 
 

@@ -99,7 +99,7 @@ cancel_jobs = Table(
         name="unknown_was_doubted",
     ),
     # By the CHECK above these wait. PostgreSQL would take `state` for a second condition, and
-    # what waits for so little that it sorts it all (docs/performance.md).
+    # what waits for so little that it sorts it all (docs/explanation/performance.md).
     partial_index("ix_cancel_jobs_due", "next_attempt_at", where=_IS_DUE_SOMETIME),
     partial_index(
         "ix_cancel_jobs_conveyor", "expires_at", "next_attempt_at", where=_IS_DUE_SOMETIME
