@@ -162,7 +162,7 @@ import os, threading
 from datetime import timedelta
 before = set(os.listdir('/proc/self/fd')), threading.active_count()
 from worker.bank import Bank
-from worker.kplus import RequestDt
+from worker.domain.kplus import RequestDt
 bank = Bank(deadline=timedelta(seconds=1), request_dt=RequestDt.UNIX, connections=4)
 after = set(os.listdir('/proc/self/fd')), threading.active_count()
 assert before == after, (before, after)

@@ -20,8 +20,8 @@ LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /
 USER = """
 import json, signal, sys
 from pathlib import Path
-from worker.embedded import ensure
-from worker.log import configure_logging
+from worker.broker.embedded import ensure
+from worker.telemetry.log import configure_logging
 configure_logging(json=True)
 broker = ensure(Path(sys.argv[1]))
 print(json.dumps({"url": broker.url, "owned": broker.owned, "server": broker.pid}), flush=True)

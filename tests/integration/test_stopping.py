@@ -22,8 +22,8 @@ HANGS = """
 import threading
 from datetime import timedelta
 from celery.signals import worker_shutting_down
-from worker.stop import Stop
-stop = Stop(within=timedelta(seconds=0.1))
+from worker.process.shutdown import Shutdown
+stop = Shutdown(within=timedelta(seconds=0.1))
 stop.listen()
 assert not stop()
 worker_shutting_down.send(sender=None, sig="SIGTERM", how="Warm", exitcode=0)

@@ -12,7 +12,7 @@ from tests.survival import shifted
 real = time.time
 shifted.shift(shifted.told(sys.argv[1]))
 import kombu.transport.redis as transport
-from worker.store import database
+from worker.store.engine import database
 print(database.datetime.now(database.UTC).timestamp() - real())
 print(transport.time() - real())
 print(isinstance(datetime.datetime.now(), database.datetime))
