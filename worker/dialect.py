@@ -93,8 +93,8 @@ class Dialect(BaseModel):
         """
         Return the packaged vocabulary, extended by a TOML file where one is given.
 
-        Raises `SettingsError`, which says `named` and the file, and of each fault the line,
-        the key and the allowed verdicts.
+        Raises `SettingsError`, which says `named` and the file, and of each fault the key and
+        the allowed verdicts.
         """
         if path is None:
             return cls.built_in()
@@ -110,12 +110,11 @@ class Dialect(BaseModel):
 
     @classmethod
     def _read(cls, content: bytes) -> Self:
-        text = decode(content)
-        document = parse(text)
+        document = parse(decode(content))
         try:
             return cls.model_validate(document)
         except ValidationError as error:
-            raise judged(error, text, known=cls.model_fields) from None
+            raise judged(error, known=cls.model_fields) from None
 
 
 def _folded(words: Mapping[str, Verdict]) -> dict[str, Verdict]:

@@ -8,7 +8,7 @@ from worker.cli.forecast import CODE
 from worker.cli.words import shown, typed
 from worker.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.kplus import UNREADABLE
-from worker.toml_lines import written
+from worker.toml_faults import written
 
 CODES = ", ".join(CodeVerdict)
 STATUSES = ", ".join(StatusVerdict)
