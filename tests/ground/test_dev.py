@@ -72,7 +72,7 @@ def test_arguments_reach_the_program_as_they_were_written(
     dev.main(["survival", "-k", "a b"])
     assert became == [
         [sys.executable, "-m", "pytest", "tests/unit", "-k", "a b", "--", "-x"],
-        [sys.executable, "-m", "worker.cli", "demo", "--json"],
+        [sys.executable, "-m", "worker", "demo", "--json"],
         [sys.executable, "-m", "tests.survival", "-k", "a b"],
     ]
 

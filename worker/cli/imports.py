@@ -13,7 +13,6 @@ from typing import Any, BinaryIO, TextIO
 
 import click
 
-from worker.cli.ahead import ahead
 from worker.cli.failures import NO
 from worker.cli.manifests import entries
 from worker.cli.means import ready_to_enqueue, settings_now
@@ -99,7 +98,7 @@ def import_orders(
     producer = Producer(settings)
     try:
         with pace(_size(file)) as told, _explained(tally):
-            said = ahead(_read(file, settings, told))
+            said = _read(file, settings, told)
             for line, receipt in _handed_in(producer, said, dry_run=dry_run):
                 tally.count(line, receipt)
                 told.lines(1)
