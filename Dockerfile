@@ -1,14 +1,12 @@
 FROM python:3.13-slim AS build
 
 WORKDIR /build
-COPY requirements.lock ./
-# The image runs the first section of the lock; the second has the build backend.
-RUN sed '/^# \[demo\]/,$d' requirements.lock > runtime.txt \
-    && sed '/^# \[development\]/,$d' requirements.lock > build.txt \
-    && python -m venv --without-pip /opt/kplus \
+COPY requirements requirements
+# The image runs what the first file pins; the second has the build backend too.
+RUN python -m venv --without-pip /opt/kplus \
     && python -m venv --without-pip /opt/builder \
-    && pip --python /opt/kplus/bin/python install --no-cache-dir --no-deps --require-hashes -r runtime.txt \
-    && pip --python /opt/builder/bin/python install --no-cache-dir --no-deps --require-hashes -r build.txt
+    && pip --python /opt/kplus/bin/python install --no-cache-dir --require-hashes -r requirements/runtime.txt \
+    && pip --python /opt/builder/bin/python install --no-cache-dir --require-hashes -r requirements/demo.txt
 COPY LICENSE README.md pyproject.toml ./
 COPY migrations migrations
 COPY worker worker

@@ -1,1 +1,1 @@
-"""What `./dev` runs besides the product: the checks and the lock."""
+"""What `./dev` runs besides the product: the checks and the requirements files."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tools import compose, lock, tree
+from tools import compose, pins, requirements, tree
 
 ROOT = tree.ROOT
 COMPOSE = "docker-compose.yml"
@@ -86,7 +86,7 @@ def migrations() -> str:
 
 def pure_core() -> str:
     """Run the unit tests and ask for every branch of the modules that decide."""
-    contracts = tomllib.loads(lock.PROJECT.read_text())["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads(requirements.PROJECT.read_text())["tool"]["importlinter"]["contracts"]
     (pure,) = (contract for contract in contracts if contract["id"] == "pure")
     places = [name.replace(".", "/") for name in pure["source_modules"]]
     modules = ",".join(f"{place}/*,{place}.py" for place in places)
@@ -111,7 +111,7 @@ CHECKS = (
     Check("spelling", spelling),
     Check("pure-core", pure_core),
     Check("migrations", migrations),
-    Check("lock", lambda: lines(lock.complaints(lock.LOCK.read_text(), lock.PROJECT.read_text()))),
+    Check("lock", lambda: lines(pins.check())),
     Check(
         "compose", command("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
     ),

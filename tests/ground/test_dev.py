@@ -29,12 +29,14 @@ def installed(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Installed:
 
 
 @pytest.fixture
-def lock(dev: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A small lock in place of the real one."""
-    path = tmp_path / "requirements.lock"
-    path.write_text("# [runtime]\na==1\n# [demo]\nb==1\n# [development]\nc==1\n")
-    monkeypatch.setattr(dev, "LOCK", path)
-    return path
+def lists(dev: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Path]:
+    """Small requirements files in place of the real ones."""
+    texts = {"run": "a==1\n", "all": "a==1\nb==1\n"}
+    paths = {scope: tmp_path / f"{scope}.txt" for scope in texts}
+    for scope, path in paths.items():
+        path.write_text(texts[scope])
+    monkeypatch.setattr(dev, "LISTS", paths)
+    return paths
 
 
 def test_an_old_python_can_read_it() -> None:
@@ -70,7 +72,7 @@ def test_arguments_reach_the_program_as_they_were_written(
     dev.main(["survival", "-k", "a b"])
     assert became == [
         [sys.executable, "-m", "pytest", "tests/unit", "-k", "a b", "--", "-x"],
-        [sys.executable, "-m", "worker.cli", "demo", "--json"],
+        [sys.executable, "-m", "worker", "demo", "--json"],
         [sys.executable, "-m", "tests.survival", "-k", "a b"],
     ]
 
@@ -89,34 +91,34 @@ def test_another_environment_does_not_leak_into_ours(
 
 
 def test_packages_are_installed_once(
-    dev: ModuleType, installed: Installed, lock: Path, tmp_path: Path
+    dev: ModuleType, installed: Installed, lists: dict[str, Path], tmp_path: Path
 ) -> None:
     for _ in range(2):
         dev.settle_packages(tmp_path, Path("python"), "all")
-    assert installed.lists == [lock.read_text()]
+    assert installed.lists == [lists["all"].read_text()]
 
 
-def test_a_changed_lock_is_installed_again(
-    dev: ModuleType, installed: Installed, lock: Path, tmp_path: Path
+def test_a_changed_file_is_installed_again(
+    dev: ModuleType, installed: Installed, lists: dict[str, Path], tmp_path: Path
 ) -> None:
     dev.settle_packages(tmp_path, Path("python"), "all")
-    lock.write_text(lock.read_text() + "d==1\n")
+    lists["all"].write_text("a==1\nb==2\n")
     dev.settle_packages(tmp_path, Path("python"), "all")
-    assert installed.lists[1:] == [lock.read_text()]
+    assert installed.lists == ["a==1\nb==1\n", "a==1\nb==2\n"]
 
 
 def test_the_demo_waits_for_no_test_tools(
-    dev: ModuleType, installed: Installed, lock: Path, tmp_path: Path
+    dev: ModuleType, installed: Installed, lists: dict[str, Path], tmp_path: Path
 ) -> None:
     dev.settle_packages(tmp_path, Path("python"), "run")
     dev.settle_packages(tmp_path, Path("python"), "all")
     # What is all there serves the demo too.
     dev.settle_packages(tmp_path, Path("python"), "run")
-    assert installed.lists == ["# [runtime]\na==1\n# [demo]\nb==1\n", lock.read_text()]
+    assert installed.lists == [lists["run"].read_text(), lists["all"].read_text()]
 
 
 def test_an_installation_that_failed_is_tried_again(
-    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, lock: Path, tmp_path: Path
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, lists: dict[str, Path], tmp_path: Path
 ) -> None:
     def fails(*_: object) -> None:
         raise dev.Trouble("no network")
@@ -160,7 +162,7 @@ def test_pip_takes_over_where_uv_is_missing_or_fails(
     assert bool(ran) is pip_comes
     for command in ran:
         assert command[:5] == [sys.executable, "-m", "pip", "--python", "venv-python"]
-        assert {"--require-hashes", "--no-deps"} < set(command)
+        assert command[-3:] == ["--require-hashes", "-r", "list"]
 
 
 def test_an_older_python_looks_for_a_newer_one(

@@ -21,8 +21,8 @@ def load_dialect(path: Path | None, *, named: str = "KPLUS_DIALECT_FILE") -> Dia
     """
     Return the packaged vocabulary, extended by a TOML file where one is given.
 
-    Raises `SettingsError`, which says `named` and the file, and of each fault the line,
-    the key and the allowed verdicts.
+    Raises `SettingsError`, which says `named` and the file, and of each fault the key
+    and the allowed verdicts.
     """
     if path is None:
         return built_in()
@@ -38,9 +38,8 @@ def load_dialect(path: Path | None, *, named: str = "KPLUS_DIALECT_FILE") -> Dia
 
 
 def _read(content: bytes) -> Dialect:
-    text = decode(content)
-    document = parse(text)
+    document = parse(decode(content))
     try:
         return Dialect.model_validate(document)
     except ValidationError as error:
-        raise judged(error, text, known=Dialect.model_fields) from None
+        raise judged(error, known=Dialect.model_fields) from None

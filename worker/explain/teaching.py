@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.config.toml_lines import written
+from worker.config.toml_faults import written
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.kplus import UNREADABLE
 from worker.explain.forecast import CODE

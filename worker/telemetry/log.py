@@ -1,7 +1,10 @@
 """Logs: one event a line, redacted; JSON unless standard error is a terminal."""
 
+import io
 import logging
+import os
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, TextIO
@@ -11,6 +14,12 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from worker.telemetry.redaction import is_clean, redact_value
 
+_one_line = threading.RLock()
+"""Held while a line is written, by whichever thread, and over a fork: a child begins with no
+half line in a buffer, and with a lock that nobody holds."""
+os.register_at_fork(
+    before=_one_line.acquire, after_in_parent=_one_line.release, after_in_child=_one_line.release
+)
 _output: TextIO = sys.stderr
 # Libraries that say more than an operator needs, or more than a log may hold: at DEBUG
 # Celery prints a message's arguments (measured). What a task led to is our own event.
@@ -41,7 +50,10 @@ def configure_logging(*, level: str = "INFO", json: bool | None = None) -> None:
         _redact_event,
         _renderer(as_json=as_json),
     ]
-    handler = logging.StreamHandler(sys.stderr)
+    # Ours go to the same place without a way round by `logging`, which costs as much again.
+    global _output  # noqa: PLW0603 - loggers live as long as their modules, the stream may not
+    _output = _buffered(sys.stderr)
+    handler = _Handler(_output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
@@ -55,12 +67,9 @@ def configure_logging(*, level: str = "INFO", json: bool | None = None) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Ours go to the same place without a way round by `logging`, which costs as much again.
-    global _output  # noqa: PLW0603 - loggers live as long as their modules, the stream may not
-    _output = sys.stderr
     structlog.configure(
         processors=[*named, stamp, *written],
-        logger_factory=_Lines,
+        logger_factory=_Logger,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
@@ -72,22 +81,57 @@ def get_logger(name: str) -> FilteringBoundLogger:
     return logger
 
 
-class _Lines:
+def _buffered(stream: TextIO) -> TextIO:
     """
-    Writes the lines of one module, whose name it knows.
+    Return the stream, with a buffer where PYTHONUNBUFFERED has left it without one.
 
-    As with `logging`, a line that cannot be written is lost, and nothing else is.
+    A signal cuts a long write short. A buffer writes the rest of it, a bare file loses it.
     """
+    if not isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+        return stream
+    number, coding, errors = stream.fileno(), stream.encoding, stream.errors
+    return os.fdopen(number, "w", encoding=coding, errors=errors, closefd=False)
+
+
+def _write(stream: TextIO, line: str) -> None:
+    """
+    Write one whole line; one that cannot be written is lost, and nothing else is.
+
+    ValueError: the stream is closed. RuntimeError: a signal came while this very thread was
+    writing, and what it started logs too.
+    """
+    with _one_line, suppress(OSError, ValueError, RuntimeError):
+        stream.write(f"{line}\n")
+        stream.flush()
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes what comes by way of `logging`."""
+
+    def createLock(self) -> None:  # noqa: N802 - logging's name
+        """Take the lock of all lines instead of one a handler."""
+        self.lock = _one_line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; one that cannot be formatted is told as `logging` tells it."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - a wrong log call stops nobody
+            self.handleError(record)
+        else:
+            _write(self.stream, line)
+
+
+class _Logger:
+    """Writes the lines of one module, whose name it knows, without a way round by `logging`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def _write(self, line: str) -> None:
-        with suppress(OSError, ValueError):  # ValueError: the stream is closed
-            _output.write(f"{line}\n")
-            _output.flush()
+    def _line(self, line: str) -> None:
+        _write(_output, line)
 
-    debug = info = warning = error = critical = _write
+    debug = info = warning = error = critical = _line
 
 
 def _exceptions(*, as_json: bool) -> Processor:

@@ -23,7 +23,7 @@ def trial(*, file: Path, form: str | None) -> None:
     Show what stored answers would be judged as by the dialect FILE.
 
     Nothing is changed. FILE extends the built-in dialect, as it would behind
-    KPLUS_DIALECT_FILE. Exit code 3 if it is wrong, with line and key of each fault.
+    KPLUS_DIALECT_FILE. Exit code 3 if it is wrong, with the key of each fault.
     """
     dialect = load_dialect(file, named="FILE")
     forecast = Forecast()

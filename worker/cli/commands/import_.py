@@ -18,7 +18,6 @@ from worker.cli.ui.entries import entries
 from worker.cli.ui.exit_codes import NO
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.progress import Pace, pace
-from worker.cli.ui.read_ahead import ahead
 from worker.config.settings import Settings
 from worker.domain.orders import Order
 from worker.enqueue import Producer, Receipt
@@ -99,7 +98,7 @@ def import_orders(
     producer = Producer(settings)
     try:
         with pace(_size(file)) as told, _explained(tally):
-            said = ahead(_read(file, settings, told))
+            said = _read(file, settings, told)
             for line, receipt in _handed_in(producer, said, dry_run=dry_run):
                 tally.count(line, receipt)
                 told.lines(1)
