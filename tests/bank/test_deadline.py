@@ -25,6 +25,7 @@ from tests.bank.peer import (
     saying,
 )
 from tests.bank.tls_files import AUTHORITY, server_context
+from tests.servers.waiting import LIMIT
 from worker.bank import Bank
 from worker.bank.client import bounded_transport
 from worker.bank.deadline import Deadline, DeadlineBackend
@@ -128,7 +129,7 @@ def test_waiting_for_a_free_connection_is_part_of_the_deadline(
     bank = make_bank(connections=1, deadline=timedelta(seconds=2))
     first = threading.Thread(target=_in_vain, args=(bank, peer.url))
     first.start()
-    assert heard.wait(5)
+    assert heard.wait(LIMIT)
     with ending_in(SHORT), pytest.raises(BankUnreachable) as told:
         bank.cancel(partner_at(peer.url), REQUEST, within=SHORT)
     assert told.value.fault == "pool_timeout"

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from celery import Celery
 
+from tests.servers.waiting import LIMIT
+
 QUICK = {
     "KPLUS_DEADLINE_SECONDS": "2",
     "KPLUS_LEASE_SECONDS": "3",
@@ -22,6 +24,8 @@ QUICK = {
 SCRIPT = """
 import json, sys
 from celery import Celery
+
+from tests.servers.waiting import LIMIT
 app = Celery(broker=sys.argv[1])
 for kwargs in json.load(sys.stdin):
     app.send_task("kplus.cancel_token", kwargs=kwargs, queue="kplus.cancel")
@@ -43,7 +47,7 @@ def send(broker_url: str, messages: Iterable[Mapping[str, object]]) -> None:
         text=True,
         check=True,
         capture_output=True,
-        timeout=240,
+        timeout=LIMIT,
     )
 
 

@@ -49,7 +49,7 @@ def test_jobs_outlive_an_emptied_broker(
     assert {receipt.status for receipt in receipts} == {Status.ACCEPTED}
     redis.Redis.from_url(redis_server.url).flushall()
     worker_process(worker_env | {"KPLUS_BROKER_URL": redis_server.url})
-    eventually(lambda: store.reports.stats().states["succeeded"] == 30, within=60)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 30)
 
 
 def test_an_enqueue_neither_fails_nor_waits_for_a_dead_broker(

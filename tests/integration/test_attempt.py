@@ -23,6 +23,7 @@ from tests.integration.stock import (
     partner,
     row,
 )
+from tests.servers.waiting import LIMIT
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.cancel import Means, Result, attempt
 from worker.sandbox import Sandbox
@@ -233,12 +234,12 @@ def test_a_late_answer_settles_the_doubt_that_its_rescue_left(
     accept(means.store, "hold-1")
     with ThreadPoolExecutor(1) as thread:
         asking = thread.submit(attempt, "U1", means)
-        assert sandbox.journal.wait_for_posts(1)
+        assert sandbox.journal.wait_for_posts(1, timeout=LIMIT)
         clock.forward(LEASE)
         assert rescue_all(means) == 1
         assert only(row(means.store), "state", "doubted") == (State.IN_DOUBT, True)
         sandbox.release("hold-1")
-        assert asking.result(timeout=30) is Result.LATE
+        assert asking.result(timeout=LIMIT) is Result.LATE
     assert only(row(means.store), "state", "outcome") == (State.SUCCEEDED, Outcome.CANCELLED)
     (evidence,) = attempts(means.store)
     assert only(evidence, "heard", "http_status") == ("cancelled", 200)
@@ -252,13 +253,13 @@ def test_a_late_refusal_is_no_end(means: Means, sandbox: Sandbox, clock: Clock) 
     accept(means.store, "T1")
     with ThreadPoolExecutor(1) as thread:
         asking = thread.submit(attempt, "U1", means)
-        assert sandbox.journal.wait_for_posts(1)
+        assert sandbox.journal.wait_for_posts(1, timeout=LIMIT)
         clock.forward(LEASE)
         rescue_all(means)
         before = means.store.partners.all()
         sandbox.expect_secrets({PARTNER_ID: "another"})
         sandbox.release("T1")
-        assert asking.result(timeout=30) is Result.LATE
+        assert asking.result(timeout=LIMIT) is Result.LATE
     assert row(means.store)["state"] in {State.IN_DOUBT, State.SUCCEEDED}
     assert means.store.partners.all() == before
 

@@ -28,7 +28,7 @@ from tests.integration.stock import (
     order,
     settle,
 )
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from worker.cases import Decision
 from worker.destinations import Destination
 from worker.states import Event, Outcome, State
@@ -171,7 +171,7 @@ def held_before_commit(engine: Engine) -> Iterator[tuple[Signal, Signal]]:
     def hold(_connection: Any, _cursor: Any, sql: str, *_rest: Any) -> None:
         if sql.startswith("DELETE FROM cancel_jobs"):
             reached.set()
-            assert go_on.wait(30)
+            assert go_on.wait(LIMIT)
 
     event.listen(engine, "after_cursor_execute", hold)
     yield reached, go_on
@@ -217,7 +217,7 @@ def test_an_insert_that_meets_a_prune_under_way_does_nothing(
         held_before_commit(pruning.database.engine) as (reached, go_on),
     ):
         first = threads.submit(prune, pruning)
-        assert reached.wait(30)
+        assert reached.wait(LIMIT)
         heard = after(reached, go_on, threads.submit(bring), looking)
         assert first.result(30).jobs == 1
     assert heard == (None if plain else AGAIN)

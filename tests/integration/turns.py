@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.integration.behaviours.row import End, Happening
 from tests.integration.stock import LEASE, Clock, attempts, row
+from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID
 from worker.cancel import Means, Result, attempt
 from worker.reconcile import Sweep, sweep
@@ -67,7 +68,7 @@ class Turns:
         """Attempt, and leave a bank that takes longer than a moment; it has noticed that."""
         before = len(self.posts())
         result = attempt(self.uid, replace(self.means, deadline=MOMENT))
-        assert self.sandbox.journal.wait_until(lambda _: len(self._ended()) > before)
+        eventually(lambda: len(self._ended()) > before)
         return result
 
     def _asks(self) -> bool:

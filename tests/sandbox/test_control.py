@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from tests.sandbox.caller import Caller, cancel_bytes, until_closed
+from tests.servers.waiting import LIMIT
 from worker.sandbox import Rules, RulesError, Sandbox, UnknownScenario
 
 
@@ -97,7 +98,7 @@ def test_a_silent_bank_reads_and_drops_the_line_when_the_mode_changes(
     bank.change_rules(mode="silent")
     with caller.raw() as sock:
         sock.sendall(cancel_bytes("ok-1", "U"))
-        assert bank.journal.wait_for_posts(1)
+        assert bank.journal.wait_for_posts(1, timeout=LIMIT)
         assert caller.get("/journal/counts").json["in_progress"] == 1
         caller.put("/control/mode", {"mode": "ok"})
         with pytest.raises(ConnectionResetError):

@@ -16,7 +16,6 @@ from worker.embedded.server import HOST, Seat, find_program
 from worker.errors import BrokerUnavailable
 
 NAME: Final = "kplus"
-SYNC_WITHIN: Final = 60.0
 
 
 class Member(RedisServer):
@@ -58,10 +57,9 @@ class Watched:
             stack.enter_context(self.replica)
             eventually(
                 lambda: self.replica.replication()["master_link_status"] == "up",
-                within=SYNC_WITHIN,
             )
             stack.callback(self._watch().end)
-            eventually(self._knows_both, within=SYNC_WITHIN)
+            eventually(self._knows_both)
             self._stack = stack.pop_all()
         return self
 
@@ -70,7 +68,7 @@ class Watched:
 
     def wait_for_the_replica(self) -> None:
         """Return when the replica has taken the master's place."""
-        eventually(self._leads, within=SYNC_WITHIN, saying=self._log.read_text)
+        eventually(self._leads, saying=self._log.read_text)
 
     def _leads(self) -> bool:
         # It drops its clients while it takes over.

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
+from tests.servers.waiting import LIMIT, joined
+
 HOST = "127.0.0.1"
 PIECE = 65_536
-PATIENCE = 30.0
-"""Seconds for the proxy's own thread to do what it is told."""
 
 
 class Caught:
@@ -141,7 +141,7 @@ class Proxy:
     def close(self) -> None:
         """End everything."""
         self._do(self._stop)
-        self._thread.join(PATIENCE)
+        joined(self._thread)
         for end in (self._bell, self._rung):
             end.close()
 
@@ -149,7 +149,7 @@ class Proxy:
         done = threading.Event()
         self._orders.put((order, done))
         self._bell.send(b"!")
-        if not done.wait(PATIENCE):
+        if not done.wait(LIMIT):
             raise TimeoutError("the proxy's thread is stuck")
 
     def _run(self) -> None:
@@ -176,7 +176,7 @@ class Proxy:
         except OSError:
             return
         try:
-            server = socket.create_connection(self._server, timeout=1)
+            server = socket.create_connection(self._server, timeout=LIMIT)
         except OSError:
             client.close()
             return

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from tests.survival.proxy import HOST, Proxy
 
 
@@ -49,7 +49,7 @@ def proxy(echo: Echo) -> Iterator[Proxy]:
         yield proxy
 
 
-def call(proxy: Proxy, *, timeout: float = 20.0) -> socket.socket:
+def call(proxy: Proxy, *, timeout: float = LIMIT) -> socket.socket:
     return socket.create_connection((HOST, proxy.port), timeout=timeout)
 
 
@@ -114,7 +114,7 @@ def test_frozen_it_passes_nothing_on_and_thawed_it_passes_all_of_it(
                 line.settimeout(0.2)
                 with pytest.raises(TimeoutError):
                     line.recv(1)
-                line.settimeout(20)
+                line.settimeout(LIMIT)
             assert echo.heard == b"1"
             proxy.thaw()
             assert old.recv(1) == new.recv(1) == b"2"
