@@ -43,7 +43,7 @@ class Telling:
         return [row["state"] for row in self.events(uid=uid)]
 
 
-def poster(receiver: Receiver, clock: Clock, *, deadline: float = 20.0) -> Poster:
+def poster(receiver: Receiver, clock: Clock, *, deadline: float = 50.0) -> Poster:
     secrets = (SECRET, OLD_SECRET)
     webhook = Webhook(receiver.url, secrets, None, timedelta(seconds=deadline))
     return Poster(webhook, clock=clock)

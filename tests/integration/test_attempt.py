@@ -23,7 +23,8 @@ from tests.integration.stock import (
     partner,
     row,
 )
-from tests.servers.waiting import LIMIT
+from tests.servers.deadlines import counted
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.cancel import Means, Result, attempt
 from worker.sandbox import Sandbox
@@ -180,7 +181,9 @@ def test_a_bank_that_is_slower_than_the_deadline_leaves_doubt(
 ) -> None:
     accept(means.store, "hold-1")
     hasty = replace(means, deadline=timedelta(seconds=0.1))
-    assert attempt("U1", hasty) is Result.SETTLED
+    with counted():
+        assert attempt("U1", hasty) is Result.SETTLED
+    eventually(lambda: sandbox.journal.counts()["in_progress"] == 0)
     assert only(row(means.store), "state", "doubted") == (State.IN_DOUBT, True)
     assert attempts(means.store)[0]["heard"] == "read_timeout"
     clock.forward(2)
