@@ -115,7 +115,7 @@ def test_a_call_in_flight_outlives_a_change_of_settings_and_the_closing(
         assert bank.cancel(changed, REQUEST).http_status == 200
         bank.close()
         go.set()
-        assert call.result(5).http_status == 200
+        assert call.result(LIMIT).http_status == 200
 
 
 def test_a_closed_bank_sends_nothing(bank: Bank, serve: MakePeer) -> None:

@@ -6,7 +6,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from tests.e2e.producers import order, send
+from tests.e2e.producers import UNHURRIED, order, send
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, StartWorker
 from worker.app import CANCEL_QUEUE
@@ -77,9 +77,11 @@ def test_a_flood_of_one_uid_holds_up_no_stored_job(
             )
         )
     ) as producer:
-        producer.enqueue({"partner_txn_uid": "OTHER", "token_id": "ok-2", "reference1": "R"})
+        producer.enqueue({"partner_txn_uid": "OTHER", "token_id": "hold-2", "reference1": "R"})
     with redis.Redis.from_url(broker_url) as client:
-        worker_process(worker_env | {"KPLUS_CONCURRENCY": "1"}, ready=False)
+        # The bank sits on the call, and the one slot takes nothing else while we count.
+        worker_process(worker_env | UNHURRIED | {"KPLUS_CONCURRENCY": "1"}, ready=False)
         eventually(lambda: "OTHER" in sandbox.journal.posts_per_uid())
         waiting = int(client.llen(CANCEL_QUEUE))
+        sandbox.release("hold-2")
     assert waiting > FLOOD / 2

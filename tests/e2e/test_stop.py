@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from sqlalchemy import make_url
 
-from tests.e2e.producers import order, send
+from tests.e2e.producers import UNHURRIED, end_leases, hand_over, order, send
 from tests.servers.brokers import RedisServer
 from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import StartWorker, WorkerProcess
@@ -15,13 +16,9 @@ from tests.survival.proxy import HOST, Proxy
 from worker.sandbox import Sandbox
 from worker.store import Store
 
-PATIENT = {
-    "KPLUS_DEADLINE_SECONDS": "20",
-    "KPLUS_LEASE_SECONDS": "30",
-    "KPLUS_CONCURRENCY": "2",
-}
-"""A worker whose held calls outlast whatever a test does meanwhile."""
-HASTY = PATIENT | {"KPLUS_DEADLINE_SECONDS": "5", "KPLUS_LEASE_SECONDS": "6"}
+PATIENT = UNHURRIED | {"KPLUS_CONCURRENCY": "2"}
+HASTY = PATIENT | {"KPLUS_DEADLINE_SECONDS": "9", "KPLUS_LEASE_SECONDS": "10"}
+"""A worker whose lease can be waited for."""
 
 TERM, INT, QUIT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL
 WAITING = 40
@@ -61,7 +58,11 @@ def ask(worker: WorkerProcess, number: signal.Signals = TERM) -> None:
 def held(broker_url: str, sandbox: Sandbox, tokens: Sequence[str]) -> None:
     """Put a job into flight for each token, and let the bank sit on them."""
     before = len(sandbox.journal)
-    send(broker_url, [order(f"HELD{number}", token) for number, token in enumerate(tokens)])
+    # From this process: one that has to start first, and to end, would take of the calls' time.
+    client = Celery(broker=broker_url, set_as_current=False)
+    for number, token in enumerate(tokens):
+        hand_over(client, order(f"HELD{number}", token))
+    client.close()
     assert sandbox.journal.wait_for_posts(before + len(tokens), timeout=LIMIT)
 
 
@@ -136,7 +137,7 @@ def test_what_a_harder_end_leaves_in_flight_is_rescued(
     pool: str,
 ) -> None:
     """The bank had acted on one job and not on the other: neither is guessed."""
-    worker = worker_process(worker_env | HASTY, "--pool", pool)
+    worker = worker_process(worker_env | PATIENT, "--pool", pool)
     proved(broker_url, store)
     tokens = ["hold-1", "holdbefore-2"]
     held(broker_url, sandbox, tokens)
@@ -149,7 +150,8 @@ def test_what_a_harder_end_leaves_in_flight_is_rescued(
     eventually(lambda: not _alive(family))
     for token in tokens:
         sandbox.release(token)
-    worker_process(worker_env | HASTY, "--pool", pool)
+    end_leases(sandbox, store)
+    worker_process(worker_env | PATIENT, "--pool", pool)
     eventually(lambda: store.reports.stats().states["succeeded"] == 3)
     for number in range(len(tokens)):
         file = store.reports.file(f"HELD{number}")

@@ -6,7 +6,7 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.e2e.producers import hand_over, order, send
+from tests.e2e.producers import UNHURRIED, hand_over, order, send
 from tests.servers.schema import downgrade, migrate
 from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import COMMAND, PARTNER_ID, SECRET, StartWorker, clean_environment
@@ -17,9 +17,6 @@ from worker.store import Store
 PREVIOUS = revisions()[-2]
 ADDED_IN_PARTS = "0002"
 """From here on the migrations touch the tables that a worker writes at every settlement."""
-
-PATIENT = {"KPLUS_DEADLINE_SECONDS": "120", "KPLUS_LEASE_SECONDS": "240"}
-"""The call that is under way lasts as long as the upgrade, on a busy machine too."""
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
@@ -65,7 +62,7 @@ def test_an_upgrade_under_load_loses_and_doubles_nothing(
 
     Two upgrades run at the same time.
     """
-    worker = worker_process(worker_env | PATIENT)
+    worker = worker_process(worker_env | UNHURRIED)
     client = Celery(broker=broker_url, set_as_current=False)
     hand_over(client, order("PROOF", "ok-proof"))
     eventually(lambda: store.reports.stats().outcomes["cancelled"] == 1)

@@ -191,7 +191,7 @@ def after(held: Signal, go_on: Signal, pending: Future[Any], looking: Store) -> 
     assert held.is_set()
     eventually(lambda: waits_for_a_lock(looking))
     go_on.set()
-    return pending.result(30)
+    return pending.result(LIMIT)
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["accept", "plain SQL"])
@@ -219,7 +219,7 @@ def test_an_insert_that_meets_a_prune_under_way_does_nothing(
         first = threads.submit(prune, pruning)
         assert reached.wait(LIMIT)
         heard = after(reached, go_on, threads.submit(bring), looking)
-        assert first.result(30).jobs == 1
+        assert first.result(LIMIT).jobs == 1
     assert heard == (None if plain else AGAIN)
     assert count(store, "cancel_jobs") == 0
     assert store.prunes.tombstone("U1") is not None
@@ -271,8 +271,8 @@ def test_deliveries_beside_prunes_bring_no_job_back(
     with ThreadPoolExecutor(4) as threads:
         heard = [threads.submit(deliver, each) for each in stores[:2]]
         done = [threads.submit(remove, each) for each in stores[2:]]
-        assert {each for future in heard for each in future.result(60)} == {AGAIN}
-        removed = sum(future.result(60) for future in done)
+        assert {each for future in heard for each in future.result(LIMIT)} == {AGAIN}
+        removed = sum(future.result(LIMIT) for future in done)
     while jobs := prune(store).jobs:
         removed += jobs
     assert removed == count(store, "tombstones") == len(uids)

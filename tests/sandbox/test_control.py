@@ -1,11 +1,9 @@
 """The other door: tokens, switches and scripts for tests and demonstrations."""
 
-import threading
-
 import pytest
 
 from tests.sandbox.caller import Caller, cancel_bytes, until_closed
-from tests.servers.waiting import LIMIT
+from tests.servers.waiting import LIMIT, eventually
 from worker.sandbox import Rules, RulesError, Sandbox, UnknownScenario
 
 
@@ -124,15 +122,18 @@ def test_a_refusing_bank_does_not_listen_and_closes_idle_lines(
     assert len(bank.journal) == 3
 
 
+def _is_open(caller: Caller) -> bool:
+    try:
+        caller.raw().close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_a_mode_may_end_by_itself(bank: Sandbox, caller: Caller) -> None:
     assert caller.put("/control/mode", {"mode": "refuse"}).status == 422
     assert caller.put("/control/mode", {"mode": "refuse", "for_seconds": 0.05}).status == 200
-    for _ in range(1000):
-        try:
-            with caller.raw():
-                break
-        except ConnectionRefusedError:
-            threading.Event().wait(0.005)
+    eventually(lambda: _is_open(caller))
     caller.connection.close()
     assert caller.cancel("ok-1").token_status == "CANCELLED"
     assert bank.rules.mode == "ok"

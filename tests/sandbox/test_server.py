@@ -175,7 +175,7 @@ def test_a_bank_may_begin_closed() -> None:
 
 
 def secured(bank: Sandbox, context: ssl.SSLContext) -> ssl.SSLSocket:
-    bare = socket.create_connection(("127.0.0.1", bank.port), timeout=10)
+    bare = socket.create_connection(("127.0.0.1", bank.port), timeout=LIMIT)
     try:
         return context.wrap_socket(bare, server_hostname="127.0.0.1")
     except OSError:

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import pytest
 import redis
 
-from tests.servers.brokers import REMEDY, RedisServer
+from tests.servers.brokers import REMEDY, RedisServer, patient
 from tests.servers.missing import unavailable
 from tests.servers.waiting import eventually
 from worker.embedded.guarded import Guarded, Order
@@ -92,7 +92,7 @@ class Watched:
     def _knows_both(self) -> bool:
         if self.sentinel.occupant() is None:
             return False
-        with self.sentinel.client() as client:
+        with patient(self.sentinel) as client:
             (known,) = [
                 master for master in client.sentinel_masters().values() if master["name"] == NAME
             ]

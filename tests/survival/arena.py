@@ -153,9 +153,9 @@ class Arena:
         """Return when every job that is stored has ended."""
         eventually(lambda: self.moving() == 0, saying=self.told)
 
-    def caught(self, trap: Caught, *, within: float = 60.0) -> None:
+    def caught(self, trap: Caught) -> None:
         """Wait until a trap has sprung."""
-        eventually(lambda: trap.there, within=within, saying=self.told)
+        eventually(lambda: trap.there, saying=self.told)
 
     @contextmanager
     def redis_away(self) -> Iterator[None]:

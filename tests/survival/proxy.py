@@ -78,6 +78,8 @@ class Proxy:
         )
         self._bell, self._rung = socket.socketpair()
         self._links: set[_Link] = set()
+        self.taken = 0
+        """How many connections it has taken, those that are gone included."""
         self._traps: list[Caught] = []
         self._frozen = self._loses_replies = self._closing = False
         self._selector.register(self._rung, selectors.EVENT_READ)
@@ -175,6 +177,7 @@ class Proxy:
             client, _ = self._listener.accept()
         except OSError:
             return
+        self.taken += 1
         try:
             server = socket.create_connection(self._server, timeout=LIMIT)
         except OSError:

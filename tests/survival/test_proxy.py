@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.waiting import LIMIT, eventually
+from tests.servers.waiting import LIMIT, eventually, joined
 from tests.survival.proxy import HOST, Proxy
 
 
@@ -40,7 +40,7 @@ def echo() -> Iterator[Echo]:
         thread.start()
         yield server
         server.shutdown()
-        thread.join()
+        joined(thread)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_without_a_fault_it_passes_on_both_ways(proxy: Proxy) -> None:
         heard = b""
         while len(heard) < len(said):
             heard += line.recv(65_536)
-        sender.join()
+        joined(sender)
     assert heard == said
     eventually(lambda: proxy.links == 0)
 
