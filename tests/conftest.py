@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.servers.missing import counted
+from tests.servers.waiting import FACTOR
 
 pytest_plugins = [
     "tests.servers.databases",
@@ -24,6 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.broker)
         if "worker_process" in taken:
             item.add_marker(pytest.mark.e2e)
+        _give_time(item)
+
+
+def _give_time(item: pytest.Item) -> None:
+    """Scale what ends a test that hangs like the waits in it."""
+    own = item.get_closest_marker("timeout")
+    seconds = float(own.args[0] if own else item.config.getini("timeout"))
+    item.add_marker(pytest.mark.timeout(FACTOR * seconds), append=False)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -8,21 +8,31 @@ from pathlib import Path
 import pytest
 from click import Context
 
-from tools.docs import EXAMPLES, PAGES, renewed
+from tests.integration.behaviours import page as behaviours
+from tools.docs import EXAMPLES, PAGES, PARTS, names, renewed
 from worker.cli import cli
 from worker.config.settings import Settings
-from worker.domain.states import Outcome
+from worker.domain.states import OUTCOMES, Outcome
 from worker.store.schema.tables import metadata
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
 
+RENEWED_BY = {"tools.docs": PARTS, "tests.integration.behaviours": behaviours.PARTS}
+
+
+@pytest.mark.parametrize("module", RENEWED_BY)
 @pytest.mark.parametrize("page", PAGES)
-def test_the_generated_parts_are_those_of_the_code(page: str) -> None:
-    """If this fails: `python -m tools.docs` renews them."""
+def test_the_generated_parts_are_those_of_the_code(page: str, module: str) -> None:
+    """If this fails: `python -m` with the module's name renews them."""
     text = (ROOT / page).read_text()
-    assert renewed(text) == text
+    assert renewed(text, RENEWED_BY[module]) == text
+
+
+def test_every_generated_part_stands_on_one_page_and_somebody_renews_it() -> None:
+    standing = [name for page in PAGES for name in names((ROOT / page).read_text())]
+    assert sorted(standing) == sorted(name for parts in RENEWED_BY.values() for name in parts)
 
 
 def test_every_example_is_shown() -> None:
@@ -38,7 +48,9 @@ def test_every_setting_is_explained(name: str) -> None:
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_outcome_says_what_the_order_system_does(outcome: Outcome) -> None:
-    assert f"| `{outcome}` |" in (DOCS / "reference" / "states.md").read_text()
+    """The page is what order systems are written by: an outcome keeps its state."""
+    (state,) = (state for state, outcomes in OUTCOMES.items() if outcome in outcomes)
+    assert f"| `{outcome}` | {state} |" in (DOCS / "reference" / "states.md").read_text()
 
 
 _TABLES = dict(

@@ -17,7 +17,7 @@ from tests.e2e.canaries import keys_as_text, tables_as_text, traces
 from tests.integration.stock import ANSWERED, PAID
 from tests.servers.brokers import RedisServer
 from tests.servers.schema import ROOT
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.broker.app import CANCEL_QUEUE
 from worker.broker.hints import Hints
@@ -88,7 +88,7 @@ class Parts:
             outcome: str | None = self.job(uid)["outcome"]
             return outcome
 
-        return eventually(look, within=30) or ""
+        return eventually(look) or ""
 
 
 MakeParts = Callable[..., Parts]
@@ -147,7 +147,7 @@ def test_many_deliveries_at_once_are_one_call(parts: Parts, sandbox: Sandbox) ->
     parts.order("hold-1")
     with ThreadPoolExecutor(8) as threads:
         deliveries = [threads.submit(parts.attempt) for _ in range(8)]
-        assert sandbox.journal.wait_for_posts(1)
+        assert sandbox.journal.wait_for_posts(1, timeout=LIMIT)
         eventually(lambda: sum(each.done() for each in deliveries) == 7)
         sandbox.release("hold-1")
 

@@ -1,16 +1,18 @@
-"""The generated parts of the pages: `python -m tools.docs` renews them, a test compares them."""
+"""
+The generated parts of the pages: `python -m tools.docs` renews them, a test compares them.
+
+What is printed from the tests is renewed by them: `python -m tests.integration.behaviours`.
+"""
 
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from tests.integration.behaviours.row import Behaviour, End
-from tests.integration.behaviours.table import GROUPS, behaviours
 from tools import asyncapi
 from tools.tree import ROOT
 from worker.bank import FAULTS
@@ -47,9 +49,29 @@ _AT = datetime(2026, 1, 1, tzinfo=UTC)
 _REQUEST = CancelRequest("RGH001", "KP2XXX", "TOKEN1", "ORDER-1")
 
 
-def renewed(page: str) -> str:
-    """Return a page with its generated parts as the code has them now."""
-    return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}", page)
+Parts = Mapping[str, Callable[[], str]]
+
+
+def renewed(page: str, parts: Parts) -> str:
+    """Return a page with those of its generated parts that are named as they would be now."""
+
+    def fresh(part: re.Match[str]) -> str:
+        make = parts.get(part["name"])
+        return part[0] if make is None else f"{part[1]}\n{make()}\n\n{part[3]}"
+
+    return _PART.sub(fresh, page)
+
+
+def renew(parts: Parts) -> None:
+    """Write the pages anew where these parts stand in them."""
+    for name in PAGES:
+        page = ROOT / name
+        page.write_text(renewed(page.read_text(encoding="utf-8"), parts), encoding="utf-8")
+
+
+def names(page: str) -> list[str]:
+    """Return what the generated parts of a page are called."""
+    return [part["name"] for part in _PART.finditer(page)]
 
 
 def _layers() -> str:
@@ -161,52 +183,6 @@ def _policy() -> Policy:
     return Policy(built_in(), backoff, backoff, max_attempts=20, max_age=timedelta(days=1))
 
 
-def _behaviours() -> str:
-    """Print the table that the tests play, group by group."""
-    lines = [f"{sum(1 for _ in behaviours())} behaviours."]
-    head = [_line(_BEHAVIOUR_COLUMNS), _line(["---"] * len(_BEHAVIOUR_COLUMNS))]
-    for group, members in GROUPS.items():
-        lines += ["", f"### {group}", "", *head]
-        lines += [line for behaviour in members for line in _behaviour(behaviour)]
-    return "\n".join(lines)
-
-
-_BEHAVIOUR_COLUMNS = (
-    *("the bank", "to play it", "inquiry URL", "state", "outcome"),
-    *("cancels", "inquiries", "attempts", "partner"),
-)
-
-
-def _behaviour(behaviour: Behaviour) -> Iterator[str]:
-    """Yield one line, or two where the ends differ with an inquiry URL and without."""
-    does = behaviour.does + " †" * behaviour.lies
-    if behaviour.asked in {None, behaviour.end}:
-        yield _behaviour_line(does, _played(behaviour), "either", behaviour.end)
-    else:
-        yield _behaviour_line(does, _played(behaviour), "unset", behaviour.end)
-        yield _behaviour_line("", "", "set", behaviour.end_if(asks=True))
-
-
-def _behaviour_line(does: str, played: str, url: str, end: End) -> str:
-    posts = (end.cancels, end.inquiries)
-    return _line(
-        (does, played, url, end.state, end.outcome or "", *posts, end.attempts, end.partner)
-    )
-
-
-def _line(cells: Iterable[object]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
-
-
-def _played(behaviour: Behaviour) -> str:
-    """Return what a token id of the simulated bank begins with, and the rules of the whole bank."""
-    rules = (
-        f"`{name}` {'/'.join(value) if isinstance(value, list) else value}"
-        for name, value in behaviour.rules.items()
-    )
-    return ", ".join((f"`{behaviour.acts}`", *rules))
-
-
 def _dialect() -> str:
     words = built_in()
     tables: dict[str, Mapping[str, str]] = {
@@ -241,12 +217,11 @@ def _example(path: Path) -> Callable[[], str]:
     return lambda: f"```{_FENCES[path.suffix]}\n{path.read_text(encoding='utf-8')}```"
 
 
-PARTS: dict[str, Callable[[], str]] = {
+PARTS: Parts = {
     "layers": _layers,
     "diagram": _diagram,
     "arrows": states.table,
     "judgement": _judgement,
-    "behaviours": _behaviours,
     "dialect": _dialect,
     "settings": _settings,
     **{path.stem: _example(path) for path in EXAMPLES},
@@ -254,7 +229,5 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 if __name__ == "__main__":
-    for name in PAGES:
-        path = Path(ROOT, name)
-        path.write_text(renewed(path.read_text()))
+    renew(PARTS)
     asyncapi.PAGE.write_text(asyncapi.document())

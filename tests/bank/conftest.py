@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.bank.peer import REQUEST, Peer, Play
+from tests.servers.waiting import LIMIT
 from worker.bank import Bank
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Partner
@@ -27,12 +28,12 @@ def partner_at(url: str, **settings: Any) -> Partner:
 
 @pytest.fixture
 def make_bank() -> Iterator[MakeBank]:
-    """Banks with a short deadline, closed at the end."""
+    """Banks with a deadline that no test meets unless it sets its own; closed at the end."""
     with ExitStack() as stack:
 
         def make(**settings: Any) -> Bank:
             usual: dict[str, Any] = {
-                "deadline": timedelta(seconds=5),
+                "deadline": timedelta(seconds=LIMIT),
                 "request_dt": RequestDt.UNIX,
                 "connections": 32,
                 "clock": lambda: NOON,

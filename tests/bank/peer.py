@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Self
 
+from tests.servers.waiting import LIMIT
 from worker.domain.kplus import CancelRequest
 
 REQUEST = CancelRequest(
@@ -181,7 +182,7 @@ class Peer:
                 thread.start()
 
     def _serve(self, line: socket.socket) -> None:
-        line.settimeout(5)
+        line.settimeout(LIMIT)
         with suppress(OSError), line:
             if self._context is None:
                 self._play(Conversation(self, line))

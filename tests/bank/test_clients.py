@@ -10,6 +10,7 @@ import pytest
 
 from tests.bank.conftest import SECRET, MakeBank, MakePeer, partner_at
 from tests.bank.peer import REQUEST, Conversation, answering, hearing_then, http, saying
+from tests.servers.waiting import LIMIT
 from worker.bank import Bank
 from worker.domain.kplus import CancelRequest
 from worker.errors import AnswerLost, BankUnreachable
@@ -36,7 +37,7 @@ def test_a_connection_that_the_bank_closed_is_not_used_again(bank: Bank, serve: 
     for _ in range(3):
         hung_up.clear()
         assert bank.cancel(partner_at(peer.url), REQUEST).http_status == 200
-        assert hung_up.wait(5)
+        assert hung_up.wait(LIMIT)
     assert (len(peer.requests), peer.connections) == (3, 3)
 
 
@@ -103,18 +104,18 @@ def test_a_call_in_flight_outlives_a_change_of_settings_and_the_closing(
     def slow(talk: Conversation) -> None:
         talk.hear()
         heard.set()
-        go.wait(5)
+        go.wait(LIMIT)
         talk.say(http())
 
     partner = partner_at(serve(slow).url)
     changed = partner_at(serve(answering(http())).url)
     with ThreadPoolExecutor(1) as threads:
         call = threads.submit(bank.cancel, partner, REQUEST)
-        assert heard.wait(5)
+        assert heard.wait(LIMIT)
         assert bank.cancel(changed, REQUEST).http_status == 200
         bank.close()
         go.set()
-        assert call.result(5).http_status == 200
+        assert call.result(LIMIT).http_status == 200
 
 
 def test_a_closed_bank_sends_nothing(bank: Bank, serve: MakePeer) -> None:
@@ -139,7 +140,7 @@ def test_closing_hangs_up_on_idle_connections(bank: Bank, serve: MakePeer) -> No
 
     bank.cancel(partner_at(serve(play).url), REQUEST)
     bank.close()
-    assert hung_up.wait(5)
+    assert hung_up.wait(LIMIT)
 
 
 def test_a_replaced_client_hangs_up_after_its_last_call(bank: Bank, serve: MakePeer) -> None:
@@ -152,7 +153,7 @@ def test_a_replaced_client_hangs_up_after_its_last_call(bank: Bank, serve: MakeP
     old = serve(play)
     bank.cancel(partner_at(old.url), REQUEST)
     bank.cancel(partner_at(serve(answering(http())).url), REQUEST)
-    assert hung_up.wait(5)
+    assert hung_up.wait(LIMIT)
 
 
 def test_nothing_is_opened_by_the_import_or_by_the_constructor() -> None:
@@ -171,5 +172,5 @@ assert not bank._lines and bank._default_context is None
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("this system does not list open files")
     subprocess.run(
-        [sys.executable, "-c", probe], check=True, timeout=30, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", probe], check=True, timeout=LIMIT, cwd=Path(__file__).parents[2]
     )

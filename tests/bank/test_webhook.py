@@ -10,7 +10,9 @@ import pytest
 from tests.bank.conftest import NOON, MakePeer
 from tests.bank.peer import Conversation, Peer, answering, hearing_then, http, saying
 from tests.bank.tls_files import AUTHORITY, server_context
+from tests.servers.deadlines import counted
 from tests.servers.receivers import SECRET
+from tests.servers.waiting import LIMIT
 from worker.config.destinations import Webhook
 from worker.domain.destinations import Destination
 from worker.outbox.relay import BATCH, Reply
@@ -33,7 +35,7 @@ def poster() -> Iterator[MakePoster]:
     with ExitStack() as stack:
 
         def make(
-            peer: Peer, *, ca_bundle: Path | None = None, deadline: float = 20
+            peer: Peer, *, ca_bundle: Path | None = None, deadline: float = LIMIT
         ) -> WebhookSender:
             webhook = Webhook(peer.url, (SECRET,), ca_bundle, timedelta(seconds=deadline))
             return stack.enter_context(closing(WebhookSender(webhook, clock=lambda: NOON)))
@@ -144,7 +146,8 @@ def test_a_receiver_that_drips_is_left_at_the_deadline(serve: MakePeer, poster: 
     def drip(talk: Conversation) -> None:
         talk.drip(b"HTTP/1.1 200 OK\r\n" + b"X-Slow: 1\r\n" * 10_000)
 
-    assert reply(poster(serve(hearing_then(drip)), deadline=0.3)) == Reply("deadline")
+    with counted(LIMIT / 50):
+        assert reply(poster(serve(hearing_then(drip)), deadline=LIMIT)) == Reply("deadline")
 
 
 def test_events_go_side_by_side_and_never_more_than_a_batch(
@@ -153,7 +156,8 @@ def test_events_go_side_by_side_and_never_more_than_a_batch(
     """A thread that hangs beyond the deadline keeps its place."""
     peer = serve(hearing_then(lambda talk: talk.wait()))
     ours = poster(peer, deadline=0.3)
-    replies = list(ours.send([parcel(number) for number in range(BATCH + 1)]))
+    with counted():
+        replies = list(ours.send([parcel(number) for number in range(BATCH + 1)]))
     faults = sorted(answer.fault for _, answer in replies)
     assert faults == [SILENT] + ["read_timeout"] * BATCH
     assert len(peer.requests) <= BATCH

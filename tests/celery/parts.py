@@ -8,24 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 import redis
 
+from tests.servers.waiting import LIMIT, eventually
+
 SCRIPT = Path(__file__).with_name("recording_worker.py")
-PATIENCE = 30.0
-
-
-def wait_for(condition: Callable[[], object], what: str, *, patience: float = PATIENCE) -> None:
-    """Return once the condition holds; fail, saying what was awaited."""
-    until = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > until:
-            raise AssertionError(f"waited {patience:g} s in vain: {what}")
-        time.sleep(0.02)
 
 
 def server_program() -> str:
@@ -59,7 +50,7 @@ class RedisServer:
         self.stop()
 
     def client(self) -> "redis.Redis":
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(port=self.port, socket_timeout=LIMIT)
 
     def start(self) -> None:
         self.process = subprocess.Popen(
@@ -70,13 +61,13 @@ class RedisServer:
             ],
             stdout=subprocess.DEVNULL,
         )
-        wait_for(self._answers, "the Redis server")
+        eventually(self._answers)
 
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(LIMIT)
             self.process = None
 
     def freeze(self) -> None:
@@ -133,20 +124,13 @@ class RealWorker:
     def numbers(self, event: str) -> set[Any]:
         return {entry["kwargs"].get("n") for entry in self.entries(event)}
 
-    def wait(
-        self, condition: Callable[[], object], what: str, *, patience: float = PATIENCE
-    ) -> None:
-        """Wait like `wait_for`, but not for a process that has ended."""
-
-        def holds() -> object:
-            assert self.process.poll() is None, f"the worker ended:\n{self.log()[-4000:]}"
-            return condition()
-
-        try:
-            wait_for(holds, what, patience=patience)
-        except AssertionError as error:
-            error.add_note(self.log()[-4000:])
-            raise
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        """Wait like `eventually`, but not for a process that has ended."""
+        eventually(
+            lambda: condition() or self.process.poll() is not None,
+            saying=lambda: f"waited for {what}\n{self.log()[-4000:]}",
+        )
+        assert self.process.poll() is None, f"the worker ended:\n{self.log()[-4000:]}"
 
     def stop(self) -> int:
         """Ask the worker to stop; return its exit code."""
@@ -154,8 +138,8 @@ class RealWorker:
         try:
             # A prefork child may wait 30 s for a result to be fetched that was lost with the
             # connection (measured: 1 stop in 45 after an outage).
-            return self.process.wait(45)
+            return self.process.wait(LIMIT)
         except subprocess.TimeoutExpired:
             # Its own session: the prefork children go with it.
             os.killpg(self.process.pid, signal.SIGKILL)
-            return self.process.wait(5)
+            return self.process.wait(LIMIT)

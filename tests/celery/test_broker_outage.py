@@ -93,11 +93,10 @@ def test_a_failed_acknowledgement_gives_its_slot_back(
     worker.wait(
         lambda: worker.log().count(NOT_ACKNOWLEDGED) == 2 or LOST in worker.log(),
         "both to fail, or the worker to notice",
-        patience=120,
     )
     redis_server.thaw()
     send(producer, n="after")
-    worker.wait(lambda: "after" in worker.numbers("done"), "the worker to go on", patience=120)
+    worker.wait(lambda: "after" in worker.numbers("done"), "the worker to go on")
     assert {entry["worker"] for entry in worker.entries("done")} == {worker.process.pid}
 
 

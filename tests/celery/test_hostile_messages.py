@@ -38,8 +38,8 @@ class Bench:
         """Wait until exactly so many more messages were kept and run, and none is on its way."""
         wanted = self.kept + kept, self.done + done
         try:
-            self.worker.wait(lambda: self._reaches(*wanted), "the journal", patience=15)
-            self.worker.wait(self._nothing_waits, "empty queues", patience=15)
+            self.worker.wait(lambda: self._reaches(*wanted), "the journal")
+            self.worker.wait(self._nothing_waits, "empty queues")
             assert self._counts() == wanted
         finally:
             # One failure is not to fail all that follow.

@@ -6,6 +6,7 @@ from tests.celery.conftest import StartWorker
 from tests.celery.hostile import CANARY, headed, item
 from tests.celery.parts import RedisServer
 from tests.celery.recording_worker import SECRET
+from tests.servers.waiting import LIMIT
 from worker.broker.app import CANCEL_QUEUE
 
 pytestmark = [pytest.mark.broker, pytest.mark.e2e]
@@ -48,7 +49,7 @@ def test_a_worker_killed_with_an_unreadable_item_in_hand_loses_nothing(
         redis.rpush(CANCEL_QUEUE, b"rubbish " + SECRET.encode())
         worker.wait(lambda: "rejected_message_not_kept" in worker.log(), "the failure")
         worker.process.kill()
-        worker.process.wait(10)
+        worker.process.wait(LIMIT)
         redis.execute_command("ACL", "SETUSER", "default", "+lpush")
         # What the next worker's restore would wait out: the visibility timeout.
         for tag in redis.zrange("unacked_index", 0, -1):

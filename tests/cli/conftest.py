@@ -12,12 +12,10 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.servers.waiting import LIMIT, joined
 from tests.servers.workers import COMMAND, PARTNER_ID, SECRET, clean_environment
 from worker.cli import main
 from worker.store import Store, open_database
-
-WITHIN = 120.0
-"""Seconds for one command: it takes one, a busy machine takes its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def _let_hints_end() -> None:
     """A hint that nobody waits for any more must not log when this test's output is closed."""
     for thread in threading.enumerate():
         if thread.name == "kplus-hints":
-            thread.join(WITHIN)
+            joined(thread)
 
 
 @pytest.fixture
@@ -84,7 +82,7 @@ def start(tmp_path: Path) -> Run:
             input=text,
             capture_output=True,
             text=True,
-            timeout=WITHIN,
+            timeout=LIMIT,
             check=False,
         )
         return Done(done.returncode, done.stdout, done.stderr)

@@ -116,7 +116,7 @@ def test_a_run_that_is_killed_is_finished_by_the_next_and_nothing_is_stored_twic
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
     )
-    eventually(lambda: stored.reports.stats().due > 0, within=60)
+    eventually(lambda: stored.reports.stats().due > 0)
     process.kill()
     process.wait()
     before = stored.reports.stats().due

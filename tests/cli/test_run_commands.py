@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import WITHIN, Run
+from tests.cli.conftest import Run
 from tests.integration.stock import accept, claimed, execute
 from tests.servers.brokers import RedisServer
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import (
     COMMAND,
     PARTNER_ID,
@@ -36,7 +36,6 @@ def test_a_worker_on_the_embedded_default_makes_what_it_needs_and_cancels(
     assert start(*ORDER, **settings).code == 0
     eventually(
         lambda: start("show", "U1", **settings).json["outcome"] == "cancelled",
-        within=WITHIN,
         saying=worker.told,
     )
     assert worker.stop() == 0
@@ -129,7 +128,7 @@ class Program:
 
     def end(self, number: signal.Signals) -> tuple[int, str]:
         self._process.send_signal(number)
-        _, err = self._process.communicate(timeout=WITHIN)
+        _, err = self._process.communicate(timeout=LIMIT)
         return self._process.returncode, err
 
 
@@ -142,7 +141,7 @@ def test_the_sandbox_tells_its_address_and_ends_in_order(
     given = ("--partner-id", PARTNER_ID, "--secret-file", str(secret))
     program = Program("sandbox", "--port", "0", *given, folder=tmp_path)
     url = program.line().split()[-1]
-    with urllib.request.urlopen(f"{url}/healthz", timeout=WITHIN) as answer:  # noqa: S310 - ours
+    with urllib.request.urlopen(f"{url}/healthz", timeout=LIMIT) as answer:  # noqa: S310 - ours
         assert json.load(answer) == {"status": "ok", "mode": "ok"}
     assert program.end(number) == (0, "")
 
@@ -171,7 +170,7 @@ def test_a_broken_pipe_is_quiet(run: Run, home: Path, tmp_path: Path) -> None:
             env=clean_environment() | {"KPLUS_HOME": str(home)},
             stdout=writer,
             stderr=subprocess.PIPE,
-            timeout=WITHIN,
+            timeout=LIMIT,
             check=False,
         )
     finally:
@@ -199,9 +198,9 @@ def test_ctrl_c_ends_a_command_with_130_and_without_a_word(tmp_path: Path) -> No
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        eventually(lambda: _connected(process.pid), within=WITHIN)
+        eventually(lambda: _connected(process.pid))
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=WITHIN)
+        out, err = process.communicate(timeout=LIMIT)
     assert (process.returncode, out) == (130, b"")
     assert b"Traceback" not in err
 
@@ -226,7 +225,7 @@ def test_start_up_of_a_reading_command_loads_no_more_than_it_needs(
         env=clean_environment() | {"KPLUS_HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=WITHIN,
+        timeout=LIMIT,
         check=True,
     )
     loaded = set(done.stdout.splitlines()[-1].split())
@@ -246,7 +245,7 @@ def test_the_help_loads_next_to_nothing(tmp_path: Path) -> None:
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=WITHIN,
+        timeout=LIMIT,
         check=True,
     )
     loaded = set(done.stdout.splitlines()[-1].split())

@@ -1,5 +1,6 @@
 """`why` tells an operator at night what happened to a job, what follows, and what to do."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,10 +28,11 @@ KEYS = ["partner_txn_uid", "state", "outcome", "stands", "happened", "next", "ne
 
 
 def spend(store: Store, *decisions: Decision, uid: str = "U1") -> None:
-    """Let attempts follow each other at once: time is not the point here."""
+    """Let attempts follow each other at once; what comes after the last is not due for long."""
     for decision in decisions:
         execute(store, "UPDATE cancel_jobs SET next_attempt_at = created_at WHERE lease_id IS NULL")
-        settle(store, claimed(store, uid), decision)
+        later = decision if decision.wait is None else replace(decision, wait=timedelta(days=1))
+        settle(store, claimed(store, uid), later)
 
 
 def attempt(minute: int, decision: str, heard: str, **fields: Any) -> dict[str, Any]:

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.servers.waiting import LIMIT
 from tests.servers.workers import clean_environment
-
-SECONDS = 60
-"""The longest that one command may take: none of them is to wait for anything."""
 
 SCRIPT = f"""
 import io, json, os, signal, sys
@@ -24,11 +22,11 @@ def run(given):
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace") for _ in "12")
     kept = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = out, err
-    signal.alarm({SECONDS})
+    signal.setitimer(signal.ITIMER_REAL, {LIMIT})
     try:
         code = main(given["arguments"])
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         sys.stdout, sys.stderr = kept
     for stream in (out, err):
         stream.flush()
@@ -36,7 +34,7 @@ def run(given):
              "err": err.buffer.getvalue().decode()}}
 
 def overdue(*_):
-    raise TimeoutError("it still ran after {SECONDS} s")
+    raise TimeoutError("it still ran after {LIMIT:g} s")
 
 signal.signal(signal.SIGALRM, overdue)
 print(json.dumps([run(given) for given in json.load(sys.stdin)]))
@@ -105,7 +103,8 @@ def _python(
         env=environment or clean_environment(),
         text=True,
         capture_output=True,
-        timeout=110,
+        # Of many each has the limit to itself, as said above.
+        timeout=None if told else LIMIT,
         check=False,
     )
     assert told is None or ended.returncode == 0, ended.stderr

@@ -4,8 +4,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 from celery import Celery
+from sqlalchemy import text
+
+from tests.servers.waiting import LIMIT, eventually
+from worker.sandbox import Sandbox
+from worker.store import Store
 
 QUICK = {
     "KPLUS_DEADLINE_SECONDS": "2",
@@ -18,6 +24,12 @@ QUICK = {
     "KPLUS_SWEEP_SECONDS": "0.1",
 }
 """The settings of a worker that comes to an end soon."""
+
+UNHURRIED = {
+    "KPLUS_DEADLINE_SECONDS": str(LIMIT),
+    "KPLUS_LEASE_SECONDS": str(2 * LIMIT),
+}
+"""A worker whose calls and leases outlast whatever a test does meanwhile, however slowly."""
 
 SCRIPT = """
 import json, sys
@@ -43,8 +55,22 @@ def send(broker_url: str, messages: Iterable[Mapping[str, object]]) -> None:
         text=True,
         check=True,
         capture_output=True,
-        timeout=240,
+        timeout=LIMIT,
     )
+
+
+def end_leases(sandbox: Sandbox, store: Store) -> None:
+    """
+    Let the leases of a worker that was killed end now: nobody waits for that.
+
+    The calls it left behind have ended at the bank by then, as they have when a lease ends.
+    """
+    eventually(lambda: sandbox.journal.counts()["in_progress"] == 0)
+    zone = "" if store.database.is_sqlite else "+00"
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}{zone}"
+    ended = "UPDATE cancel_jobs SET lease_ends_at = :now WHERE state = 'in_flight'"
+    with store.database.writing() as connection:
+        connection.execute(text(ended), {"now": now})
 
 
 def order(uid: str, token: str, **more: object) -> dict[str, object]:

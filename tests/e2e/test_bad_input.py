@@ -173,7 +173,7 @@ def test_an_order_for_a_partner_that_nobody_knows_waits_with_the_reason(bench: B
         rows = bench.store.partners.all()
         return [row for row in rows if row.partner_id == "STRANGER"]
 
-    eventually(strangers, within=30)
+    eventually(strangers)
     (row,) = strangers()
     file = bench.store.reports.file("STRANGER")
 

@@ -93,9 +93,7 @@ class Play:
     def crash(self, app: Celery) -> None:
         """Be killed in the middle of a call; another worker goes on."""
         hand_over(app, order("CRASHED", "hold-1", partnerId="KP-REAL"))
-        assert self.bank.journal.wait_until(
-            lambda journal: "CRASHED" in journal.posts_per_uid(), timeout=30
-        )
+        eventually(lambda: "CRASHED" in self.bank.journal.posts_per_uid())
         self.workers[-1].kill()
         self.bank.release("hold-1")
         self.worker()
@@ -151,7 +149,6 @@ class Play:
         # A receiver that has just refused an event rests for a while before it is told the next.
         eventually(
             lambda: {echo(post)[0] for post in self.run.receiver.posts} == {200, 500},
-            within=120,
             saying=self.workers[-1].told,
         )
         assert self.workers[-1].stop() == 0
@@ -176,7 +173,7 @@ class Play:
             assert (waits, len(rows), open_ones) == (False, jobs, ["KP-WRONG-told"])
             return True
 
-        eventually(settled, within=60)
+        eventually(settled)
 
 
 REAL = ("--partner", "KP-REAL")

@@ -94,7 +94,7 @@ def converse(run: Run, app: Celery) -> None:
             hand_over(app, order(uid, f"ok-{uid}", partnerId=partner_id))
     conflicting = order("KP-RIGHT-0", "another-token", partnerId="KP-RIGHT")
     hand_over(app, order("HELD", "hold-1", partnerId="KP-RIGHT"))
-    assert run.bank.journal.wait_until(lambda heard: "HELD" in heard.posts_per_uid(), timeout=60)
+    eventually(lambda: "HELD" in run.bank.journal.posts_per_uid())
     with run.server.client() as client:
         held = keys_as_text(client)
     assert "unacked" in " ".join(held)
@@ -109,7 +109,7 @@ def converse(run: Run, app: Celery) -> None:
         assert (len(done), paused) == (3, HARMED)
         return bool(run.store.rejected_messages.latest(most=1))
 
-    eventually(settled, within=60)
+    eventually(settled)
 
 
 def commands(run: Run, environment: dict[str, str], folder: Path) -> None:

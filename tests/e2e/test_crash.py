@@ -2,15 +2,13 @@
 
 import pytest
 
-from tests.e2e.producers import order, send
-from tests.servers.waiting import eventually
+from tests.e2e.producers import UNHURRIED, end_leases, order, send
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import StartWorker
 from worker.sandbox import Sandbox
 from worker.store import Store
 
-QUICK = {
-    "KPLUS_DEADLINE_SECONDS": "8",
-    "KPLUS_LEASE_SECONDS": "9",
+QUICK = UNHURRIED | {
     "KPLUS_CONCURRENCY": "4",
     "KPLUS_BACKOFF_BASE_SECONDS": "0.2",
 }
@@ -34,11 +32,12 @@ def test_a_job_killed_in_mid_call_ends_in_its_right_outcome(
     environment = worker_env | QUICK
     first = worker_process(environment, "--pool", pool)
     send(broker_url, [order("UID1", token)])
-    assert sandbox.journal.wait_for_posts(1)
+    assert sandbox.journal.wait_for_posts(1, timeout=LIMIT)
     first.kill()
     sandbox.release(token)
+    end_leases(sandbox, store)
     worker_process(environment, "--pool", pool)
-    eventually(lambda: store.reports.stats().outcomes[outcome] == 1, within=60)
+    eventually(lambda: store.reports.stats().outcomes[outcome] == 1)
     file = store.reports.file("UID1")
     assert file is not None
     assert file.job["outcome"] == outcome

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from tests.servers.waiting import LIMIT
 from tests.servers.workers import COMMAND, clean_environment
 from worker.demo.plan import plan
 from worker.demo.play import play
@@ -42,7 +43,7 @@ def test_the_demo_proves_itself_and_leaves_nothing_running(tmp_path: Path) -> No
         text=True,
         start_new_session=True,
     ) as demo:
-        told, _ = demo.communicate(timeout=240)
+        told, _ = demo.communicate(timeout=LIMIT)
     assert demo.returncode == 0, told
     document = json.loads(told)
     assert document["holds"] is True

@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, text
 from tests.servers.missing import REQUIRE, unavailable
 from tests.servers.rabbitmq import RabbitServer
 from tests.servers.schema import ROOT
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import PARTNER_ID, StartWorker, clean_environment
 from tools import asyncapi
 from worker.broker.app import CANCEL_QUEUE
@@ -96,7 +96,7 @@ def run(tmp_path: Path) -> Run:
             text=True,
             capture_output=True,
             check=False,
-            timeout=120,
+            timeout=LIMIT,
         )
 
     return start
@@ -104,7 +104,7 @@ def run(tmp_path: Path) -> Run:
 
 def _probe(example: str, runtime: Runtime) -> None:
     if shutil.which(runtime.probe[0]) is not None:
-        tried = subprocess.run(runtime.probe, capture_output=True, check=False, timeout=60)
+        tried = subprocess.run(runtime.probe, capture_output=True, check=False, timeout=LIMIT)
         if tried.returncode == 0:
             return
     reason = f"needs {NEEDS[example]}, which is not on the PATH"
@@ -142,10 +142,10 @@ def test_a_message_sent_twice_ends_cancelled_with_one_post(
     for _ in range(2):
         good(run(example, UID, TOKEN, REFERENCE, env=env))
     worker_process(worker_env)
-    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1)
     good(run(example, UID, "ANOTHER-TOKEN", REFERENCE, env=env))
-    eventually(lambda: store.rejected_messages.counts() == {"conflict": 1}, within=60)
-    eventually(lambda: nothing_waits(queue), within=60)
+    eventually(lambda: store.rejected_messages.counts() == {"conflict": 1})
+    eventually(lambda: nothing_waits(queue))
     file = store.reports.file(UID)
     assert file is not None
     assert (file.job["outcome"], file.job["token_id"]) == ("cancelled", TOKEN)
@@ -219,7 +219,7 @@ def test_a_plain_celery_client_may_come_first_on_rabbitmq(
     good(run("from_celery.py", UID, TOKEN, REFERENCE, env={"KPLUS_BROKER_URL": rabbit.url}))
     assert rabbit.is_quorum(CANCEL_QUEUE)
     worker_process(worker_env | {"KPLUS_BROKER_URL": rabbit.url})
-    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=90)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1)
     assert sandbox.journal.posts_per_uid() == {UID: 1}
 
 
@@ -260,8 +260,8 @@ def test_a_row_first_ends_cancelled_with_one_post(
     assert [line.split()[:2] for line in told.splitlines()] == UNFIT
     assert orders("ORDER-1") == "cancelled"
     worker_process(worker_env)
-    eventually(lambda: store.reports.stats().states["succeeded"] == 3, within=60)
-    eventually(lambda: nothing_waits(queue), within=60)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 3)
+    eventually(lambda: nothing_waits(queue))
     files = [store.reports.file(uid) for uid in ("UID1", "UID2", "UID3")]
     assert [file.job["outcome"] for file in files if file] == ["cancelled"] * 3
     assert sandbox.journal.posts_per_uid() == {"UID1": 1, "UID2": 1, "UID3": 1}

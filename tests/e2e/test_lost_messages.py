@@ -1,7 +1,8 @@
 """Messages may be lost at any moment: rows are facts, and the sweep hints again."""
 
-import time
+import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_jobs_outlive_an_emptied_broker(
     assert {receipt.status for receipt in receipts} == {Status.ACCEPTED}
     redis.Redis.from_url(redis_server.url).flushall()
     worker_process(worker_env | {"KPLUS_BROKER_URL": redis_server.url})
-    eventually(lambda: store.reports.stats().states["succeeded"] == 30, within=60)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 30)
 
 
 def test_an_enqueue_neither_fails_nor_waits_for_a_dead_broker(
@@ -62,22 +63,19 @@ def test_an_enqueue_neither_fails_nor_waits_for_a_dead_broker(
 
 
 def test_an_enqueue_neither_fails_nor_waits_for_a_frozen_broker(
-    redis_server: RedisServer, producer: Producer, store: Store
+    redis_server: RedisServer,
+    producer: Producer,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """
-    Two seconds each are the promise; the bound is a busy machine's.
-
-    Measured without a budget: it waits until the thaw, or 15 s each where sockets time out.
-    """
+    """Sockets would wait for an hour here: whoever comes back before has kept to a budget."""
+    monkeypatch.setattr(sys.modules[Producer.__module__], "PATIENCE", timedelta(hours=1))
     first, *others = _orders(4)
     producer.enqueue(first)
     redis_server.freeze()
     try:
-        started = time.monotonic()
         receipts = [producer.enqueue(order) for order in others]
-        took = time.monotonic() - started
     finally:
         redis_server.thaw()
-    assert took < 3 * 10
     assert {receipt.status for receipt in receipts} == {Status.ACCEPTED}
     assert store.reports.stats().states["pending"] == 4

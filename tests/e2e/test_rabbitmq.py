@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from tests.e2e.producers import QUICK, hand_over, order, send
 from tests.servers.rabbitmq import QUEUES, RabbitServer
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import PARTNER_ID, StartWorker
 from tests.survival.proxy import HOST, Proxy
 from worker.broker.app import create_app
@@ -63,7 +63,7 @@ def make_producer(database: str, tmp_path: Path) -> Iterator[MakeProducer]:
 
 
 def ended(store: Store, count: int) -> None:
-    eventually(lambda: store.reports.stats().states["succeeded"] == count, within=90)
+    eventually(lambda: store.reports.stats().states["succeeded"] == count)
 
 
 def finding(url: str, home: Path) -> tuple[bool, str]:
@@ -97,7 +97,7 @@ def test_every_door_works_and_what_is_no_job_is_kept(
     rabbit.put(b"[[], {}, {}]", content_type="application/json", headers={"task": "os.system"})
     hand_over(client, {"partnerTxnUid": "NOBODY"})
     ended(store, 20)
-    eventually(lambda: len(store.rejected_messages.latest(most=10)) == 4, within=60)
+    eventually(lambda: len(store.rejected_messages.latest(most=10)) == 4)
     rabbit.wait_until_empty()
     assert set(sandbox.journal.posts_per_uid().values()) == {1}
     assert worker.stop() == 0
@@ -123,14 +123,14 @@ def test_a_killed_workers_messages_are_redelivered_at_once(
     ended(store, 1)
     for n in range(2):
         hand_over(client, order(f"UID{n}", f"hold-{n}"))
-    assert sandbox.journal.wait_for_posts(3, timeout=30)
+    assert sandbox.journal.wait_for_posts(3, timeout=LIMIT)
     # Whole messages, in no table yet: some are at the worker, the rest in the queue.
     for n in range(2, 6):
         hand_over(client, order(f"UID{n}", f"ok-{n}"))
     first.kill()
     for n in range(2):
         sandbox.release(f"hold-{n}")
-    eventually(lambda: rabbit.waiting() == 6, within=30, saying=lambda: str(rabbit.waiting()))
+    eventually(lambda: rabbit.waiting() == 6, saying=lambda: str(rabbit.waiting()))
     worker_process(environment | LEASE)
     ended(store, 7)
     rabbit.wait_until_empty()
@@ -169,7 +169,7 @@ def test_lines_that_are_cut_refused_and_frozen_cost_nothing(
         ended(store, sent)
         assert worker.running
         assert set(sandbox.journal.posts_per_uid().values()) == {1}
-        assert worker.stop(within=60) == 0
+        assert worker.stop() == 0
     rabbit.wait_until_empty()
 
 

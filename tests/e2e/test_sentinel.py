@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.servers.sentinels import Watched
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import PARTNER_ID, StartWorker
 from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
@@ -45,7 +45,7 @@ def test_a_failover_loses_and_doubles_nothing(
                 assert producer.enqueue(row | {"reference1": "R"}).status is Status.ACCEPTED
 
         enqueue("CALLED", 1, "hold")
-        assert sandbox.journal.wait_for_posts(1)
+        assert sandbox.journal.wait_for_posts(1, timeout=LIMIT)
         enqueue("BEFORE", 10)
         watched.master.kill()
         enqueue("IN", 5)
@@ -54,10 +54,9 @@ def test_a_failover_loses_and_doubles_nothing(
         sandbox.release("hold-CALLED0")
         eventually(
             lambda: store.reports.stats().outcomes["cancelled"] == 26,
-            within=60,
             saying=worker.told,
         )
     assert worker.running
     assert sandbox.journal.overlaps() == []
     assert set(sandbox.journal.posts_per_uid().values()) == {1}
-    assert worker.stop(within=60) == 0
+    assert worker.stop() == 0

@@ -6,9 +6,9 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.e2e.producers import hand_over, order, send
+from tests.e2e.producers import UNHURRIED, hand_over, order, send
 from tests.servers.schema import downgrade, migrate
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import COMMAND, PARTNER_ID, SECRET, StartWorker, clean_environment
 from worker.sandbox import Sandbox
 from worker.store import Store
@@ -17,9 +17,6 @@ from worker.store.schema.migrate import revisions
 PREVIOUS = revisions()[-2]
 ADDED_IN_PARTS = "0002"
 """From here on the migrations touch the tables that a worker writes at every settlement."""
-
-PATIENT = {"KPLUS_DEADLINE_SECONDS": "120", "KPLUS_LEASE_SECONDS": "240"}
-"""The call that is under way lasts as long as the upgrade, on a busy machine too."""
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
@@ -41,14 +38,14 @@ def test_a_worker_takes_no_message_before_the_schema_is_its_own(
     ]
     send(broker_url, messages)
     early = worker_process(worker_env, ready=False)
-    assert early.wait(within=90) == 4
+    assert early.wait() == 4
     assert "the database's schema is not up to date, it lacks migration" in early.told()
     assert "run `kplus-cancel db upgrade`" in early.told()
     with redis.Redis.from_url(broker_url) as client:
         assert client.llen("kplus.cancel") == len(messages)
     migrate(database)
     worker_process(worker_env)
-    eventually(lambda: store.reports.stats().outcomes["cancelled"] == 2, within=60)
+    eventually(lambda: store.reports.stats().outcomes["cancelled"] == 2)
     assert sandbox.journal.posts_per_uid() == {"WHOLE": 1, "ROW": 1}
 
 
@@ -65,24 +62,22 @@ def test_an_upgrade_under_load_loses_and_doubles_nothing(
 
     Two upgrades run at the same time.
     """
-    worker = worker_process(worker_env | PATIENT)
+    worker = worker_process(worker_env | UNHURRIED)
     client = Celery(broker=broker_url, set_as_current=False)
     hand_over(client, order("PROOF", "ok-proof"))
-    eventually(lambda: store.reports.stats().outcomes["cancelled"] == 1, within=60)
+    eventually(lambda: store.reports.stats().outcomes["cancelled"] == 1)
     hand_over(client, order("HELD", "hold-1"))
-    assert sandbox.journal.wait_for_posts(2, timeout=30)
+    assert sandbox.journal.wait_for_posts(2, timeout=LIMIT)
     for n in range(20):
         hand_over(client, order(f"A{n}", f"ok-a{n}"))
     downgrade(database, ADDED_IN_PARTS)
     for n in range(20):
         hand_over(client, order(f"B{n}", f"ok-b{n}"))
     going = [upgrading(worker_env) for _ in range(2)]
-    assert [each.wait(timeout=120) for each in going] == [0, 0]
+    assert [each.wait(timeout=LIMIT) for each in going] == [0, 0]
     client.close()
     sandbox.release("hold-1")
-    eventually(
-        lambda: store.reports.stats().outcomes["cancelled"] == 42, within=90, saying=worker.told
-    )
+    eventually(lambda: store.reports.stats().outcomes["cancelled"] == 42, saying=worker.told)
     assert worker.running
     assert sandbox.journal.overlaps() == []
     assert set(sandbox.journal.effects().values()) == {1}

@@ -63,15 +63,15 @@ def test_a_worker_whose_sweep_hangs_ends_itself_and_the_next_goes_on(
     environment = worker_env | HASTE | {"KPLUS_PARTNERS_FILE": str(file)}
     home = Path(environment["KPLUS_HOME"])
     first = worker_process(environment, "--pool=prefork")
-    eventually(lambda: [beat.pid for beat in beats(home)] == [first.pid], within=60)
+    eventually(lambda: [beat.pid for beat in beats(home)] == [first.pid])
     assert beats(home)[0].stalled is None
 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     pipe.replace(file)
-    (found,) = eventually(lambda: _bad(health(environment)), within=60, saying=first.told)
+    (found,) = eventually(lambda: _bad(health(environment)), saying=first.told)
     assert "does not move: no pass of the sweep has ended" in found.text
-    assert first.wait(within=60) == EXIT_CODE
+    assert first.wait() == EXIT_CODE
     assert STALLED in first.told()
     assert "no pass of the sweep has ended" in first.told()
     assert "kplus-sweep" in first.told() or "_look" in first.told(), "where each thread stands"
@@ -81,7 +81,7 @@ def test_a_worker_whose_sweep_hangs_ends_itself_and_the_next_goes_on(
     partners_file(tmp_path / "mended.toml", worker_env["KPLUS_BANK_URL"]).replace(file)
     second = worker_process(environment)
     send(broker_url, [order("UID1", "ok-1")])
-    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1)
     assert second.stop() == 0
     assert "none runs here" in health(environment)[0].text
 
@@ -98,12 +98,12 @@ def test_a_worker_that_no_message_reaches_ends_itself(
     with redis_server.client() as client:
         client.execute_command("ACL", "SETUSER", "default", "-brpop")
         send(redis_server.url, [order("UID1", "ok-1")])
-        assert worker.wait(within=90) == EXIT_CODE
+        assert worker.wait() == EXIT_CODE
         assert STALLED in worker.told()
         assert "messages wait, and none has come here" in worker.told()
         client.execute_command("ACL", "SETUSER", "default", "+brpop")
     worker_process(environment)
-    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1)
 
 
 def test_a_worker_that_slept_is_no_stalled_one(
@@ -113,12 +113,12 @@ def test_a_worker_that_slept_is_no_stalled_one(
     environment = worker_env | HASTE
     worker = worker_process(environment)
     home = Path(environment["KPLUS_HOME"])
-    eventually(lambda: beats(home), within=60)
+    eventually(lambda: beats(home))
     worker.signal(signal.SIGSTOP)
-    eventually(lambda: beats(home)[0].age > float(HASTE["KPLUS_STALL_SECONDS"]), within=60)
+    eventually(lambda: beats(home)[0].age > float(HASTE["KPLUS_STALL_SECONDS"]))
     worker.signal(signal.SIGCONT)
     send(broker_url, [order("UID1", "ok-1")])
-    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1)
     assert STALLED not in worker.told()
     assert worker.stop() == 0
 
@@ -137,5 +137,5 @@ def test_an_idle_worker_has_not_stalled(
     threading.Event().wait(float(HASTE["KPLUS_STALL_SECONDS"]) + 1)
     assert [found.text for found in health(environment)] == ["moves"]
     send(broker_url, [order("UID1", "ok-1")])
-    eventually(lambda: store.reports.stats().states["succeeded"] == 1, within=60)
+    eventually(lambda: store.reports.stats().states["succeeded"] == 1)
     assert worker.stop() == 0

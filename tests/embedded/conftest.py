@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.servers.schema import ROOT
+from tests.servers.waiting import LIMIT
 from worker.broker.embedded import EmbeddedBroker, ensure
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
@@ -55,7 +56,7 @@ class Child:
     def kill(self) -> None:
         """End it outright."""
         os.kill(self.pid, signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(LIMIT)
 
     def ends(self) -> str:
         """End it, and return what it logged."""

@@ -9,13 +9,14 @@ import pytest
 import redis
 
 from tests.embedded.conftest import LINUX, Ensure, StartChild, guard_of
+from tests.servers.waiting import LIMIT
 from worker.broker.embedded import EmbeddedBroker, ensure, known_url
 from worker.broker.embedded.server import Seat
 from worker.errors import BrokerUnavailable
 
 
 def ping(url: str) -> object:
-    with redis.Redis.from_url(url, socket_timeout=2) as client:
+    with redis.Redis.from_url(url, socket_timeout=LIMIT) as client:
         return client.ping()
 
 
@@ -45,7 +46,7 @@ def test_it_listens_on_one_address_of_the_loopback_only(ensured: Ensure) -> None
     seat = Seat.read(ensured().url)
     assert seat is not None
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.2", seat.port), timeout=2)
+        socket.create_connection(("127.0.0.2", seat.port), timeout=LIMIT)
 
 
 def test_it_refuses_messages_rather_than_forget_some(ensured: Ensure) -> None:

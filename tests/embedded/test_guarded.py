@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 from tests.embedded.conftest import is_alive
 from tests.servers.postgres import PostgresServer
 from tests.servers.schema import ROOT
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from worker.broker.embedded.guarded import Guarded, Order
 
 WAITS = (sys.executable, "-c", "import signal; signal.pause()")
@@ -55,7 +55,7 @@ def test_it_runs_until_it_is_ended(waiting: Guarded, tmp_path: Path) -> None:
 def test_its_own_end_is_seen(waiting: Guarded, tmp_path: Path) -> None:
     assert waiting.pid is not None
     os.kill(waiting.pid, signal.SIGKILL)
-    assert waiting.wait() == 128 + signal.SIGKILL
+    assert waiting.wait(LIMIT) == 128 + signal.SIGKILL
     assert not waiting.running
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log"]
 
@@ -63,7 +63,7 @@ def test_its_own_end_is_seen(waiting: Guarded, tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", [0, 3])
 def test_its_exit_code_is_told(log: Path, code: int) -> None:
     guarded = Guarded(Order([sys.executable, "-c", f"raise SystemExit({code})"]), log=log)
-    assert guarded.wait() == guarded.end() == code
+    assert guarded.wait(LIMIT) == guarded.end() == code
 
 
 def test_it_reads_what_it_is_given_and_what_it_writes_is_kept(log: Path) -> None:
@@ -72,7 +72,7 @@ def test_it_reads_what_it_is_given_and_what_it_writes_is_kept(log: Path) -> None
         input="many words " * 20_000,
     )
     guarded = Guarded(order, log=log)
-    assert guarded.wait() == guarded.end() == 1
+    assert guarded.wait(LIMIT) == guarded.end() == 1
     assert log.read_text().split()[-5:] == ["many", "words", "and", "an", "error"]
 
 

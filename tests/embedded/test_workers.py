@@ -53,4 +53,4 @@ def test_a_worker_takes_the_broker_over_and_goes_on_consuming(
     second.wait_until(lambda: "embedded_broker_started" in second.told())
     assert eventually(lambda: known_url(home)) == url
     send(home, "B1")
-    second.wait_until(lambda: sandbox.journal.posts_per_uid() == {"B1": 1}, within=60)
+    second.wait_until(lambda: sandbox.journal.posts_per_uid() == {"B1": 1})

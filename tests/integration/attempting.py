@@ -18,7 +18,7 @@ from worker.jobs.sweep import SweepContext, rescue
 from worker.sandbox import Sandbox
 from worker.store import Store
 
-DEADLINE: Final = timedelta(seconds=10)
+DEADLINE: Final = timedelta(seconds=50)
 SHORT: Final = timedelta(milliseconds=50)
 POLICY: Final = Policy(
     dialect=built_in(),

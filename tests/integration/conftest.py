@@ -15,7 +15,7 @@ from tests.integration.behaviours.banks import Banks
 from tests.integration.behaviours.row import Behaviour
 from tests.integration.stock import LEASE, NOON, SECOND, Clock, Monotonic, order
 from tests.integration.turns import Turns
-from tests.servers.databases import Databases
+from tests.servers.databases import PATIENT, Databases
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.bank import Bank
 from worker.domain.kplus import RequestDt
@@ -38,7 +38,7 @@ def shared_clock() -> Clock:
 def _shared(server: Databases, clock: Clock, **options: Any) -> Iterator[Store]:
     """Yield a store that lasts: its statements are built and compiled once for all tests."""
     url = server.create()
-    store = Store(open_database(url, clock=clock, **options))
+    store = Store(open_database(url, clock=clock, waits=PATIENT, **options))
     yield store
     store.close()
     server.drop(url)
@@ -95,7 +95,8 @@ def open_store(engine: Engine) -> Iterator[OpenStore]:
         def open_one(
             clock: AnyClock | None = None, *, rest: Cooldown | None = None, **options: Any
         ) -> Store:
-            store = Store(open_database(url, clock=clock, **options), rest=rest)
+            opened = open_database(url, clock=clock, **{"waits": PATIENT} | options)
+            store = Store(opened, rest=rest)
             stack.callback(store.close)
             return store
 

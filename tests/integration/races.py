@@ -10,6 +10,7 @@ from tests.integration.attempting import once_in_flight, rescue_all
 from tests.integration.behaviours.row import Happening
 from tests.integration.stock import LEASE
 from tests.integration.turns import Turns
+from tests.servers.waiting import LIMIT, eventually
 from worker.jobs.attempt import Result, attempt
 
 PAYS, DIES = Happening.PAYS, Happening.DIES
@@ -56,15 +57,17 @@ def _held(turns: Turns, meanwhile: Callable[[], None], *, result: Result = Resul
     with ThreadPoolExecutor(1) as thread:
         asking = thread.submit(attempt, turns.uid, turns.context)
         try:
-            assert turns.sandbox.journal.wait_until(lambda _: bool(turns.posts()))
+            eventually(lambda: bool(turns.posts()))
             meanwhile()
         finally:
             turns.sandbox.release(turns.token_id)
-        assert asking.result(timeout=30) is result
+        assert asking.result(timeout=LIMIT) is result
 
 
 def _await_effect(turns: Turns) -> None:
-    taken = turns.sandbox.journal.wait_until(lambda journal: turns.token_id in journal.effects())
+    taken = turns.sandbox.journal.wait_until(
+        lambda journal: turns.token_id in journal.effects(), timeout=LIMIT
+    )
     assert taken
 
 

@@ -44,7 +44,7 @@ class Telling:
         return [row["state"] for row in self.events(uid=uid)]
 
 
-def poster(receiver: Receiver, clock: Clock, *, deadline: float = 20.0) -> WebhookSender:
+def poster(receiver: Receiver, clock: Clock, *, deadline: float = 50.0) -> WebhookSender:
     secrets = (SECRET, OLD_SECRET)
     webhook = Webhook(receiver.url, secrets, None, timedelta(seconds=deadline))
     return WebhookSender(webhook, clock=clock)

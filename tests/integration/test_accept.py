@@ -18,6 +18,7 @@ from tests.integration.stock import (
     row,
     settle,
 )
+from tests.servers.waiting import LIMIT
 from worker.domain.states import Outcome, State
 from worker.store import Acceptance, Status, Store
 
@@ -125,7 +126,7 @@ def test_an_order_waits_for_the_transaction_that_brought_it_first(
         store.jobs.accept(order(), hinted=False, connection=connection)
         second = thread.submit(store.jobs.accept, order(), hinted=False)
         connection.commit() if committed else connection.rollback()
-        heard = second.result(timeout=30).status
+        heard = second.result(timeout=LIMIT).status
     assert heard is (Status.DUPLICATE if committed else Status.ACCEPTED)
 
 

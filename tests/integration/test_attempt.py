@@ -23,6 +23,8 @@ from tests.integration.stock import (
     partner,
     row,
 )
+from tests.servers.deadlines import counted
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.domain.states import Outcome, State
 from worker.jobs.attempt import AttemptContext, Result, attempt
@@ -179,7 +181,9 @@ def test_a_bank_that_is_slower_than_the_deadline_leaves_doubt(
 ) -> None:
     accept(context.store, "hold-1")
     hasty = replace(context, deadline=timedelta(seconds=0.1))
-    assert attempt("U1", hasty) is Result.SETTLED
+    with counted():
+        assert attempt("U1", hasty) is Result.SETTLED
+    eventually(lambda: sandbox.journal.counts()["in_progress"] == 0)
     assert only(row(context.store), "state", "doubted") == (State.IN_DOUBT, True)
     assert attempts(context.store)[0]["heard"] == "read_timeout"
     clock.forward(2)
@@ -239,12 +243,12 @@ def test_a_late_answer_settles_the_doubt_that_its_rescue_left(
     accept(context.store, "hold-1")
     with ThreadPoolExecutor(1) as thread:
         asking = thread.submit(attempt, "U1", context)
-        assert sandbox.journal.wait_for_posts(1)
+        assert sandbox.journal.wait_for_posts(1, timeout=LIMIT)
         clock.forward(LEASE)
         assert rescue_all(context) == 1
         assert only(row(context.store), "state", "doubted") == (State.IN_DOUBT, True)
         sandbox.release("hold-1")
-        assert asking.result(timeout=30) is Result.LATE
+        assert asking.result(timeout=LIMIT) is Result.LATE
     assert only(row(context.store), "state", "outcome") == (State.SUCCEEDED, Outcome.CANCELLED)
     (evidence,) = attempts(context.store)
     assert only(evidence, "heard", "http_status") == ("cancelled", 200)
@@ -258,13 +262,13 @@ def test_a_late_refusal_is_no_end(context: AttemptContext, sandbox: Sandbox, clo
     accept(context.store, "T1")
     with ThreadPoolExecutor(1) as thread:
         asking = thread.submit(attempt, "U1", context)
-        assert sandbox.journal.wait_for_posts(1)
+        assert sandbox.journal.wait_for_posts(1, timeout=LIMIT)
         clock.forward(LEASE)
         rescue_all(context)
         before = context.store.partners.all()
         sandbox.expect_secrets({PARTNER_ID: "another"})
         sandbox.release("T1")
-        assert asking.result(timeout=30) is Result.LATE
+        assert asking.result(timeout=LIMIT) is Result.LATE
     assert row(context.store)["state"] in {State.IN_DOUBT, State.SUCCEEDED}
     assert context.store.partners.all() == before
 

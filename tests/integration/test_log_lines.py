@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.integration import log_lines
+from tests.servers.waiting import LIMIT
 from tests.servers.workers import clean_environment
 from tools.tree import ROOT
 
@@ -19,7 +20,7 @@ def played(what: str, **env: str) -> list[dict[str, str]]:
         cwd=ROOT,
         env=clean_environment() | env,
         stderr=subprocess.PIPE,
-        timeout=300,
+        timeout=LIMIT,
         check=True,
     )
     return [json.loads(line) for line in done.stderr.splitlines()]

@@ -28,7 +28,7 @@ from tests.integration.stock import (
     order,
     settle,
 )
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from worker.domain.decision import Decision
 from worker.domain.destinations import Destination
 from worker.domain.states import Event, Outcome, State
@@ -171,7 +171,7 @@ def held_before_commit(engine: Engine) -> Iterator[tuple[Signal, Signal]]:
     def hold(_connection: Any, _cursor: Any, sql: str, *_rest: Any) -> None:
         if sql.startswith("DELETE FROM cancel_jobs"):
             reached.set()
-            assert go_on.wait(30)
+            assert go_on.wait(LIMIT)
 
     event.listen(engine, "after_cursor_execute", hold)
     yield reached, go_on
@@ -191,7 +191,7 @@ def after(held: Signal, go_on: Signal, pending: Future[Any], looking: Store) -> 
     assert held.is_set()
     eventually(lambda: waits_for_a_lock(looking))
     go_on.set()
-    return pending.result(30)
+    return pending.result(LIMIT)
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["accept", "plain SQL"])
@@ -217,9 +217,9 @@ def test_an_insert_that_meets_a_prune_under_way_does_nothing(
         held_before_commit(pruning.database.engine) as (reached, go_on),
     ):
         first = threads.submit(prune, pruning)
-        assert reached.wait(30)
+        assert reached.wait(LIMIT)
         heard = after(reached, go_on, threads.submit(bring), looking)
-        assert first.result(30).jobs == 1
+        assert first.result(LIMIT).jobs == 1
     assert heard == (None if plain else AGAIN)
     assert count(store, "cancel_jobs") == 0
     assert store.retention.tombstone("U1") is not None
@@ -271,8 +271,8 @@ def test_deliveries_beside_prunes_bring_no_job_back(
     with ThreadPoolExecutor(4) as threads:
         heard = [threads.submit(deliver, each) for each in stores[:2]]
         done = [threads.submit(remove, each) for each in stores[2:]]
-        assert {each for future in heard for each in future.result(60)} == {AGAIN}
-        removed = sum(future.result(60) for future in done)
+        assert {each for future in heard for each in future.result(LIMIT)} == {AGAIN}
+        removed = sum(future.result(LIMIT) for future in done)
     while jobs := prune(store).jobs:
         removed += jobs
     assert removed == count(store, "tombstones") == len(uids)

@@ -11,6 +11,7 @@ import pytest
 from tests.integration.attempting import accept
 from tests.integration.stock import Clock, only, partner, row
 from tests.servers.secret_files import WAYS, overwrite
+from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.config.reload import LiveRoster
 from worker.config.settings import GivenSettings, Settings
@@ -144,7 +145,7 @@ def test_a_call_in_flight_ends_under_the_secret_it_began_with(
     attempt("PROOF", context)
     with ThreadPoolExecutor(1) as threads:
         held = threads.submit(attempt, "HELD", context)
-        assert sandbox.journal.wait_until(lambda heard: "HELD" in heard.posts_per_uid(), timeout=30)
+        eventually(lambda: "HELD" in sandbox.journal.posts_per_uid())
         sandbox.expect_secrets({PARTNER_ID: NEW})
         file.put(NEW)
         live()

@@ -10,6 +10,7 @@ from celery.exceptions import Reject
 from pydantic import SecretStr
 
 from tests.integration.stock import accept
+from tests.servers.waiting import LIMIT
 from tests.servers.workers import PARTNER_ID, SECRET, clean_environment
 from worker.broker.hints import Hints
 from worker.config.settings import GivenSettings
@@ -58,7 +59,7 @@ def test_a_stop_that_hangs_is_ended_by_the_kernel() -> None:
         [sys.executable, "-c", HANGS],
         env=clean_environment(),
         capture_output=True,
-        timeout=60,
+        timeout=LIMIT,
         check=False,
     )
     assert done.returncode == -signal.SIGALRM, done.stderr

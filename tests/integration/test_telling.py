@@ -25,6 +25,7 @@ from tests.integration.stock import (
     settle,
 )
 from tests.integration.telling import BOTH, Telling, courier, end, poster
+from tests.servers.deadlines import counted
 from tests.servers.receivers import OLD_SECRET, SECRET, TAKEN, Receiver
 from worker.config.dialect_file import built_in
 from worker.domain import events
@@ -266,7 +267,7 @@ def test_a_slow_receiver_is_left_at_the_deadline_and_hears_of_it_again(
 ) -> None:
     receiver.free.clear()
     end(telling.store, "U1")
-    with closing(poster(receiver, clock, deadline=0.2)) as hasty:
+    with closing(poster(receiver, clock, deadline=0.2)) as hasty, counted():
         deliver(courier(telling.store, hasty))
     (event,) = telling.events()
     assert event["fault"] == "read_timeout"

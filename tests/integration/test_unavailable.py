@@ -4,11 +4,13 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Connection, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from tests.integration.conftest import OpenStore
@@ -25,9 +27,10 @@ from tests.integration.stock import (
     row,
     settle,
 )
+from tests.servers.databases import PATIENT
 from tests.survival.proxy import Proxy
 from worker.errors import StoreUnavailable
-from worker.store import Database, RejectedMessage, Store, Waits, open_database
+from worker.store import Database, RejectedMessage, Store, open_database
 from worker.store.schema.tables import cancel_jobs
 
 SHORT = timedelta(milliseconds=50)
@@ -119,7 +122,7 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
 
 
 def test_a_job_that_is_locked_for_too_long_is_unavailable(open_store: OpenStore) -> None:
-    store, other = open_store(waits=Waits(patience=SHORT)), open_store()
+    store, other = open_store(waits=replace(PATIENT, patience=SHORT)), open_store()
     accept(other, "U1")
     with (
         a_lock_on_the_job(other.database.engine),
@@ -134,7 +137,10 @@ def test_a_worker_that_stops_in_a_transaction_holds_its_locks_for_a_moment_only(
     open_store: OpenStore,
 ) -> None:
     """PostgreSQL would believe in a machine that is gone for two hours, and all others wait."""
-    stopped, store = open_store(waits=Waits(silence=timedelta(milliseconds=200))), open_store()
+    stopped, store = (
+        open_store(waits=replace(PATIENT, silence=timedelta(milliseconds=200))),
+        open_store(),
+    )
     accept(store, "U1")
     with (
         pytest.raises(DBAPIError, match="idle-in-transaction"),
@@ -153,13 +159,16 @@ def line(engine: Engine) -> Iterator[Proxy]:
 
 @pytest.fixture
 def far(engine: Engine, line: Proxy) -> Iterator[Database]:
-    """The database at the other end of the line, which does not wait long."""
+    """The database at the other end of the line; whether a connection answers is always asked."""
     url = engine.url.set(host="127.0.0.1", port=line.port).render_as_string(hide_password=False)
-    brief = timedelta(seconds=1)
-    waits = Waits(statement=brief, answer=brief, idle=timedelta(0))
-    database = open_database(url, waits=waits)
+    database = open_database(url, waits=replace(PATIENT, idle=timedelta(0)))
     yield database
     database.close()
+
+
+def driver_of(connection: Connection) -> Any:
+    """Return the driver's connection: how long it waits for an answer can be set."""
+    return connection.connection.driver_connection
 
 
 @only_postgresql
@@ -172,6 +181,7 @@ def test_a_server_that_takes_a_statement_and_never_answers_is_unavailable(
         with far.reading() as connection:
             connection.execute(text("SELECT 1"))
             line.orphan()
+            driver_of(connection).answer_within = SHORT
             connection.execute(text("SELECT 1"))
 
     with pytest.raises(StoreUnavailable, match="took a statement and did not answer within"):
@@ -181,8 +191,11 @@ def test_a_server_that_takes_a_statement_and_never_answers_is_unavailable(
 @only_postgresql
 def test_a_line_that_went_deaf_while_nobody_used_it_is_replaced(far: Database, line: Proxy) -> None:
     store = Store(far)
-    store.reports.stats()
+    with far.reading() as connection:
+        connection.execute(text("SELECT 1"))
+        kept = driver_of(connection)
     line.orphan()
+    kept.answer_within = SHORT
     assert store.reports.stats().due == 0
 
 
@@ -191,21 +204,23 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(
     open_store: OpenStore,
 ) -> None:
     """Given up on this side alone, it would go on over there."""
-    database = open_store(waits=Waits(statement=SHORT)).database
+    database = open_store(waits=replace(PATIENT, statement=SHORT)).database
     with pytest.raises(StoreUnavailable, match="statement timeout"), database.reading() as hasty:
         hasty.execute(text("SELECT pg_sleep(60)"))
 
 
 @only_postgresql
-def test_a_migration_takes_as_long_as_it_takes(far: Database) -> None:
-    with far.connection() as patient:
+def test_a_migration_takes_as_long_as_it_takes(open_store: OpenStore) -> None:
+    brief = timedelta(seconds=1)
+    database = open_store(waits=replace(PATIENT, statement=brief, answer=brief)).database
+    with database.connection() as patient:
         assert patient.execute(text("SELECT pg_sleep(1.2)")).all()
 
 
 def test_a_settlement_that_waits_for_too_long_leaves_nothing_half_written(
     open_store: OpenStore,
 ) -> None:
-    store, other = open_store(waits=Waits(patience=SHORT)), open_store()
+    store, other = open_store(waits=replace(PATIENT, patience=SHORT)), open_store()
     accept(other, "U1")
     mine = claimed(other)
     before = other.reports.file("U1")
@@ -216,7 +231,7 @@ def test_a_settlement_that_waits_for_too_long_leaves_nothing_half_written(
 
 
 def test_reports_wait_for_no_writer(open_store: OpenStore) -> None:
-    store, other = open_store(waits=Waits(patience=SHORT)), open_store()
+    store, other = open_store(waits=replace(PATIENT, patience=SHORT)), open_store()
     accept(other, "U1")
     with a_lock_on_the_job(other.database.engine):
         assert store.reports.stats().states["pending"] == 1
@@ -225,7 +240,7 @@ def test_reports_wait_for_no_writer(open_store: OpenStore) -> None:
 
 
 def test_no_writer_waits_for_a_report(open_store: OpenStore) -> None:
-    store, other = open_store(waits=Waits(patience=SHORT)), open_store()
+    store, other = open_store(waits=replace(PATIENT, patience=SHORT)), open_store()
     accept(other, "U1")
     with other.database.reading() as connection:
         connection.execute(cancel_jobs.select()).all()
@@ -233,7 +248,7 @@ def test_no_writer_waits_for_a_report(open_store: OpenStore) -> None:
 
 
 def test_a_process_out_of_connections_is_unavailable(open_store: OpenStore) -> None:
-    store = open_store(connections=1, waits=Waits(patience=SHORT))
+    store = open_store(connections=1, waits=replace(PATIENT, patience=SHORT))
     held = [store.database.engine.connect() for _ in range(3)]
     with pytest.raises(StoreUnavailable, match="QueuePool limit"):
         store.reports.stats()

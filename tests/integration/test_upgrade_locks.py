@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.integration.attempting import SHORT
-from tests.servers.databases import StoreAt
+from tests.servers.databases import PATIENT, StoreAt
 from tests.servers.schema import downgrade, migrate
 from worker.errors import StoreUnavailable
-from worker.store import Database, Waits, open_database
+from worker.store import Database, open_database
 from worker.store.schema import migrate as schema
 
 AGAIN = r"the schema is in use: .*run `kplus-cancel db upgrade` again"
@@ -19,7 +20,7 @@ AGAIN = r"the schema is in use: .*run `kplus-cancel db upgrade` again"
 @pytest.fixture
 def hasty(database: str) -> Iterator[Database]:
     """A database that waits for SQLite's lock for a moment; on PostgreSQL migrations set theirs."""
-    database_ = open_database(database, waits=Waits(patience=SHORT))
+    database_ = open_database(database, waits=replace(PATIENT, patience=SHORT))
     yield database_
     database_.close()
 

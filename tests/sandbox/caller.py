@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Self
 
+from tests.servers.waiting import LIMIT
+
 CANCEL = "/v1/kplus/payment/cancel-token"
 INQUIRE = "/v1/kplus/payment/inquire-token"
 PARTNER = "KP2XXX000033159"
@@ -82,7 +84,7 @@ class Caller:
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.host, self.port = host, port
-        self.connection = http.client.HTTPConnection(host, port, timeout=20)
+        self.connection = http.client.HTTPConnection(host, port, timeout=LIMIT)
         self._uids = 0
 
     def __enter__(self) -> Self:
@@ -93,7 +95,7 @@ class Caller:
 
     def raw(self) -> socket.socket:
         """Return a connection of its own, for bytes by hand."""
-        return socket.create_connection((self.host, self.port), timeout=20)
+        return socket.create_connection((self.host, self.port), timeout=LIMIT)
 
     def cancel(self, token: str, uid: str | None = None, **changes: Any) -> Heard:
         return self.call(CANCEL, content(token, uid or self._uid(), **changes))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.caller import SECRET, Caller, cancel_bytes, until_closed
+from tests.servers.waiting import eventually
 from worker.sandbox import Sandbox
 
 
@@ -109,7 +110,7 @@ def test_huge_is_as_many_megabytes_as_asked(caller: Caller) -> None:
 @pytest.mark.parametrize("token", ["endless-1", "endlesshead-1"])
 def test_endless_ends_when_the_client_leaves(bank: Sandbox, caller: Caller, token: str) -> None:
     assert len(raw_answer(caller, token, 2_000_000)) >= 2_000_000
-    assert bank.journal.wait_until(lambda journal: journal.counts()["in_progress"] == 0)
+    eventually(lambda: bank.journal.counts()["in_progress"] == 0)
     assert bank.journal.entries()[0].client_left
     assert bank.journal.effects() == {token: 1}
 

@@ -1,10 +1,9 @@
 """The other door: tokens, switches and scripts for tests and demonstrations."""
 
-import threading
-
 import pytest
 
 from tests.sandbox.caller import Caller, cancel_bytes, until_closed
+from tests.servers.waiting import LIMIT, eventually
 from worker.sandbox import Rules, RulesError, Sandbox, UnknownScenario
 
 
@@ -97,7 +96,7 @@ def test_a_silent_bank_reads_and_drops_the_line_when_the_mode_changes(
     bank.change_rules(mode="silent")
     with caller.raw() as sock:
         sock.sendall(cancel_bytes("ok-1", "U"))
-        assert bank.journal.wait_for_posts(1)
+        assert bank.journal.wait_for_posts(1, timeout=LIMIT)
         assert caller.get("/journal/counts").json["in_progress"] == 1
         caller.put("/control/mode", {"mode": "ok"})
         with pytest.raises(ConnectionResetError):
@@ -123,15 +122,18 @@ def test_a_refusing_bank_does_not_listen_and_closes_idle_lines(
     assert len(bank.journal) == 3
 
 
+def _is_open(caller: Caller) -> bool:
+    try:
+        caller.raw().close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_a_mode_may_end_by_itself(bank: Sandbox, caller: Caller) -> None:
     assert caller.put("/control/mode", {"mode": "refuse"}).status == 422
     assert caller.put("/control/mode", {"mode": "refuse", "for_seconds": 0.05}).status == 200
-    for _ in range(1000):
-        try:
-            with caller.raw():
-                break
-        except ConnectionRefusedError:
-            threading.Event().wait(0.005)
+    eventually(lambda: _is_open(caller))
     caller.connection.close()
     assert caller.cancel("ok-1").token_status == "CANCELLED"
     assert bank.rules.mode == "ok"

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from tests.sandbox.caller import Caller
+from tests.servers.waiting import LIMIT, joined
 from worker.sandbox import Life, Sandbox
 
 
@@ -58,10 +59,10 @@ def test_the_customer_may_pay_while_a_post_is_held(bank: Sandbox, caller: Caller
     heard: list[object] = []
     asking = threading.Thread(target=lambda: heard.append(caller.cancel("holdbefore-1").code))
     asking.start()
-    assert bank.journal.wait_for_posts(1)
+    assert bank.journal.wait_for_posts(1, timeout=LIMIT)
     assert bank.pay("holdbefore-1")
     bank.release("holdbefore-1")
-    asking.join(timeout=10)
+    joined(asking)
     assert heard == ["qr_paid"]
 
 
@@ -79,8 +80,7 @@ def test_a_race_of_customers_and_cancels_has_one_winner_per_token(bank: Sandbox)
     threads = [threading.Thread(target=each) for each in (pay, cancel, cancel)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(timeout=20)
+    joined(*threads)
     cancelled = bank.journal.effects()
     assert set(cancelled.values()) <= {1}
     assert set(cancelled) | set(paid) == {f"ok-{n}" for n in range(100)}

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.sandbox.caller import PARTNER, SECRET, Caller, cancel_bytes
+from tests.servers.waiting import LIMIT, eventually, joined
 from worker.sandbox import Entry, Journal, Sandbox
 
 
@@ -37,7 +38,7 @@ def test_an_entry_says_all_there_is_to_know_about_a_post(bank: Sandbox, caller: 
 def test_a_post_is_in_the_journal_while_it_is_in_progress(bank: Sandbox, caller: Caller) -> None:
     with caller.raw() as sock:
         sock.sendall(cancel_bytes("hold-1", "U"))
-        assert bank.journal.wait_for_posts(1)
+        assert bank.journal.wait_for_posts(1, timeout=LIMIT)
         shown = caller.get("/journal").json
         assert shown["entries"][0]["finished_at"] is None
         assert shown["counts"]["in_progress"] == 1
@@ -48,7 +49,7 @@ def test_two_posts_of_one_uid_at_the_same_time_are_an_overlap(
 ) -> None:
     with caller.raw() as sock:
         sock.sendall(cancel_bytes("hold-1", "U"))
-        assert bank.journal.wait_until(lambda journal: bool(journal.effects()))
+        eventually(lambda: bool(bank.journal.effects()))
         caller.cancel("ok-2", "U")
         caller.cancel("hold-1", "V")
         assert bank.journal.overlaps() == ["U"]
@@ -66,7 +67,7 @@ def test_a_client_that_hung_up_and_asks_again_does_not_overlap(
     """A worker that is killed leaves its line; the next one asks while the bank still works."""
     with caller.raw() as sock:
         sock.sendall(cancel_bytes(token, "U"))
-        assert bank.journal.wait_for_posts(1)
+        assert bank.journal.wait_for_posts(1, timeout=LIMIT)
     caller.inquire(token, "U")
     assert bank.journal.overlaps() == []
     assert bank.journal.overlapping_tokens() == []
@@ -150,7 +151,7 @@ def test_a_reset_forgets_everything_but_never_reuses_a_number(
 def test_a_post_that_a_reset_overtook_ends_without_a_trace(bank: Sandbox, caller: Caller) -> None:
     with caller.raw() as sock:
         sock.sendall(cancel_bytes("hold-1", "U"))
-        assert bank.journal.wait_until(lambda journal: bool(journal.effects()))
+        eventually(lambda: bool(bank.journal.effects()))
         bank.reset()
         bank.release("hold-1")
         assert b"CANCELLED" in sock.recv(65_536)
@@ -224,8 +225,7 @@ def test_the_journal_keeps_its_order_under_many_threads(bank: Sandbox) -> None:
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(timeout=20)
+    joined(*threads)
     entries = bank.journal.entries()
     assert [each.seq for each in entries] == list(range(1, 201))
     arrivals = [each.arrived_at for each in entries]

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from tests.sandbox.caller import Caller, cancel_bytes, until_closed
+from tests.servers.waiting import LIMIT, eventually, joined
 from worker.sandbox import Sandbox
 
 
@@ -90,9 +91,9 @@ def test_a_client_that_gives_up_still_finds_the_effect(
 ) -> None:
     with caller.raw() as sock:
         sock.sendall(cancel_bytes(token, "U"))
-        assert bank.journal.wait_until(lambda journal: bool(journal.effects()))
+        eventually(lambda: bool(bank.journal.effects()))
     assert caller.inquire(token, "I").token_status == "CANCELLED"
-    assert bank.journal.wait_until(lambda journal: journal.counts()["in_progress"] == 0)
+    eventually(lambda: bank.journal.counts()["in_progress"] == 0)
     entry = bank.journal.entries(uid="U")[0]
     assert (entry.client_left, entry.http_status, entry.effect) == (True, None, True)
 
@@ -113,8 +114,8 @@ def test_slowbefore_takes_effect_late_even_if_the_client_has_gone(
 ) -> None:
     with caller.raw() as sock:
         sock.sendall(cancel_bytes("slowbefore0.05-1", "U"))
-        assert bank.journal.wait_for_posts(1)
-    assert bank.journal.wait_until(lambda journal: bool(journal.effects()))
+        assert bank.journal.wait_for_posts(1, timeout=LIMIT)
+    eventually(lambda: bool(bank.journal.effects()))
     entry = bank.journal.entries()[0]
     assert (entry.client_left, entry.http_status, entry.effect) == (True, None, True)
 
@@ -122,7 +123,7 @@ def test_slowbefore_takes_effect_late_even_if_the_client_has_gone(
 def test_a_held_post_is_answered_when_it_is_released(bank: Sandbox, caller: Caller) -> None:
     with caller.raw() as sock:
         sock.sendall(cancel_bytes("holdbefore-1", "U"))
-        assert bank.journal.wait_for_posts(1)
+        assert bank.journal.wait_for_posts(1, timeout=LIMIT)
         assert bank.journal.counts()["in_progress"] == 1
         assert bank.journal.effects() == {}
         assert caller.send("POST", "/control/release/holdbefore-1").status == 200
@@ -136,10 +137,10 @@ def test_a_post_held_after_its_effect_is_answered_when_it_is_released(
     heard: list[object] = []
     asking = threading.Thread(target=lambda: heard.append(caller.cancel("hold-1").token_status))
     asking.start()
-    assert bank.journal.wait_until(lambda journal: bool(journal.effects()))
+    eventually(lambda: bool(bank.journal.effects()))
     assert heard == []
     bank.release("hold-1")
-    asking.join(timeout=10)
+    joined(asking)
     assert heard == ["CANCELLED"]
 
 
@@ -162,5 +163,5 @@ def test_a_client_may_leave_in_the_middle_of_a_drip(bank: Sandbox, caller: Calle
     with caller.raw() as sock:
         sock.sendall(cancel_bytes("dripbody60000-1", "U"))
         assert sock.recv(10)
-    assert bank.journal.wait_until(lambda journal: journal.counts()["in_progress"] == 0)
+    eventually(lambda: bank.journal.counts()["in_progress"] == 0)
     assert bank.journal.entries()[0].client_left

@@ -16,6 +16,7 @@ from tests.sandbox.caller import (
     content,
     headers,
 )
+from tests.servers.waiting import joined
 from worker.sandbox import Rules, Sandbox
 
 
@@ -254,7 +255,6 @@ def test_a_strict_bank_takes_up_one_of_many_at_the_same_moment(bank: Sandbox) ->
     threads = [threading.Thread(target=ask) for _ in range(16)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(timeout=10)
+    joined(*threads)
     codes = [json.loads(answer.partition(b"\r\n\r\n")[2])["errorCode"] for answer in heard]
     assert sorted(codes, key=str) == [None, *["duplicate_request"] * 15]

@@ -17,6 +17,7 @@ import pytest
 import worker.sandbox
 from tests.bank.tls_files import AUTHORITY, HERE, server_context
 from tests.sandbox.caller import CANCEL, Caller, cancel_bytes, content, headers, until_closed
+from tests.servers.waiting import LIMIT, eventually, joined
 from worker.sandbox import Rules, Sandbox, serve
 
 ROOM = Path(worker.sandbox.__file__).parent
@@ -116,8 +117,7 @@ def test_many_clients_at_once_are_all_answered(bank: Sandbox) -> None:
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(32)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(timeout=240)
+    joined(*threads)
     assert len(bank.journal) == 1600
 
 
@@ -138,7 +138,7 @@ def test_stopping_ends_what_is_held_and_leaves_no_thread() -> None:
     with caller, caller.raw() as sock:
         caller.cancel("ok-1")
         sock.sendall(cancel_bytes("holdbefore-1", "U"))
-        assert bank.journal.wait_for_posts(2)
+        assert bank.journal.wait_for_posts(2, timeout=LIMIT)
         bank.stop()  # what is held would go on for ever
         assert until_closed(sock) == b""
     # A thread of another test's may have ended meanwhile.
@@ -175,7 +175,7 @@ def test_a_bank_may_begin_closed() -> None:
 
 
 def secured(bank: Sandbox, context: ssl.SSLContext) -> ssl.SSLSocket:
-    bare = socket.create_connection(("127.0.0.1", bank.port), timeout=10)
+    bare = socket.create_connection(("127.0.0.1", bank.port), timeout=LIMIT)
     try:
         return context.wrap_socket(bare, server_hostname="127.0.0.1")
     except OSError:
@@ -234,7 +234,7 @@ def test_a_line_is_dropped_under_tls_too(mutual: Sandbox, known: ssl.SSLContext)
         line.sendall(cancel_bytes("drop-1", "U"))
         # Below TLS, which takes a reset for an end.
         with socket.socket(fileno=os.dup(line.fileno())) as bare:
-            bare.settimeout(10)
+            bare.settimeout(LIMIT)
             with pytest.raises(ConnectionResetError):
                 until_closed(bare)
     assert mutual.journal.effects() == {"drop-1": 1}
@@ -245,8 +245,8 @@ def test_a_client_that_leaves_is_noticed_under_tls_too(
 ) -> None:
     with secured(mutual, known) as line:
         line.sendall(cancel_bytes("hold-1", "U"))
-        assert mutual.journal.wait_until(lambda journal: bool(journal.effects()))
-    assert mutual.journal.wait_until(lambda journal: journal.counts()["in_progress"] == 0)
+        eventually(lambda: bool(mutual.journal.effects()))
+    eventually(lambda: mutual.journal.counts()["in_progress"] == 0)
     assert mutual.journal.entries()[0].client_left
 
 
@@ -260,11 +260,11 @@ def test_serve_announces_its_address_and_ends_when_told() -> None:
 
     thread = threading.Thread(target=serve, kwargs={"announce": announce, "stop": stop})
     thread.start()
-    assert announced.wait(10)
+    assert announced.wait(LIMIT)
     with Caller(int(urls[0].rpartition(":")[2])) as caller:
         assert caller.cancel("ok-1").status == 200
         stop.set()
-        thread.join(timeout=10)
+        joined(thread)
     assert not thread.is_alive()
 
 
@@ -275,7 +275,7 @@ def test_serve_ends_in_good_order_on_a_signal(number: signal.Signals) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(b"http://127.0.0.1:")
         os.kill(process.pid, number)
-        assert process.wait(10) == 0
+        assert process.wait(LIMIT) == 0
 
 
 @pytest.mark.parametrize("module", sorted(ROOM.glob("*.py")), ids=lambda path: path.stem)

@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.servers.missing import unavailable
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from worker.broker.embedded import ensure
 from worker.broker.embedded.guarded import Guarded, Order
-from worker.broker.embedded.server import Seat, find_program
+from worker.broker.embedded.server import HOST, Seat, find_program
 from worker.errors import BrokerUnavailable
 
 GIVEN: Final = "KPLUS_TEST_BROKER_URL"
@@ -50,8 +52,8 @@ class RedisServer:
         return self._guarded.pid
 
     def client(self) -> "redis.Redis":
-        """Return a client that neither waits long nor tries again."""
-        return self.seat.client()
+        """Return a client that waits as long as any test does, and does not try again."""
+        return patient(self.seat)
 
     def start(self) -> None:
         """Start on the same port, with what was kept; return once it answers."""
@@ -104,6 +106,18 @@ class RedisServer:
                 "appendfsync everysec\nmaxmemory-policy noeviction\ndaemonize no\n",
             )
         )
+
+
+def patient(seat: Seat) -> "redis.Redis":
+    """Return a client for the server at a seat; the product's own gives up after a second."""
+    return redis.Redis(
+        host=HOST,
+        port=seat.port,
+        password=seat.password or None,
+        socket_timeout=LIMIT,
+        socket_connect_timeout=LIMIT,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 MakeRedis = Callable[..., RedisServer]

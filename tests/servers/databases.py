@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -17,11 +18,21 @@ from sqlalchemy import make_url
 from tests.servers.missing import unavailable
 from tests.servers.postgres import NoServer, PostgresServer, PrivatePostgres
 from tests.servers.schema import migrate
+from tests.servers.waiting import LIMIT
 from worker.domain.leases import InquiryUids
-from worker.store import Clock, Cooldown, Store, open_database
+from worker.store import Clock, Cooldown, Store, Waits, open_database
 
 GIVEN: Final = "KPLUS_TEST_DATABASE_URL"
 KINDS: Final = ("sqlite", pytest.param("postgresql", marks=pytest.mark.postgres))
+
+
+PATIENT: Final = Waits(
+    patience=timedelta(seconds=LIMIT),
+    silence=timedelta(seconds=LIMIT),
+    statement=timedelta(seconds=LIMIT),
+    answer=timedelta(seconds=LIMIT),
+)
+"""No limit of ours ends a test that is only slow; one that is about a limit sets that one."""
 
 
 class Databases(Protocol):
@@ -141,7 +152,7 @@ def store_at(database: str) -> Iterator[StoreAt]:
             inquiry_uids: InquiryUids | None = None,
             **options: Any,
         ) -> Store:
-            opened = open_database(database, clock=clock, **options)
+            opened = open_database(database, clock=clock, **{"waits": PATIENT} | options)
             store = Store(opened, rest=rest, inquiry_uids=inquiry_uids)
             stack.callback(store.close)
             return store

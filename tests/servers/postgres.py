@@ -169,7 +169,7 @@ class PrivatePostgres:
         log = self.folder / "log"
         self._guarded = guarded = Guarded(order, log=log)
         server = PostgresServer(self.url)
-        eventually(lambda: server.answers() or not guarded.running, within=30, saying=log.read_text)
+        eventually(lambda: server.answers() or not guarded.running, saying=log.read_text)
         if not guarded.running:
             raise NoServer("the server ended as soon as it was started")
 

@@ -16,7 +16,7 @@ import pytest
 from kombu import Connection
 
 from tests.servers.missing import unavailable
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 
 GIVEN: Final = "KPLUS_TEST_AMQP_URL"
 HERE: Final = ("127.0.0.1", 5672)
@@ -24,7 +24,6 @@ USER: Final = "guest"
 """RabbitMQ's own first user, who may come from the loopback alone."""
 QUEUES: Final = ("kplus.cancel", "kplus.housekeeping")
 REMEDY: Final = f"set {GIVEN} to a virtual host whose kplus queues may be deleted"
-CONTROL_WITHIN: Final = 60
 
 
 class RabbitServer:
@@ -36,7 +35,7 @@ class RabbitServer:
     @contextmanager
     def channel(self) -> Iterator[Any]:
         """Lend a channel; a refusal closes it."""
-        with Connection(self.url, connect_timeout=5) as connection:
+        with Connection(self.url, connect_timeout=LIMIT) as connection:
             yield connection.channel()
 
     def forget(self) -> None:
@@ -52,7 +51,7 @@ class RabbitServer:
 
     def wait_until_empty(self) -> None:
         """Return when nothing waits in the queues, and nothing comes back to them."""
-        eventually(lambda: not any(self.waiting(queue) for queue in QUEUES), within=60)
+        eventually(lambda: not any(self.waiting(queue) for queue in QUEUES))
 
     def has(self, queue: str) -> bool:
         """Say whether there is a queue of this name."""
@@ -96,7 +95,7 @@ def rabbit_host() -> Iterator[str]:
             yield given
         return
     try:
-        socket.create_connection(HERE, timeout=5).close()
+        socket.create_connection(HERE, timeout=LIMIT).close()
     except OSError as reason:
         _missing(f"none answers at {HERE[0]}:{HERE[1]} ({reason})")
     if shutil.which("rabbitmqctl") is None:
@@ -135,7 +134,7 @@ def _control(*arguments: str) -> None:
         ["rabbitmqctl", "--quiet", *arguments],  # noqa: S607 - wherever the machine has it
         check=True,
         capture_output=True,
-        timeout=CONTROL_WITHIN,
+        timeout=LIMIT,
     )
 
 

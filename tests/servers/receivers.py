@@ -13,6 +13,8 @@ from typing import Any, Final, Self
 
 import pytest
 
+from tests.servers.waiting import LIMIT
+
 SECRET: Final = "whsec_" + base64.b64encode(b"canary: of the order system, new").decode()
 OLD_SECRET: Final = "whsec_" + base64.b64encode(b"canary: of the order system, old").decode()
 
@@ -95,7 +97,7 @@ class Receiver:
                 names = {name.lower(): value for name, value in self.headers.items()}
                 post = Post(self.path, names, body)
                 receiver.posts.append(post)
-                receiver.free.wait(120)
+                receiver.free.wait(LIMIT)
                 status, headers = receiver.answer(post)
                 self.send_response(status)
                 for name, value in headers.items():

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import pytest
 import redis
 
-from tests.servers.brokers import REMEDY, RedisServer
+from tests.servers.brokers import REMEDY, RedisServer, patient
 from tests.servers.missing import unavailable
 from tests.servers.waiting import eventually
 from worker.broker.embedded.guarded import Guarded, Order
@@ -16,7 +16,6 @@ from worker.broker.embedded.server import HOST, Seat, find_program
 from worker.errors import BrokerUnavailable
 
 NAME: Final = "kplus"
-SYNC_WITHIN: Final = 60.0
 
 
 class Member(RedisServer):
@@ -58,10 +57,9 @@ class Watched:
             stack.enter_context(self.replica)
             eventually(
                 lambda: self.replica.replication()["master_link_status"] == "up",
-                within=SYNC_WITHIN,
             )
             stack.callback(self._watch().end)
-            eventually(self._knows_both, within=SYNC_WITHIN)
+            eventually(self._knows_both)
             self._stack = stack.pop_all()
         return self
 
@@ -70,7 +68,7 @@ class Watched:
 
     def wait_for_the_replica(self) -> None:
         """Return when the replica has taken the master's place."""
-        eventually(self._leads, within=SYNC_WITHIN, saying=self._log.read_text)
+        eventually(self._leads, saying=self._log.read_text)
 
     def _leads(self) -> bool:
         # It drops its clients while it takes over.
@@ -94,7 +92,7 @@ class Watched:
     def _knows_both(self) -> bool:
         if self.sentinel.occupant() is None:
             return False
-        with self.sentinel.client() as client:
+        with patient(self.sentinel) as client:
             (known,) = [
                 master for master in client.sentinel_masters().values() if master["name"] == NAME
             ]

@@ -1,17 +1,28 @@
-"""Waiting for something to become true, without sleeping for a guess."""
+"""Waiting for what must happen: one limit for all tests, and no sleeping for a guess."""
 
 import inspect
+import os
+import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 Found = TypeVar("Found")
 
-PAUSE = 0.02
+SETTING: Final = "KPLUS_TEST_PATIENCE"
+"""How many times the usual limit the tests wait: more than 1 on a machine that is very slow."""
+FACTOR: Final = float(os.environ.get(SETTING, "1"))
+LIMIT: Final = 120.0 * FACTOR
+"""
+Seconds for anything that must happen; what happens sooner is not waited for any longer.
+
+It says nothing about how fast the product is. It only ends a test that waits in vain.
+"""
+_PAUSE: Final = 0.02
 
 
 def eventually(
-    check: Callable[[], Found], *, within: float = 30.0, saying: Callable[[], str] | str = ""
+    check: Callable[[], Found], *, within: float = LIMIT, saying: Callable[[], str] | str = ""
 ) -> Found:
     """
     Return what `check` returns once that is true; an AssertionError in it counts as not yet.
@@ -30,7 +41,14 @@ def eventually(
             complaint = error
         if time.monotonic() > until:
             raise AssertionError(_in_vain(check, within, found, saying)) from complaint
-        time.sleep(PAUSE)
+        time.sleep(_PAUSE)
+
+
+def joined(*threads: threading.Thread) -> None:
+    """Return when all these threads have ended; fail where one does not."""
+    for thread in threads:
+        thread.join(LIMIT)
+        assert not thread.is_alive(), f"{thread.name} did not end within {LIMIT:g} s"
 
 
 def _in_vain(

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from tests.servers.schema import ROOT
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from worker.broker.embedded.guarded import Guarded, Order
 from worker.sandbox import Sandbox
 
@@ -60,34 +60,32 @@ class WorkerProcess:
         """Return everything it wrote so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def wait_until_ready(self, *, within: float = 180.0) -> None:
+    def wait_until_ready(self) -> None:
         """Return once it takes messages; fail with its words where it ends before."""
-        self.wait_until(lambda: READY in self.told(), within=within)
+        self.wait_until(lambda: READY in self.told())
 
-    def wait_until(self, check: Callable[[], object], *, within: float = 90.0) -> None:
+    def wait_until(self, check: Callable[[], object]) -> None:
         """Wait like `eventually`, but not for a worker that has ended."""
-        eventually(
-            lambda: check() or not self.running, within=within, saying=lambda: self.told()[-4000:]
-        )
+        eventually(lambda: check() or not self.running, saying=lambda: self.told()[-4000:])
         assert self.running or check(), f"the worker ended:\n{self.told()[-4000:]}"
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         os.kill(self.pid, number)
 
-    def stop(self, *, within: float = 90.0) -> int:
+    def stop(self) -> int:
         """Ask it to end, as a supervisor does; return its exit code."""
         self.signal(signal.SIGTERM)
-        return self.wait(within=within)
+        return self.wait()
 
     def kill(self) -> None:
         """End it outright, as the kernel does when memory runs out."""
         self.signal(signal.SIGKILL)
         self.wait()
 
-    def wait(self, *, within: float = 90.0) -> int:
+    def wait(self) -> int:
         """Return its exit code; 128 and the signal where it was killed."""
-        return self._guarded.wait(within)
+        return self._guarded.wait(LIMIT)
 
     def close(self) -> None:
         """End it in whatever state it is."""

@@ -11,7 +11,7 @@ from typing import Self
 from sqlalchemy import make_url
 
 from tests.servers.brokers import RedisServer
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import COMMAND, PARTNER_ID, SECRET
 from tests.survival.checker import FINAL
 from tests.survival.place import Addresses, Place
@@ -20,8 +20,6 @@ from worker.errors import StoreUnavailable
 from worker.sandbox import Rules, Sandbox
 from worker.store import Store, open_database
 
-READY_WITHIN = 120.0
-STOP_WITHIN = 60.0
 BANK_TAKES_MS = 50.0
 
 # Seconds where production has minutes: the same rules, in a hurry.
@@ -85,7 +83,7 @@ class Arena:
         """Start a worker at each of these places, all at once; return when they take messages."""
         self.launch(*names, command=command, **settings)
         for name in names:
-            self.places[name].process.wait_until_ready(within=READY_WITHIN)
+            self.places[name].process.wait_until_ready()
 
     def launch(self, *names: str, command: Sequence[str] | None = None, **settings: str) -> None:
         """Start a worker at each of these places; do not wait for them."""
@@ -116,7 +114,7 @@ class Arena:
         """End a worker with SIGTERM; return its exit code."""
         self.fault("SIGTERM")
         self.gone.add(name)
-        return self.places[name].stop(within=STOP_WITHIN)
+        return self.places[name].stop()
 
     def freeze(self, name: str) -> None:
         """
@@ -149,15 +147,15 @@ class Arena:
     def wait_for_a_call(self) -> None:
         """Return when the next POST has arrived: calls are under way then."""
         journal = self.bank.journal
-        assert journal.wait_for_posts(len(journal) + 1, timeout=90), self.told()
+        assert journal.wait_for_posts(len(journal) + 1, timeout=LIMIT), self.told()
 
     def wait_until_idle(self) -> None:
         """Return when every job that is stored has ended."""
-        eventually(lambda: self.moving() == 0, within=120, saying=self.told)
+        eventually(lambda: self.moving() == 0, saying=self.told)
 
-    def caught(self, trap: Caught, *, within: float = 60.0) -> None:
+    def caught(self, trap: Caught) -> None:
         """Wait until a trap has sprung."""
-        eventually(lambda: trap.there, within=within, saying=self.told)
+        eventually(lambda: trap.there, saying=self.told)
 
     @contextmanager
     def redis_away(self) -> Iterator[None]:

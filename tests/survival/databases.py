@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 
 from sqlalchemy import NullPool, create_engine, make_url, text
 
+from tests.servers.waiting import LIMIT
 from tests.survival.arena import Arena
 from tests.survival.load import Load
 from tests.survival.outages import AWAY, each
@@ -109,7 +110,7 @@ def locked(arena: Arena, load: Load) -> None:
         with load.delivering(portion):
             arena.wait_for_a_call()
             arena.fault("SQLite locked")
-            with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as other:
+            with closing(sqlite3.connect(path, timeout=LIMIT, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 arena.pause(seconds)
                 other.execute("ROLLBACK")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import PARTNER_ID
 from tests.survival.arena import SETTINGS, Arena
 from tests.survival.load import Load
@@ -120,7 +120,7 @@ def _held_at_the_bank(arena: Arena, load: Load) -> tuple[list[Job], list[Job]]:
     before = len(arena.bank.journal)
     for each in held:
         load.store(each)
-    assert arena.bank.journal.wait_for_posts(before + len(held), timeout=60)
+    assert arena.bank.journal.wait_for_posts(before + len(held), timeout=LIMIT)
     return held, others
 
 
@@ -132,10 +132,10 @@ def stale(arena: Arena, load: Load) -> None:
     arena.start("b")
     uids = [each.uid for each in sleepers]
     posts = arena.bank.journal.posts_per_uid
-    eventually(lambda: any(posts().get(uid, 0) > 1 for uid in uids), within=90, saying=arena.told)
+    eventually(lambda: any(posts().get(uid, 0) > 1 for uid in uids), saying=arena.told)
     arena.thaw("a")
     woken = arena.places["a"].process
-    eventually(lambda: all(_has_ended(woken.told(), uid) for uid in uids), within=60)
+    eventually(lambda: all(_has_ended(woken.told(), uid) for uid in uids))
     # A worker without a fence has given its jobs away by now; whoever takes one up asks at once.
     arena.pause(2)
     for each in sleepers:
@@ -219,9 +219,7 @@ def raced(arena: Arena, load: Load) -> None:
     for each in held:
         load.send(each, whole=True, times=4)
     posts = arena.bank.journal.posts_per_uid
-    eventually(
-        lambda: any(posts().get(each.uid, 0) > 1 for each in held), within=60, saying=arena.told
-    )
+    eventually(lambda: any(posts().get(each.uid, 0) > 1 for each in held), saying=arena.told)
     for each in held:
         arena.bank.release(each.token)
     load.deliver(others)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from tests.survival.arena import SETTINGS, Arena
 from tests.survival.controlled import COMMAND
 from tests.survival.load import Load
@@ -26,7 +26,7 @@ def restarted(
 
     def play(arena: Arena, load: Load) -> None:
         arena.start("a", command=COMMAND if controlled else None)
-        eventually(lambda: load.answers_remote_control() is controlled, within=30)
+        eventually(lambda: load.answers_remote_control() is controlled)
         # Until a partner has proved itself one call goes first: never all slots at once.
         load.store(load.jobs[0])
         arena.wait_until_idle()
@@ -36,7 +36,7 @@ def restarted(
             before = len(arena.bank.journal)
             for each in held:
                 load.store(each)
-            assert arena.bank.journal.wait_for_posts(before + len(held), timeout=60)
+            assert arena.bank.journal.wait_for_posts(before + len(held), timeout=LIMIT)
             with arena.redis_away():
                 # They end, and are acknowledged, while Redis is away.
                 for each in held:

@@ -89,9 +89,9 @@ class Place:
         for line in self.lines:
             line.cut()
 
-    def stop(self, *, within: float) -> int:
+    def stop(self) -> int:
         """Ask the worker to end; return its exit code."""
-        return self.process.stop(within=within)
+        return self.process.stop()
 
     def freeze(self) -> None:
         """Stop the worker in the middle of whatever it does, children too."""

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
+from tests.servers.waiting import LIMIT, joined
+
 HOST = "127.0.0.1"
 PIECE = 65_536
-PATIENCE = 30.0
-"""Seconds for the proxy's own thread to do what it is told."""
 
 
 class Caught:
@@ -78,6 +78,8 @@ class Proxy:
         )
         self._bell, self._rung = socket.socketpair()
         self._links: set[_Link] = set()
+        self.taken = 0
+        """How many connections it has taken, those that are gone included."""
         self._traps: list[Caught] = []
         self._frozen = self._loses_replies = self._closing = False
         self._selector.register(self._rung, selectors.EVENT_READ)
@@ -141,7 +143,7 @@ class Proxy:
     def close(self) -> None:
         """End everything."""
         self._do(self._stop)
-        self._thread.join(PATIENCE)
+        joined(self._thread)
         for end in (self._bell, self._rung):
             end.close()
 
@@ -149,7 +151,7 @@ class Proxy:
         done = threading.Event()
         self._orders.put((order, done))
         self._bell.send(b"!")
-        if not done.wait(PATIENCE):
+        if not done.wait(LIMIT):
             raise TimeoutError("the proxy's thread is stuck")
 
     def _run(self) -> None:
@@ -175,8 +177,9 @@ class Proxy:
             client, _ = self._listener.accept()
         except OSError:
             return
+        self.taken += 1
         try:
-            server = socket.create_connection(self._server, timeout=1)
+            server = socket.create_connection(self._server, timeout=LIMIT)
         except OSError:
             client.close()
             return

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tests.servers.waiting import eventually
+from tests.servers.waiting import FACTOR, eventually
 from tests.survival.arena import Arena
 from tests.survival.checker import Seen, Verdict, check
 from tests.survival.load import QUEUE, Load
@@ -63,13 +63,14 @@ def _let_it_end(scenario: Scenario, arena: Arena, load: Load) -> int:
     """Offer what nobody took, and wait until every job is final, or the patience is spent."""
     if not arena.seated:
         arena.start("a")
-    until = time.monotonic() + scenario.patience
+    patience = scenario.patience * FACTOR
+    until = time.monotonic() + patience
     while len(load.accepted) < len(load.jobs) and time.monotonic() < until:
         load.offer_again()
     sent_again = 0
     if scenario.forgetful:
         with suppress(AssertionError):
-            eventually(lambda: _queued(arena) == 0, within=scenario.patience)
+            eventually(lambda: _queued(arena) == 0, within=patience)
         sent_again = load.send_again(arena.store.jobs.exists)
     with suppress(AssertionError):
         eventually(lambda: _all_ended(arena, load), within=max(1.0, until - time.monotonic()))

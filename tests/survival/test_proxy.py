@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually, joined
 from tests.survival.proxy import HOST, Proxy
 
 
@@ -40,7 +40,7 @@ def echo() -> Iterator[Echo]:
         thread.start()
         yield server
         server.shutdown()
-        thread.join()
+        joined(thread)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def proxy(echo: Echo) -> Iterator[Proxy]:
         yield proxy
 
 
-def call(proxy: Proxy, *, timeout: float = 20.0) -> socket.socket:
+def call(proxy: Proxy, *, timeout: float = LIMIT) -> socket.socket:
     return socket.create_connection((HOST, proxy.port), timeout=timeout)
 
 
@@ -73,7 +73,7 @@ def test_without_a_fault_it_passes_on_both_ways(proxy: Proxy) -> None:
         heard = b""
         while len(heard) < len(said):
             heard += line.recv(65_536)
-        sender.join()
+        joined(sender)
     assert heard == said
     eventually(lambda: proxy.links == 0)
 
@@ -114,7 +114,7 @@ def test_frozen_it_passes_nothing_on_and_thawed_it_passes_all_of_it(
                 line.settimeout(0.2)
                 with pytest.raises(TimeoutError):
                     line.recv(1)
-                line.settimeout(20)
+                line.settimeout(LIMIT)
             assert echo.heard == b"1"
             proxy.thaw()
             assert old.recv(1) == new.recv(1) == b"2"
