@@ -54,7 +54,7 @@ class Turns:
                 policy=self.context.policy,
                 high_water=1,
                 hint=hinted.extend,
-                chance=self.context.chance,
+                random=self.context.random,
                 roster=self.context.roster,
             )
         )

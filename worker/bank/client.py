@@ -12,24 +12,24 @@ from typing import Any
 import httpx
 
 from worker import __version__
-from worker.bank.faults import fault, heard
-from worker.bank.identity import has_own_context, needs_tls, own_context
+from worker.bank.faults import bank_error, translate
+from worker.bank.identity import has_tls_files, needs_tls, partner_context
 from worker.bank.redaction import without_secret
 from worker.domain.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
 from worker.domain.partners import Partner
 from worker.domain.retry_after import read_retry_after
 from worker.net.deadline import Deadline
-from worker.net.tls import default_context, no_context
+from worker.net.tls import context_without_authorities, default_context
 from worker.net.transport import (
-    LibraryUnfit,
+    UnsupportedLibrary,
     bounded_transport,
-    refuse_stray,
-    silence_the_wire,
+    reject_stray_answer,
+    silence_httpcore,
     utc_now,
 )
 
 USER_AGENT = f"kplus-cancel/{__version__}"
-MOST_BYTES = 256 * 1024
+MAX_BODY_BYTES = 256 * 1024
 _STEPS = ("connect", "read", "write", "pool")
 _written = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -50,7 +50,7 @@ class Bank:
         request_dt: RequestDt,
         connections: int,
         clock: Callable[[], datetime] = utc_now,
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int = MAX_BODY_BYTES,
         open_transport: Callable[[Partner], httpx.BaseTransport] | None = None,
     ) -> None:
         self._deadline = deadline
@@ -63,9 +63,9 @@ class Bank:
         self._lines: dict[str, _Line] = {}
         self._default_context: SSLContext | None = None
         self._closed = False
-        silence_the_wire()
+        silence_httpcore()
         # An unfit httpx is told at start-up, not by the first job.
-        _transport(no_context(), connections=1).close()
+        _transport(context_without_authorities(), connections=1).close()
 
     def cancel(
         self, partner: Partner, request: CancelRequest, *, within: timedelta | None = None
@@ -87,18 +87,18 @@ class Bank:
         The partner must have an inquiry URL.
         """
         if partner.inquiry_url is None:
-            raise fault("bad_url", "the partner has no inquiry URL")
+            raise bank_error("bad_url", "the partner has no inquiry URL")
         return self._ask(partner, request, partner.inquiry_url, within=within)
 
     def _ask(
         self, partner: Partner, request: CancelRequest, url: str, *, within: timedelta | None
     ) -> Answer:
         if request.partner_id != partner.partner_id:
-            raise fault("wrong_partner")
+            raise bank_error("wrong_partner")
         span = self._deadline if within is None else min(within, self._deadline)
         with Deadline(span.total_seconds()) as deadline:
             if deadline.left() <= 0:
-                raise fault("no_time_left")
+                raise bank_error("no_time_left")
             message = self._message(partner, request, url, seconds=deadline.left())
             inquiry = isinstance(request, InquiryRequest)
             answer = self._exchange(partner, message, deadline, inquiry=inquiry)
@@ -136,7 +136,7 @@ class Bank:
                 extensions={"timeout": dict.fromkeys(_STEPS, seconds)},
             )
         except (TypeError, ValueError) as error:  # ValueError: text that cannot be encoded
-            raise fault("bad_request", type(error).__name__) from None
+            raise bank_error("bad_request", type(error).__name__) from None
 
     def _exchange(
         self, partner: Partner, message: httpx.Request, deadline: Deadline, *, inquiry: bool
@@ -146,7 +146,7 @@ class Bank:
             with line.place(deadline):
                 return self._converse(line.transport, message, inquiry=inquiry)
         except Exception as error:  # noqa: BLE001 - whatever it is, it may have been sent
-            lost = heard(error, secret=partner.secret.get_secret_value())
+            lost = translate(error, secret=partner.secret.get_secret_value())
         finally:
             self._give_back(line)
         # Raised outside of the handler, hence without a cause: the libraries' errors quote
@@ -163,7 +163,7 @@ class Bank:
         redirects that it does not follow, and logs whole URLs.
         """
         with closing(transport.handle_request(message)) as response:
-            refuse_stray(response)
+            reject_stray_answer(response)
             coding = response.headers.get("content-encoding", "").strip().lower()
             if coding not in ("", "identity"):
                 return self._flawed(response, "the body is compressed, against our request")
@@ -190,7 +190,7 @@ class Bank:
     def _take(self, partner: Partner) -> "_Line":
         with self._lock:
             if self._closed:
-                raise fault("closed")
+                raise bank_error("closed")
             line = self._lines.get(partner.partner_id)
             if line is None or line.partner != partner:
                 # Made first: a partner that cannot be called leaves the old line standing.
@@ -209,9 +209,9 @@ class Bank:
 
     def _bounded_transport(self, partner: Partner) -> httpx.BaseTransport:
         if not needs_tls(partner):
-            context = no_context()
-        elif has_own_context(partner):
-            context = own_context(partner)
+            context = context_without_authorities()
+        elif has_tls_files(partner):
+            context = partner_context(partner)
         else:  # shared, since making one takes 30 ms
             context = self._default_context = self._default_context or default_context()
         return _transport(context, connections=self._connections)
@@ -256,8 +256,8 @@ class _Line:
 def _transport(context: SSLContext, *, connections: int) -> httpx.BaseTransport:
     try:
         return bounded_transport(context, connections=connections)
-    except LibraryUnfit as error:
-        raise fault("http_library", str(error)) from error
+    except UnsupportedLibrary as error:
+        raise bank_error("http_library", str(error)) from error
 
 
 @lru_cache(maxsize=256)
@@ -266,10 +266,10 @@ def _callable_url(text: str) -> httpx.URL:
         url = httpx.URL(text)
         named = bool(url.host)  # decoding the name is where its faults show
     except (httpx.InvalidURL, ValueError) as error:
-        raise fault("bad_url", str(error)) from None
+        raise bank_error("bad_url", str(error)) from None
     if not named or (url.port is not None and url.port not in range(1, 65536)):
         # The resolver would take a port modulo 65536 and call somebody else.
-        raise fault("bad_url", "it has no host, or a port that does not exist")
+        raise bank_error("bad_url", "it has no host, or a port that does not exist")
     if url.userinfo:
-        raise fault("bad_url", "it carries credentials, which would not be sent")
+        raise bank_error("bad_url", "it carries credentials, which would not be sent")
     return url

@@ -15,10 +15,10 @@ from worker.errors import (
     CallNotMade,
     CertificateRefused,
 )
-from worker.net.faults import word_for
+from worker.net.faults import fault_of
 from worker.telemetry.redaction import REDACTED
 
-LONGEST_DETAIL = 200
+MAX_DETAIL_LENGTH = 200
 
 FAULTS: dict[str, tuple[type[BankError], str]] = {
     "no_time_left": (CallNotMade, "no time was left for the call"),
@@ -61,19 +61,19 @@ FAULTS: dict[str, tuple[type[BankError], str]] = {
 _QUOTED = re.compile(r"\(?\b(?:bytearray\()?b['\"].*", re.DOTALL)
 
 
-def fault(word: str, detail: str = "") -> BankError:
+def bank_error(word: str, detail: str = "") -> BankError:
     """Return the error of this word, its meaning and what was seen in this case."""
     branch, meaning = FAULTS[word]
     return branch(f"{meaning}: {detail}" if detail else meaning, fault=word)
 
 
-def heard(error: Exception, *, secret: str) -> BankError:
+def translate(error: Exception, *, secret: str) -> BankError:
     """
     Return what an error of the HTTP libraries means. Total: no error is left out.
 
     Nothing that came over the wire is quoted.
     """
-    word = word_for(error)
+    word = fault_of(error)
     detail = "" if word == "unexpected" else _QUOTED.sub("", str(error)).strip(" :")
-    detail = detail.replace(secret, REDACTED)[:LONGEST_DETAIL]
-    return fault(word, detail or type(error).__name__)
+    detail = detail.replace(secret, REDACTED)[:MAX_DETAIL_LENGTH]
+    return bank_error(word, detail or type(error).__name__)

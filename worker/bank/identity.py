@@ -3,11 +3,16 @@
 import ssl
 from pathlib import Path
 
-from worker.bank.faults import fault
+from worker.bank.faults import bank_error
 from worker.config.partners_file import read_secret
 from worker.domain.partners import Partner
 from worker.errors import SettingsError
-from worker.net.tls import TlsFilesUnusable, default_context, no_context, trusting
+from worker.net.tls import (
+    TlsFilesUnusable,
+    context_for_bundle,
+    context_without_authorities,
+    default_context,
+)
 from worker.telemetry.redaction import protect
 
 
@@ -17,18 +22,22 @@ def needs_tls(partner: Partner) -> bool:
     return any(url.startswith("https:") for url in urls)
 
 
-def own_context(partner: Partner) -> ssl.SSLContext:
+def partner_context(partner: Partner) -> ssl.SSLContext:
     """Return the context of a partner with TLS files; a fault names the file to look at."""
     try:
-        context = default_context() if partner.ca_bundle is None else trusting(partner.ca_bundle)
+        context = (
+            default_context()
+            if partner.ca_bundle is None
+            else context_for_bundle(partner.ca_bundle)
+        )
     except TlsFilesUnusable as error:
-        raise fault("bad_tls_files", str(error)) from error
+        raise bank_error("bad_tls_files", str(error)) from error
     if partner.client_cert is not None:
         _load_identity(context, partner)
     return context
 
 
-def has_own_context(partner: Partner) -> bool:
+def has_tls_files(partner: Partner) -> bool:
     """Say whether the partner's TLS differs from the default."""
     return partner.ca_bundle is not None or partner.client_cert is not None
 
@@ -42,9 +51,9 @@ def _load_identity(context: ssl.SSLContext, partner: Partner) -> None:
             password=_password(partner),  # in no variable, which a traceback could show
         )
     except SettingsError as error:
-        raise fault("bad_tls_files", str(error)) from error
+        raise bank_error("bad_tls_files", str(error)) from error
     except (OSError, ValueError) as error:  # ValueError: a password longer than OpenSSL takes
-        raise fault("bad_tls_files", _complaint(partner, error)) from error
+        raise bank_error("bad_tls_files", _complaint(partner, error)) from error
 
 
 def _password(partner: Partner) -> str:
@@ -72,7 +81,7 @@ def _complaint(partner: Partner, error: Exception) -> str:
 
 def _holds_a_certificate(path: Path | None) -> bool:
     try:
-        no_context().load_verify_locations(path)
+        context_without_authorities().load_verify_locations(path)
     except OSError:
         return False
     return True

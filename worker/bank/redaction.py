@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from operator import attrgetter
 from typing import Any
 
-from worker.domain.kplus import LONGEST_WORD, Answer, CancelRequest, Envelope, TokenEntry
+from worker.domain.kplus import MAX_TEXT_LENGTH, Answer, CancelRequest, Envelope, TokenEntry
 from worker.telemetry.redaction import REDACTED
 
 # Shorter ones would blot out ordinary words without protecting anything.
@@ -42,7 +42,7 @@ def _words(value: Any) -> Iterator[str]:
 
 def _may_hold(word: str, secret: str) -> bool:
     """Say whether `_clean_word` might change a text."""
-    return len(word) > LONGEST_WORD // 2 or secret in word
+    return len(word) > MAX_TEXT_LENGTH // 2 or secret in word
 
 
 def _clean(value: Any, secret: str, known: set[str]) -> Any:
@@ -58,9 +58,9 @@ def _clean(value: Any, secret: str, known: set[str]) -> Any:
 
 def _clean_word(word: str, secret: str) -> str:
     clean = word.replace(secret, REDACTED)
-    if len(word) > LONGEST_WORD // 2:  # words are cut at the limit, perhaps within the secret
+    if len(word) > MAX_TEXT_LENGTH // 2:  # words are cut at the limit, perhaps within the secret
         for length in range(len(secret) - 1, SHORTEST - 1, -1):
             if clean.endswith(secret[:length]):
                 clean = clean[:-length] + REDACTED
                 break
-    return clean[:LONGEST_WORD]
+    return clean[:MAX_TEXT_LENGTH]

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from worker.domain.partners import Partner, Roster
-from worker.domain.validation import complaints
+from worker.domain.validation import error_lines
 from worker.errors import SettingsError
 
 TLS_FILES = ("client_cert", "client_key", "client_key_password_file", "ca_bundle")
@@ -53,7 +53,7 @@ def _partner(path: Path, partner_id: str, table: Any, defaults: dict[str, Any]) 
     try:
         return Partner.model_validate(fields, context={"tls_files": _tls_files(fields)})
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{where}: {line}" for line in complaints(error))) from None
+        raise SettingsError("\n".join(f"{where}: {line}" for line in error_lines(error))) from None
 
 
 def _tls_files(fields: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from worker.telemetry.redaction import protect
 
 log = get_logger(__name__)
 
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 """So often, at most, the files are looked at."""
 
 
@@ -32,7 +32,7 @@ class LiveRoster:
         self._monotonic = monotonic
         self._roster = self._candidate = read()
         self._fault = ""
-        self._next_look = monotonic() + LOOK_SECONDS
+        self._next_look = monotonic() + CHECK_SECONDS
         self._looking = threading.Lock()
         protect(self._roster.secrets())
 
@@ -46,7 +46,7 @@ class LiveRoster:
         return self._roster
 
     def _look(self) -> None:
-        self._next_look = self._monotonic() + LOOK_SECONDS
+        self._next_look = self._monotonic() + CHECK_SECONDS
         try:
             found = self._read()
         except SettingsError as error:

@@ -28,10 +28,10 @@ from worker.config.sources import (
 )
 from worker.config.urls import check_broker_url, check_database_url
 from worker.domain.kplus import RequestDt
-from worker.domain.leases import SHORTEST_CHANCE, InquiryUids
+from worker.domain.leases import MIN_RANDOM_DIGITS, InquiryUids
 from worker.domain.maintenance import Maintenance
 from worker.domain.partners import HttpUrl, Partner, Roster
-from worker.domain.validation import UID_PREFIX, complaints
+from worker.domain.validation import UID_PREFIX, error_lines
 from worker.errors import SettingsError
 
 CANCEL_URL = "https://kbankapi.tech/v1/kplus/payment/cancel-token"
@@ -234,10 +234,10 @@ class Settings(OutcomeSettings):
 
     def _check_inquiry_uids(self) -> None:
         uids = self.inquiry_uids
-        if uids.chance < SHORTEST_CHANCE:
+        if uids.random_digits < MIN_RANDOM_DIGITS:
             message = (
-                f"KPLUS_INQUIRY_UID_PREFIX leaves {max(0, uids.chance)} characters of "
-                f"{uids.length} to chance, and an inquiry needs {SHORTEST_CHANCE}: "
+                f"KPLUS_INQUIRY_UID_PREFIX leaves {max(0, uids.random_digits)} characters of "
+                f"{uids.length} to chance, and an inquiry needs {MIN_RANDOM_DIGITS}: "
                 f"shorten it, or raise KPLUS_UID_LENGTH"
             )
             raise SettingsError(message)
@@ -284,7 +284,7 @@ def read_settings(**overrides: Any) -> Settings:
 def _explain(error: ValidationError, prefix: str) -> str:
     """Return the complaints, each under the name of its setting."""
     lines = []
-    for line in complaints(error):
+    for line in error_lines(error):
         field, _, text = line.partition(": ")
         known = text and field.isidentifier()
         lines.append(f"{prefix}{field.upper()}: {text}" if known else line)

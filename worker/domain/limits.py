@@ -1,4 +1,4 @@
-"""When an undecided job may not try again, what is then said of it, and the last tries before."""
+"""When an undecided job ends, with which outcome, and its last tries before the expiry."""
 
 from datetime import datetime, timedelta
 
@@ -6,11 +6,11 @@ from worker.domain.decision import Case, Policy
 from worker.domain.states import Outcome
 
 LAST_MOMENT = timedelta(seconds=2)
-"""With less than this left no further try is squeezed in before the expiry."""
+"""With less time left than this, there is no further try before the expiry."""
 
 
 def limit_reached(case: Case, policy: Policy, *, attempts: int, at_expiry: bool = True) -> str:
-    """Return which limit ends an undecided job, in plain words, or an empty string."""
+    """Return the limit that ends an undecided job, as text, or an empty string."""
     if at_expiry and has_expired(case):
         return "the token's own expiry has passed"
     if case.at - case.created_at >= policy.max_age:
@@ -27,21 +27,21 @@ def has_expired(case: Case) -> bool:
 
 def before_expiry(wait: timedelta, case: Case) -> timedelta:
     """
-    Shorten a wait that would sleep past an expiry which an earlier try can still meet.
+    Shorten a wait that would end after the expiry, if an earlier try is still possible.
 
-    Half to three quarters of what is left are waited, so that tries come closer as the
-    expiry does; in its last moment the next look comes just after it.
+    The new wait is half to three quarters of the time left, so tries come closer together as
+    the expiry approaches. With `LAST_MOMENT` or less left, the next try is just after it.
     """
     if case.expires_at is None or case.at + wait < case.expires_at:
         return wait
     left = max(case.expires_at - case.at, timedelta(0))
     if left > LAST_MOMENT:
-        return left * ((2 + case.chance) / 4)
+        return left * ((2 + case.jitter) / 4)
     return min(wait, left + LAST_MOMENT)
 
 
 def last_word(*, doubted: bool, expires_at: datetime | None, at: datetime) -> Outcome:
-    """Return the outcome of a job that ends undecided: doubt outlives every deadline."""
+    """Return the outcome of a job that ends undecided; a doubted one is unknown, expired or not."""
     if doubted:
         return Outcome.UNKNOWN
     if expires_at is not None and expires_at <= at:

@@ -109,7 +109,7 @@ def _ask(sampled: Sampled, partner: Partner, begun: Audit, context: AttemptConte
         created_at=at,  # an audit has no age, and no limits
         expires_at=None,
         at=at,
-        chance=context.chance(),
+        jitter=context.random(),
         inquiries=0,
     )
     decision = decide_inquiry(heard, case, context.policy)
@@ -154,5 +154,7 @@ def _tell(sampled: Sampled, verdict: AuditVerdict, decision: Decision) -> None:
     uid, held = sampled.request.partner_txn_uid, str(sampled.held)
     if verdict is AuditVerdict.DRIFTS:
         log.error("drift", partner_txn_uid=uid, held=held, heard=decision.heard)
-    if decision.pause is not None:
-        log.error("partner_paused", partner_id=sampled.request.partner_id, reason=decision.pause)
+    if decision.pause_reason is not None:
+        log.error(
+            "partner_paused", partner_id=sampled.request.partner_id, reason=decision.pause_reason
+        )

@@ -10,7 +10,7 @@ class TlsFilesUnusable(Exception):
     """A file of authorities, a certificate or a key cannot be used; the message names it."""
 
 
-def no_context() -> ssl.SSLContext:
+def context_without_authorities() -> ssl.SSLContext:
     """Return a context that trusts nobody: it costs nothing, and no peer passes it."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -20,7 +20,7 @@ def default_context() -> ssl.SSLContext:
     return _modern(httpx.create_ssl_context(trust_env=False))
 
 
-def trusting(bundle: Path) -> ssl.SSLContext:
+def context_for_bundle(bundle: Path) -> ssl.SSLContext:
     """Return a context that trusts the authorities of a file alone, else `TlsFilesUnusable`."""
     try:
         return _modern(ssl.create_default_context(cafile=str(bundle)))

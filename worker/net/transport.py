@@ -18,7 +18,7 @@ class StrayAnswer(Exception):
     """What came back was sent before our request, so it answers something else."""
 
 
-class LibraryUnfit(Exception):
+class UnsupportedLibrary(Exception):
     """The installed httpx or httpcore is not one whose calls can be held to a deadline."""
 
 
@@ -32,11 +32,11 @@ def bounded_transport(context: SSLContext, *, connections: int) -> httpx.HTTPTra
     Return httpx's transport on a pool whose connections obey the running `Deadline`.
 
     httpx has no public door for it. Where httpx or httpcore has changed, nothing may be
-    called at all (`LibraryUnfit`): one dripping server would hold every thread there is.
+    called at all (`UnsupportedLibrary`): one dripping server would hold every thread there is.
     """
     transport = httpx.HTTPTransport(verify=context, trust_env=False)
     if type(getattr(transport, "_pool", None)) is not httpcore.ConnectionPool:
-        raise LibraryUnfit(f"httpx {httpx.__version__} is here, 0.28 is needed")
+        raise UnsupportedLibrary(f"httpx {httpx.__version__} is here, 0.28 is needed")
     transport._pool = httpcore.ConnectionPool(  # noqa: SLF001 - see above
         ssl_context=context,
         max_connections=connections,
@@ -47,7 +47,7 @@ def bounded_transport(context: SSLContext, *, connections: int) -> httpx.HTTPTra
     return transport
 
 
-def refuse_stray(response: httpx.Response) -> None:
+def reject_stray_answer(response: httpx.Response) -> None:
     """
     Raise where the answer lay in wait for our request.
 
@@ -59,7 +59,7 @@ def refuse_stray(response: httpx.Response) -> None:
         raise StrayAnswer
 
 
-def silence_the_wire() -> None:
+def silence_httpcore() -> None:
     """Keep httpcore's debug lines out of every log: they show the headers of answers."""
     for name in ("httpcore.connection", "httpcore.http11"):
         logging.getLogger(name).addFilter(_is_warning)

@@ -16,9 +16,9 @@ from worker.domain import signatures
 from worker.domain.retry_after import read_retry_after
 from worker.forksafe import once
 from worker.net.deadline import Deadline
-from worker.net.faults import word_for
-from worker.net.tls import default_context, no_context, trusting
-from worker.net.transport import bounded_transport, refuse_stray, utc_now
+from worker.net.faults import fault_of
+from worker.net.tls import context_for_bundle, context_without_authorities, default_context
+from worker.net.transport import bounded_transport, reject_stray_answer, utc_now
 from worker.outbox.relay import BATCH, Reply
 from worker.store import Delivery
 
@@ -88,7 +88,7 @@ class WebhookSender:
             with Deadline(self._webhook.deadline.total_seconds()):
                 return self._converse(self._message(parcel))
         except Exception as error:  # noqa: BLE001 - whatever it is, the event is tried again
-            return Reply(word_for(error))
+            return Reply(fault_of(error))
 
     def _message(self, parcel: Delivery) -> httpx.Request:
         body = parcel.body.encode()
@@ -105,7 +105,7 @@ class WebhookSender:
     def _converse(self, message: httpx.Request) -> Reply:
         """Send a message and read its answer, at the level of the transport: no redirects."""
         with closing(self._transport.handle_request(message)) as response:
-            refuse_stray(response)
+            reject_stray_answer(response)
             # What it says beyond its status changes nothing, nor that it says it badly.
             with suppress(httpx.TransportError):
                 _drain(response)
@@ -121,9 +121,9 @@ class WebhookSender:
     def _transport(self) -> httpx.BaseTransport:
         webhook = self._webhook
         if not webhook.url.startswith("https:"):
-            context = no_context()
+            context = context_without_authorities()
         elif webhook.ca_bundle is not None:
-            context = trusting(webhook.ca_bundle)
+            context = context_for_bundle(webhook.ca_bundle)
         else:
             context = default_context()
         return bounded_transport(context, connections=BATCH)
