@@ -10,7 +10,7 @@ from dataclasses import replace
 from worker.domain.decision import Case, Decision, Policy
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.kplus import MAX_TEXT_LENGTH, SUCCESS, Answer, CancelRequest, Envelope
-from worker.domain.limits import before_expiry, last_word, limit_reached
+from worker.domain.limits import with_wait, within_limits
 from worker.domain.states import Event, Outcome
 from worker.errors import (
     BankError,
@@ -54,15 +54,15 @@ def decide_inquiry(result: Answer | BankError, case: Case, policy: Policy) -> De
     if decision.heard == PAYABLE:
         reason = f"{decision.reason}: the cancel took no effect, so it is sent again"
         retry = replace(decision, event=Event.RETRY, reason=reason)
-        return _within_limits(retry, case, policy, attempts=case.attempts, at_expiry=False)
+        return within_limits(retry, case, policy, attempts=case.attempts, at_expiry=False)
     if decision.outcome is Outcome.REFUSED or decision.event is Event.RETRY:
         reason = f"{decision.reason}; the inquiry settles nothing"
         decision = replace(decision, reason=reason, outcome=None)
     if decision.outcome is None:
         decision = replace(decision, event=_unchanged(case))
     if not judged.spent:
-        return _with_wait(decision, case, policy)
-    return _within_limits(decision, case, policy, attempts=0)
+        return with_wait(decision, case, policy)
+    return within_limits(decision, case, policy, attempts=0)
 
 
 def decide_lease_ended(case: Case, policy: Policy, *, inquiry: bool = False) -> Decision:
@@ -73,7 +73,7 @@ def decide_lease_ended(case: Case, policy: Policy, *, inquiry: bool = False) -> 
         return _after_attempt(decision, case, policy)
     # The inquiry may never have been sent: it is repeated, even past the expiry.
     decision = replace(decision, event=_unchanged(case), spent=False)
-    return _within_limits(decision, case, policy, attempts=0, at_expiry=False)
+    return within_limits(decision, case, policy, attempts=0, at_expiry=False)
 
 
 def _unchanged(case: Case) -> Event:
@@ -84,10 +84,10 @@ def _unchanged(case: Case) -> Event:
 def _after_attempt(decision: Decision, case: Case, policy: Policy) -> Decision:
     """Set the wait before the next conversation, or end a job that may have none."""
     if not decision.spent:
-        return _with_wait(decision, case, policy)
+        return with_wait(decision, case, policy)
     can_inquire = case.inquiries is not None
     attempts = 0 if can_inquire and decision.event is Event.DOUBT else case.attempts
-    return _within_limits(decision, case, policy, attempts=attempts, at_expiry=not can_inquire)
+    return within_limits(decision, case, policy, attempts=attempts, at_expiry=not can_inquire)
 
 
 def judge(result: Answer | BankError, request: CancelRequest, dialect: Dialect) -> Decision:
@@ -301,28 +301,3 @@ def _after_doubt(decision: Decision, case: Case) -> Decision:
         reason = f"{decision.reason}; not believed, since an earlier attempt ended in doubt"
         return Decision(Event.DOUBT, decision.heard, reason, token_status=decision.token_status)
     return decision
-
-
-def _within_limits(
-    decision: Decision, case: Case, policy: Policy, *, attempts: int, at_expiry: bool = True
-) -> Decision:
-    """End a job that has reached a limit, or set the wait before its next try."""
-    if decision.outcome is not None:
-        return decision
-    limit = limit_reached(case, policy, attempts=attempts, at_expiry=at_expiry)
-    if not limit:
-        return _with_wait(decision, case, policy)
-    doubted = case.doubted or decision.event is Event.DOUBT
-    outcome = last_word(doubted=doubted, expires_at=case.expires_at, at=case.at)
-    reason = f"{decision.reason}; {limit}"
-    return replace(decision, event=Event.EXHAUST, outcome=outcome, reason=reason)
-
-
-def _with_wait(decision: Decision, case: Case, policy: Policy) -> Decision:
-    """Set the wait. Doubt that an inquiry can settle has its own schedule."""
-    backoff, tries = policy.backoff, case.attempts
-    if decision.event is Event.DOUBT and case.inquiries is not None:
-        backoff, tries = policy.inquiry_backoff, case.inquiries + 1
-    wait = backoff.wait(tries, jitter=case.jitter, retry_after=decision.retry_after)
-    # A time that the bank named outranks even the expiry: earlier calls would be rejected.
-    return replace(decision, wait=wait if decision.retry_after else before_expiry(wait, case))

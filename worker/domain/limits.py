@@ -1,12 +1,38 @@
 """When an undecided job ends, with which outcome, and its last tries before the expiry."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from worker.domain.decision import Case, Policy
-from worker.domain.states import Outcome
+from worker.domain.decision import Case, Decision, Policy
+from worker.domain.states import Event, Outcome
 
 LAST_MOMENT = timedelta(seconds=2)
 """With less time left than this, there is no further try before the expiry."""
+
+
+def within_limits(
+    decision: Decision, case: Case, policy: Policy, *, attempts: int, at_expiry: bool = True
+) -> Decision:
+    """End a job that has reached a limit, or set the wait before its next try."""
+    if decision.outcome is not None:
+        return decision
+    limit = limit_reached(case, policy, attempts=attempts, at_expiry=at_expiry)
+    if not limit:
+        return with_wait(decision, case, policy)
+    doubted = case.doubted or decision.event is Event.DOUBT
+    outcome = last_word(doubted=doubted, expires_at=case.expires_at, at=case.at)
+    reason = f"{decision.reason}; {limit}"
+    return replace(decision, event=Event.EXHAUST, outcome=outcome, reason=reason)
+
+
+def with_wait(decision: Decision, case: Case, policy: Policy) -> Decision:
+    """Set the wait. Doubt that an inquiry can settle has its own schedule."""
+    backoff, tries = policy.backoff, case.attempts
+    if decision.event is Event.DOUBT and case.inquiries is not None:
+        backoff, tries = policy.inquiry_backoff, case.inquiries + 1
+    wait = backoff.wait(tries, jitter=case.jitter, retry_after=decision.retry_after)
+    # A time that the bank named outranks even the expiry: earlier calls would be rejected.
+    return replace(decision, wait=wait if decision.retry_after else before_expiry(wait, case))
 
 
 def limit_reached(case: Case, policy: Policy, *, attempts: int, at_expiry: bool = True) -> str:
