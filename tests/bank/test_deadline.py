@@ -130,7 +130,7 @@ def test_waiting_for_a_free_connection_is_part_of_the_deadline(
     first.start()
     assert heard.wait(5)
     with ending_in(SHORT), pytest.raises(BankUnreachable) as told:
-        bank.cancel(partner_at(peer.url), REQUEST, within=SHORT)
+        bank.cancel(partner_at(peer.url), REQUEST, timeout=SHORT)
     assert told.value.fault == "pool_timeout"
     assert "no connection became free" in str(told.value), "the wait must be ours, not httpcore's"
     assert len(peer.requests) == 1
@@ -181,16 +181,16 @@ def test_a_caller_may_shorten_the_deadline_but_not_lengthen_it(
     peer = serve(hearing_then(Conversation.wait))
     partner = partner_at(peer.url)
     with ending_in(SHORT), pytest.raises(AnswerLost):
-        make_bank().cancel(partner, REQUEST, within=SHORT)
+        make_bank().cancel(partner, REQUEST, timeout=SHORT)
     with ending_in(SHORT), pytest.raises(AnswerLost):
-        make_bank(deadline=SHORT).cancel(partner, REQUEST, within=timedelta(hours=1))
+        make_bank(deadline=SHORT).cancel(partner, REQUEST, timeout=timedelta(hours=1))
 
 
-@pytest.mark.parametrize("within", [timedelta(0), timedelta(seconds=-3)])
-def test_without_time_nothing_is_sent(bank: Bank, serve: MakePeer, within: timedelta) -> None:
+@pytest.mark.parametrize("timeout", [timedelta(0), timedelta(seconds=-3)])
+def test_without_time_nothing_is_sent(bank: Bank, serve: MakePeer, timeout: timedelta) -> None:
     peer = serve(answering(http()))
     with pytest.raises(BankUnreachable) as told:
-        bank.cancel(partner_at(peer.url), REQUEST, within=within)
+        bank.cancel(partner_at(peer.url), REQUEST, timeout=timeout)
     assert told.value.fault == "no_time_left"
     assert peer.connections == 0
 
@@ -203,7 +203,7 @@ def test_an_address_that_never_answers_leaves_time_for_the_next(
         kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
         found = [(*kind, address), (*kind, ("127.0.0.1", peer.port))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-        answer = bank.cancel(partner_at(peer.url), REQUEST, within=timedelta(seconds=1))
+        answer = bank.cancel(partner_at(peer.url), REQUEST, timeout=timedelta(seconds=1))
     assert answer.http_status == 200
 
 

@@ -1,7 +1,7 @@
 """
-Every failure of a conversation: one table of words and meanings, one of where they come from.
+Every failure of a call: its word, its error class and its meaning.
 
-The words are stable: they stand in `cancel_attempts.heard`, in metrics and in alarms.
+The words are stable: they are stored in `cancel_attempts.heard` and used in metrics and alarms.
 """
 
 import re
@@ -48,7 +48,7 @@ FAULTS: dict[str, tuple[type[BankError], str]] = {
     ),
     "protocol_error": (AnswerLost, "what came back is not HTTP"),
     "stray_answer": (AnswerLost, "the answer was there before the request was sent"),
-    "unexpected": (AnswerLost, "the call failed in a way that nobody foresaw"),
+    "unexpected": (AnswerLost, "the call failed in an unforeseen way"),
     "bad_url": (CallMisconfigured, "the bank's URL cannot be called"),
     "bad_request": (CallMisconfigured, "the request cannot be written"),
     "bad_tls_files": (CallMisconfigured, "the TLS files cannot be used"),
@@ -57,21 +57,21 @@ FAULTS: dict[str, tuple[type[BankError], str]] = {
 }
 
 
-# From here on, h11 quotes bytes: ours, or the peer's, which may echo ours.
+# From here on the text of h11 quotes bytes: ours, or the peer's, which may echo ours.
 _QUOTED = re.compile(r"\(?\b(?:bytearray\()?b['\"].*", re.DOTALL)
 
 
 def bank_error(word: str, detail: str = "") -> BankError:
-    """Return the error of this word, its meaning and what was seen in this case."""
+    """Return the error for a word, with its meaning and the detail of this case."""
     branch, meaning = FAULTS[word]
     return branch(f"{meaning}: {detail}" if detail else meaning, fault=word)
 
 
 def translate(error: Exception, *, secret: str) -> BankError:
     """
-    Return what an error of the HTTP libraries means. Total: no error is left out.
+    Return the `BankError` for an error of the HTTP libraries. Total: every error has one.
 
-    Nothing that came over the wire is quoted.
+    It quotes nothing that was received.
     """
     word = fault_of(error)
     detail = "" if word == "unexpected" else _QUOTED.sub("", str(error)).strip(" :")

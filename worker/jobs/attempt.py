@@ -124,11 +124,11 @@ def _ask(claim: Claim, partner: Partner | None, watch: _Watch) -> Answer | BankE
     bank, request = context.bank, claim.on_the_wire
     # A worker that slept between its claim and here (SIGSTOP, a paused machine) must not
     # call: another may hold the job by the time the request arrives.
-    within = min(context.deadline, watch.before_lease_ends())
+    timeout = min(context.deadline, watch.before_lease_ends())
     try:
         if isinstance(request, InquiryRequest):
-            return bank.inquire(partner, request, within=within)
-        return bank.cancel(partner, request, within=within)
+            return bank.inquire(partner, request, timeout=timeout)
+        return bank.cancel(partner, request, timeout=timeout)
     except BankError as error:
         return error
 

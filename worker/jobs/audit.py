@@ -134,13 +134,13 @@ def _ask(sampled: Sampled, partner: Partner, begun: Audit, context: AttemptConte
 
 def _inquire(partner: Partner, begun: Audit, context: AttemptContext) -> Answer | BankError:
     request = begun.claim.on_the_wire
-    within = min(context.deadline, context.lease - begun.claim.wait)
+    timeout = min(context.deadline, context.lease - begun.claim.wait)
     try:
         # By its kind it is an inquiry; the claim's type does not say so.
         inquiry = InquiryRequest(
             request.partner_txn_uid, request.partner_id, request.token_id, request.reference1
         )
-        return context.bank.inquire(partner, inquiry, within=within)
+        return context.bank.inquire(partner, inquiry, timeout=timeout)
     except BankError as error:
         return error
 

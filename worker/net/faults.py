@@ -1,4 +1,4 @@
-"""Every error of the HTTP libraries, and of this room, under one stable word."""
+"""One stable word for every error of the HTTP libraries and of this package."""
 
 import re
 
@@ -15,7 +15,7 @@ from worker.net.deadline import (
 from worker.net.tls import TlsFilesUnusable
 from worker.net.transport import StrayAnswer, UnsupportedLibrary
 
-# The nearest class of an error decides. What stands nowhere below may have been sent.
+# The nearest class of an error decides. For all others, the request may have been sent.
 FAULTS_BY_ERROR: dict[type[BaseException], str] = {
     NameUnknown: "dns_failed",
     TlsFailed: "tls_failed",
@@ -49,14 +49,14 @@ FAULTS_BY_ERROR: dict[type[BaseException], str] = {
     httpx.RequestNotRead: "unexpected",
     Exception: "unexpected",
 }
-# h11 tells the two apart in words only.
+# h11 distinguishes the two only by its message.
 _CLOSED_EARLY = re.compile(r"disconnected without|closed connection without")
 
 
 def fault_of(error: Exception) -> str:
     """Return the stable word for an error of the HTTP libraries."""
     cause = error.__cause__
-    if cause is not None and type(cause) in FAULTS_BY_ERROR:  # our own, carried by one of httpx's
+    if cause is not None and type(cause) in FAULTS_BY_ERROR:  # our own, wrapped by httpx
         return FAULTS_BY_ERROR[type(cause)]
     if isinstance(error, httpx.RemoteProtocolError) and _CLOSED_EARLY.search(str(error)):
         return "connection_dropped"

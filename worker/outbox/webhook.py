@@ -4,21 +4,20 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
 import httpx
 
-from worker import __version__
 from worker.config.destinations import Webhook
 from worker.domain import signatures
 from worker.domain.retry_after import read_retry_after
 from worker.forksafe import once
 from worker.net.deadline import Deadline
 from worker.net.faults import fault_of
-from worker.net.tls import context_for_bundle, context_without_authorities, default_context
-from worker.net.transport import bounded_transport, reject_stray_answer, utc_now
+from worker.net.tls import context_for_bundle, context_without_authorities
+from worker.net.transport import USER_AGENT, bounded_transport, exchange, utc_now
 from worker.outbox.relay import BATCH, Reply
 from worker.store import Delivery
 
@@ -98,17 +97,15 @@ class WebhookSender:
         own = {
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
-            "User-Agent": f"kplus-cancel/{__version__}",
+            "User-Agent": USER_AGENT,
         }
         return httpx.Request("POST", self._webhook.url, headers=own | signed, content=body)
 
     def _converse(self, message: httpx.Request) -> Reply:
         """Send a message and read its answer, at the level of the transport: no redirects."""
-        with closing(self._transport.handle_request(message)) as response:
-            reject_stray_answer(response)
-            # What it says beyond its status changes nothing, nor that it says it badly.
-            with suppress(httpx.TransportError):
-                _drain(response)
+        # Only the status counts: a body that breaks off changes nothing.
+        with exchange(self._transport, message) as response, suppress(httpx.TransportError):
+            _drain(response)
         if response.is_success:
             return Reply()
         return Reply(
@@ -122,10 +119,8 @@ class WebhookSender:
         webhook = self._webhook
         if not webhook.url.startswith("https:"):
             context = context_without_authorities()
-        elif webhook.ca_bundle is not None:
-            context = context_for_bundle(webhook.ca_bundle)
         else:
-            context = default_context()
+            context = context_for_bundle(webhook.ca_bundle)
         return bounded_transport(context, connections=BATCH)
 
 
