@@ -16,6 +16,7 @@ from worker.bank.redaction import without_secret
 from worker.domain.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
 from worker.domain.partners import Partner
 from worker.domain.retry_after import read_retry_after
+from worker.domain.validation import split_url
 from worker.net.deadline import Deadline
 from worker.net.tls import context_without_authorities, default_context
 from worker.net.transport import (
@@ -263,11 +264,11 @@ def _transport(context: SSLContext, *, connections: int) -> httpx.BaseTransport:
 def _callable_url(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
-        has_host = bool(url.host)  # decodes the name, which may fail
+        url.host  # noqa: B018 - decodes the name, which may fail
     except (httpx.InvalidURL, ValueError) as error:
         raise bank_error("bad_url", str(error)) from None
-    if not has_host or (url.port is not None and url.port not in range(1, 65536)):
-        # The resolver would take the port modulo 65536 and connect to another one.
+    if split_url(text) is None:
+        # The resolver would take a port modulo 65536 and connect to another one.
         raise bank_error("bad_url", "it has no host, or a port that does not exist")
     if url.userinfo:
         raise bank_error("bad_url", "it carries credentials, which would not be sent")

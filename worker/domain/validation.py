@@ -1,4 +1,6 @@
-"""Errors of validation as plain text, without the input itself; patterns of valid texts."""
+"""What makes texts and URLs valid, and errors as plain text without the input itself."""
+
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -26,3 +28,13 @@ def _message(item: ErrorDetails) -> str:
     if item["type"] == "string_pattern_mismatch":
         return _MESSAGES.get(item["ctx"]["pattern"], item["msg"])
     return item["msg"].removeprefix("Value error, ")
+
+
+def split_url(url: str) -> SplitResult | None:
+    """Return the parts of a URL, or None if it has no host, or a port that does not exist."""
+    try:
+        parts = urlsplit(url)
+        can_be_reached = parts.hostname and parts.port != 0
+    except ValueError:  # no URL, or a port above 65535
+        return None
+    return parts if can_be_reached else None
