@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from worker.demo.plan import Planned
 from worker.demo.stage import Stage
 from worker.domain.states import FINAL, Outcome, State
-from worker.sandbox import Life
+from worker.sandbox import TokenStatus
 from worker.store import JobFile
 
 # What the bank itself must hold of a token for an outcome to be true.
 TRUTH = {
-    Outcome.CANCELLED: {Life.CANCELLED},
-    Outcome.ALREADY_CANCELLED: {Life.CANCELLED},
-    Outcome.EXPIRED: {Life.EXPIRED},
-    Outcome.PAID: {Life.PAID},
-    Outcome.REFUSED: {Life.NOT_FOUND},
-    Outcome.UNKNOWN: set(Life),
+    Outcome.CANCELLED: {TokenStatus.CANCELLED},
+    Outcome.ALREADY_CANCELLED: {TokenStatus.CANCELLED},
+    Outcome.EXPIRED: {TokenStatus.EXPIRED},
+    Outcome.PAID: {TokenStatus.PAID},
+    Outcome.REFUSED: {TokenStatus.NOT_FOUND},
+    Outcome.UNKNOWN: set(TokenStatus),
 }
 
 
@@ -121,7 +121,7 @@ def _true(stage: Stage, job: Planned, files: dict[str, JobFile]) -> bool:
         right = {Outcome.UNKNOWN}
     outcome = file.job["outcome"]
     token = stage.bank.token(job.order.token_id)
-    return outcome in right and token is not None and token.life in TRUTH[Outcome(outcome)]
+    return outcome in right and token is not None and token.status in TRUTH[Outcome(outcome)]
 
 
 def _clear(planned: Iterable[Planned]) -> set[str]:
