@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from worker.sandbox import answers, delivery, reading, shapes
 from worker.sandbox.answers import CANCEL, OTHER, Call, Draft
+from worker.sandbox.connection import ClientLeft, Connection
 from worker.sandbox.journal import Entry, Journal
-from worker.sandbox.line import ClientLeft, Connection
 from worker.sandbox.memory import SeenUids
 from worker.sandbox.play import Moment, Scenario, Step
 from worker.sandbox.rules import Rules

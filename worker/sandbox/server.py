@@ -7,8 +7,8 @@ import threading
 
 from worker.sandbox import wire
 from worker.sandbox.bank import Bank
+from worker.sandbox.connection import ClientLeft, Connection, Stopping, shut_down_and_drain
 from worker.sandbox.control import Control
-from worker.sandbox.line import ClientLeft, Connection, Stopping, shut_down_and_drain
 
 _BACKLOG = 4096
 _HANDSHAKE_SECONDS = 10.0
