@@ -2,7 +2,7 @@
 How a stored answer would be judged now, and how all stored answers of a job end it.
 
 Pure. The whole answer is not stored: if the stored part could be judged differently from the
-answer itself, the first judgement is stored.
+answer itself, the first judgement is kept.
 """
 
 from collections.abc import Iterable
@@ -66,7 +66,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Rejudgement:
-    """A conversation and its judgement now; `rejudged` is False if the first one was stored."""
+    """A conversation and its judgement now; `rejudged` is False if the first one was kept."""
 
     conversation: Conversation
     heard: str

@@ -4,7 +4,6 @@ import gzip
 import zlib
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import Any
 
 from worker.sandbox import answers, wire
 from worker.sandbox.answers import Draft
@@ -102,7 +101,7 @@ def listed_field(name: str, value: str) -> Shape:
     return shape
 
 
-def token_list(change: Callable[[list[dict[str, Any]]], object]) -> Shape:
+def token_list(change: Callable[[list[dict[str, object]]], object]) -> Shape:
     """Give the token list another form."""
 
     def shape(draft: Draft, _step: Step) -> None:
@@ -202,6 +201,6 @@ def prints_secret(draft: Draft, step: Step) -> None:
     page(500, f"Unhandled: partnerSecret={draft.call.secret}")(draft, step)
 
 
-def _listed(draft: Draft) -> list[dict[str, Any]]:
+def _listed(draft: Draft) -> list[dict[str, object]]:
     listed = draft.answer.get("tokenList")
     return listed if isinstance(listed, list) else []
