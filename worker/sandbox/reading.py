@@ -13,7 +13,7 @@ OPERATIONS = {
     "/v1/kplus/payment/inquire-token": INQUIRY,
 }
 _MANDATORY = ("partnerTxnUid", "partnerId", "partnerSecret", "requestDt", "tokenId")
-_LONGEST_KEPT = 200
+_MAX_LENGTH_KEPT = 200
 _BANGKOK = timezone(timedelta(hours=7))
 _FIRST_MS = 10**11
 _END_OF_MS = 10**14
@@ -53,7 +53,7 @@ def without_secrets(call: Call, request: Request, known: Mapping[str, str] | Non
     def clean(text: str) -> str:
         for secret in secrets:
             text = text.replace(secret, "[secret]")
-        return text[:_LONGEST_KEPT]
+        return text[:_MAX_LENGTH_KEPT]
 
     return Call(
         call.operation,

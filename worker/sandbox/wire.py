@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
-LONGEST_HEAD = 65_536
-LONGEST_BODY = 4_194_304
+MAX_HEAD_BYTES = 65_536
+MAX_BODY_BYTES = 4_194_304
 _REQUEST_LINE = re.compile(r"([A-Z]+) (\S+) HTTP/1\.([01])\Z")
 
 
@@ -42,7 +42,7 @@ class Reader:
 
     def request(self) -> Request:
         """Return the next request. Raises `WireError`."""
-        request = _read_head(self._until(b"\r\n\r\n", LONGEST_HEAD))
+        request = _read_head(self._until(b"\r\n\r\n", MAX_HEAD_BYTES))
         if request.headers.get("expect", "").lower() == "100-continue":
             self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.body = self._body(request.headers)
@@ -52,15 +52,15 @@ class Reader:
         if headers.get("transfer-encoding", "").lower() == "chunked":
             return self._chunks()
         length = headers.get("content-length", "0")
-        if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > LONGEST_BODY:
+        if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > MAX_BODY_BYTES:
             raise WireError
         return self._exactly(int(length))
 
     def _chunks(self) -> bytes:
         body = b""
         while True:
-            size = self._until(b"\r\n", LONGEST_HEAD).partition(b";")[0]
-            if not re.fullmatch(rb"[0-9A-Fa-f]{1,7}", size) or len(body) > LONGEST_BODY:
+            size = self._until(b"\r\n", MAX_HEAD_BYTES).partition(b";")[0]
+            if not re.fullmatch(rb"[0-9A-Fa-f]{1,7}", size) or len(body) > MAX_BODY_BYTES:
                 raise WireError
             chunk = self._exactly(int(size, 16) + 2)[:-2]
             if not chunk:
