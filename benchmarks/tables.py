@@ -63,7 +63,7 @@ _CANCELLED = Decision(
     "token status CANCELLED",
     outcome=Outcome.CANCELLED,
     token_status="CANCELLED",  # noqa: S106 -- a status
-    proves=True,
+    proves_partner=True,
 )
 _UNHINT = "UPDATE cancel_jobs SET hinted_at = NULL WHERE hinted_at IS NOT NULL"
 

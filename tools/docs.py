@@ -158,7 +158,9 @@ def _judgement() -> str:
     ]
     for said, heard, doubted in _examples():
         decision = decide(heard, _case(doubted=doubted), _policy())
-        notes = ["unspent"] * (not decision.spent) + ["pauses"] * (decision.pause is not None)
+        notes = ["unspent"] * (not decision.spent) + ["pauses"] * (
+            decision.pause_reason is not None
+        )
         lines.append(
             f"| {said} | {decision.event} | {decision.outcome or ''} | `{decision.heard}` "
             f"| {', '.join(notes)} |"
@@ -174,7 +176,7 @@ def _case(*, doubted: bool) -> Case:
         created_at=_AT,
         expires_at=None,
         at=_AT,
-        chance=0.5,
+        jitter=0.5,
     )
 
 

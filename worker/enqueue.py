@@ -179,7 +179,7 @@ class Producer:
         if not isinstance(order, Order):
             order = read_order(order, uid_length=self._runtime.settings.uid_length)
         partner_id = self._runtime.roster.resolve(
-            order.partner_id, named=self._runtime.settings.partner_id
+            order.partner_id, default=self._runtime.settings.partner_id
         )
         return order.of(partner_id)
 

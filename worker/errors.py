@@ -1,5 +1,5 @@
 """
-Every error that leaves a module of this package, as one map.
+Every error that leaves a module of this package, in one tree.
 
     KplusError
     ├── SettingsError            a setting is missing, mistyped or contradicts another
@@ -11,14 +11,14 @@ Every error that leaves a module of this package, as one map.
     ├── BrokerUnavailable        the broker cannot be reached or started
     └── BankError                no readable answer; the branches say where it ended
         ├── BankUnreachable      nothing was sent, or nothing read: the bank cannot have acted
-        │   ├── CallNotMade      this process did not even try: no time, no line, stopping
+        │   ├── CallNotMade      this process did not try: no time, no free connection, stopping
         │   ├── BankUntrusted    the peer could not prove that it is the bank
-        │   └── CertificateRefused   the bank did not take our client certificate
+        │   └── CertificateRefused   the bank refused our client certificate
         ├── AnswerLost           something was sent, the effect is unknown
         └── CallMisconfigured    our own side cannot make the call; nothing was sent
 
 A readable answer is never an error, not even a refusal: it is a value that
-`outcomes.decide` judges. No message of these errors holds a secret.
+`judgement.decide` judges. No message of these errors holds a secret.
 """
 
 
@@ -27,14 +27,14 @@ class KplusError(Exception):
 
 
 class SettingsError(KplusError):
-    """Settings cannot be used; the text names each setting and its remedy, one a line."""
+    """The settings cannot be used; the text names each setting and its remedy, one a line."""
 
 
 class InvalidOrder(KplusError):
     """
     A cancel order cannot be understood or stored.
 
-    `reason` is a stable word for counting, the text says what to change.
+    `reason` is a stable word for counting; the text says what to change.
     """
 
     def __init__(self, text: str, *, reason: str = "invalid_fields") -> None:
@@ -43,7 +43,7 @@ class InvalidOrder(KplusError):
 
 
 class MissingPartner(InvalidOrder):
-    """No partner is named, and more than one (or none) is configured."""
+    """The order names no partner, and more than one (or none) is configured."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, reason="missing_partner")
@@ -67,9 +67,9 @@ class BrokerUnavailable(KplusError):
 
 class BankError(KplusError):
     """
-    No readable answer came from the bank.
+    The bank gave no readable answer.
 
-    `fault` is a stable word for what happened, kept in `cancel_attempts.heard`.
+    `fault` is a stable word for what happened, stored in `cancel_attempts.heard`.
     """
 
     def __init__(self, text: str, *, fault: str) -> None:
@@ -82,7 +82,7 @@ class BankUnreachable(BankError):
 
 
 class CallNotMade(BankUnreachable):
-    """Nothing was even tried: neither the bank nor the job is to blame."""
+    """No call was tried: neither the bank nor the job is at fault."""
 
 
 class BankUntrusted(BankUnreachable):
@@ -91,9 +91,9 @@ class BankUntrusted(BankUnreachable):
 
 class CertificateRefused(BankUnreachable):
     """
-    The bank refused our client certificate, or that there is none.
+    The bank refused our client certificate, or refused that we have none.
 
-    In TLS 1.3 the request may have been sent by then; it was not read (`worker/net/tls_alerts.py`).
+    In TLS 1.3 the request may have been sent before; it was not read (`worker/net/tls_alerts.py`).
     """
 
 

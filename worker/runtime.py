@@ -131,7 +131,7 @@ class Runtime:
             policy=self.policy,
             lease=self.settings.lease,
             deadline=self.settings.deadline,
-            chance=random.random,
+            random=random.random,
             closed=self.is_closed,
         )
 
@@ -158,7 +158,7 @@ class Runtime:
             high_water=self.high_water if hints else 0,
             hint=partial(hints.send, aside=blocked) if hints else _nobody,
             hint_again_after=SOON if blocked else HINT_AGAIN_AFTER,
-            chance=random.random,
+            random=random.random,
             closed=self.is_closed,
             roster=lambda: self.roster,
         )
@@ -172,7 +172,7 @@ class Runtime:
             within=way.within,
             max_attempts=self.settings.outcome_max_attempts,
             max_age=timedelta(seconds=self.settings.outcome_max_age_seconds),
-            chance=random.random,
+            random=random.random,
         )
 
     def close(self) -> None:

@@ -167,7 +167,7 @@ from worker.domain.kplus import RequestDt
 bank = Bank(deadline=timedelta(seconds=1), request_dt=RequestDt.UNIX, connections=4)
 after = set(os.listdir('/proc/self/fd')), threading.active_count()
 assert before == after, (before, after)
-assert not bank._lines and bank._default_context is None
+assert not bank._clients and bank._default_context is None
 """
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("this system does not list open files")

@@ -146,7 +146,7 @@ def test_waiting_for_a_free_connection_is_part_of_the_deadline(
     first.start()
     assert heard.wait(LIMIT)
     with waiting_for(SHORT), pytest.raises(BankUnreachable) as told:
-        bank.cancel(partner_at(peer.url), REQUEST, within=SHORT)
+        bank.cancel(partner_at(peer.url), REQUEST, timeout=SHORT)
     assert told.value.fault == "pool_timeout"
     assert "no connection became free" in str(told.value), "the wait must be ours, not httpcore's"
     assert len(peer.requests) == 1
@@ -176,7 +176,7 @@ def test_a_crowd_waits_no_longer_than_its_deadline(make_bank: MakeBank, serve: M
         start.wait(LIMIT)
         try:
             within = SHORT if number % 2 else None
-            return str(bank.cancel(partner, REQUEST, within=within).http_status)
+            return str(bank.cancel(partner, REQUEST, timeout=within).http_status)
         except (AnswerLost, BankUnreachable) as fault:
             return fault.fault
 
@@ -207,16 +207,16 @@ def test_a_caller_may_shorten_the_deadline_but_not_lengthen_it(
     peer = serve(hearing_then(Conversation.wait))
     partner = partner_at(peer.url)
     with waiting_for(SHORT), pytest.raises(AnswerLost):
-        make_bank().cancel(partner, REQUEST, within=SHORT)
+        make_bank().cancel(partner, REQUEST, timeout=SHORT)
     with waiting_for(SHORT), pytest.raises(AnswerLost):
-        make_bank(deadline=SHORT).cancel(partner, REQUEST, within=timedelta(hours=1))
+        make_bank(deadline=SHORT).cancel(partner, REQUEST, timeout=timedelta(hours=1))
 
 
-@pytest.mark.parametrize("within", [timedelta(0), timedelta(seconds=-3)])
-def test_without_time_nothing_is_sent(bank: Bank, serve: MakePeer, within: timedelta) -> None:
+@pytest.mark.parametrize("timeout", [timedelta(0), timedelta(seconds=-3)])
+def test_without_time_nothing_is_sent(bank: Bank, serve: MakePeer, timeout: timedelta) -> None:
     peer = serve(answering(http()))
     with pytest.raises(BankUnreachable) as told:
-        bank.cancel(partner_at(peer.url), REQUEST, within=within)
+        bank.cancel(partner_at(peer.url), REQUEST, timeout=timeout)
     assert told.value.fault == "no_time_left"
     assert peer.connections == 0
 

@@ -23,7 +23,7 @@ from tests.bank.peer import (
 )
 from worker.bank import FAULTS, Bank
 from worker.errors import AnswerLost, BankError, BankUnreachable, CallMisconfigured
-from worker.net.faults import WORDS, word_for
+from worker.net.faults import FAULTS_BY_ERROR, fault_of
 
 ROOTS = (
     httpx.HTTPError,
@@ -61,15 +61,15 @@ def test_every_error_of_httpx_hangs_below_a_known_root() -> None:
 @pytest.mark.parametrize("leaf", HTTPX_LEAVES, ids=lambda leaf: leaf.__name__)
 def test_every_leaf_of_httpx_has_a_word_of_its_own_choice(leaf: type[Exception]) -> None:
     """A leaf that httpx adds must be judged by a person before it may pass."""
-    assert leaf in WORDS
-    branch, _ = FAULTS[WORDS[leaf]]
+    assert leaf in FAULTS_BY_ERROR
+    branch, _ = FAULTS[FAULTS_BY_ERROR[leaf]]
     assert issubclass(branch, BankUnreachable) == (leaf.__name__ in NEVER_SENT)
     assert issubclass(branch, CallMisconfigured) == (leaf.__name__ in OURS)
     assert issubclass(branch, AnswerLost) == (leaf.__name__ not in NEVER_SENT | OURS)
 
 
 def test_every_word_has_a_meaning_and_is_a_stable_word() -> None:
-    assert set(WORDS.values()) <= set(FAULTS)
+    assert set(FAULTS_BY_ERROR.values()) <= set(FAULTS)
     assert all(word.replace("_", "").isalpha() and word.islower() for word in FAULTS)
 
 
@@ -105,7 +105,7 @@ def test_an_error_that_nobody_foresaw_may_have_been_sent(
 
 def test_a_finer_kind_of_a_known_leaf_keeps_its_word() -> None:
     finer = type("Finer", (httpx.ConnectTimeout,), {})
-    assert word_for(finer("x")) == "connect_timeout"
+    assert fault_of(finer("x")) == "connect_timeout"
 
 
 def test_an_interrupt_is_not_swallowed(make_bank: MakeBank) -> None:

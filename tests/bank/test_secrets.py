@@ -13,9 +13,9 @@ from tests.bank.conftest import NOON, MakeBank, MakePeer, partner_at
 from tests.bank.peer import CANCELLED, REQUEST, Play, answering, hearing_then, http
 from tests.bank.tls_files import HERE
 from worker.bank import Bank
-from worker.bank.identity import own_context
+from worker.bank.identity import partner_context
 from worker.bank.redaction import without_secret
-from worker.domain.kplus import LONGEST_WORD, Answer, Envelope
+from worker.domain.kplus import MAX_TEXT_LENGTH, Answer, Envelope
 from worker.errors import BankError
 from worker.telemetry.redaction import redact
 
@@ -106,7 +106,7 @@ def test_an_echoed_secret_is_replaced_in_every_word(bank: Bank, serve: MakePeer,
     assert answer.envelope.tokens[0].status == ("[redacted]",)
 
 
-@pytest.mark.parametrize("shift", range(LONGEST_WORD - 30, LONGEST_WORD + 2, 3))
+@pytest.mark.parametrize("shift", range(MAX_TEXT_LENGTH - 30, MAX_TEXT_LENGTH + 2, 3))
 def test_a_secret_cut_by_the_limit_of_a_word_is_replaced(
     bank: Bank, serve: MakePeer, shift: int
 ) -> None:
@@ -116,7 +116,7 @@ def test_a_secret_cut_by_the_limit_of_a_word_is_replaced(
     assert envelope is not None
     assert envelope.error_desc is not None
     assert "cana" not in envelope.error_desc
-    assert len(envelope.error_desc) <= LONGEST_WORD
+    assert len(envelope.error_desc) <= MAX_TEXT_LENGTH
 
 
 def test_our_own_ids_stay_even_where_they_contain_the_secret() -> None:
@@ -181,6 +181,6 @@ def test_the_password_of_a_key_is_redacted_wherever_it_would_stand(tmp_path: Pat
     (tmp_path / "password").write_text(PASSWORD)
     identity = {**IDENTITY, "client_key": HERE / "client_key_canary.pem"}
     known = {**identity, "client_key_password_file": tmp_path / "password"}
-    own_context(partner_at("https://127.0.0.1:1/", **known))
+    partner_context(partner_at("https://127.0.0.1:1/", **known))
     for said in (PASSWORD, dumps(PASSWORD), quote(PASSWORD)):
         assert "a2V5" not in redact(f"the key is {said}")

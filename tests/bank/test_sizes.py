@@ -19,7 +19,7 @@ from tests.bank.peer import (
     one_each,
 )
 from worker.bank import Bank
-from worker.bank.client import MOST_BYTES
+from worker.bank.client import MAX_BODY_BYTES
 
 MIB = 1024 * 1024
 
@@ -36,7 +36,7 @@ def within_memory(most: int) -> Iterator[None]:
 
 
 def test_a_body_at_the_limit_is_read_and_one_byte_more_is_not(bank: Bank, serve: MakePeer) -> None:
-    whole = CANCELLED.ljust(MOST_BYTES)
+    whole = CANCELLED.ljust(MAX_BODY_BYTES)
     peer = serve(answering(http(whole), http(whole + b" ")))
     partner = partner_at(peer.url)
     assert bank.cancel(partner, REQUEST).envelope is not None
@@ -68,7 +68,7 @@ def test_an_oversized_answer_does_not_spoil_the_next_call(bank: Bank, serve: Mak
 def test_a_compression_bomb_is_not_unpacked(make_bank: MakeBank, serve: MakePeer) -> None:
     """64 kilobytes on the wire, well within the limit, would be 64 megabytes in memory."""
     bomb = gzip.compress(bytes(64 * MIB))
-    assert len(bomb) < MOST_BYTES
+    assert len(bomb) < MAX_BODY_BYTES
     peer = serve(answering(http(bomb, headers=["Content-Encoding: gzip"])))
     bank = make_bank()
     with within_memory(MIB):

@@ -12,7 +12,7 @@ from tests.bank.conftest import MakePeer, partner_at
 from tests.bank.peer import REQUEST, answering, http
 from tests.bank.tls_files import AUTHORITY, HERE, OTHER_AUTHORITY, at_localhost, server_context
 from worker.bank import Bank
-from worker.bank.identity import needs_tls, own_context
+from worker.bank.identity import needs_tls, partner_context
 from worker.domain.kplus import CancelRequest
 from worker.errors import (
     AnswerLost,
@@ -22,7 +22,7 @@ from worker.errors import (
     CertificateRefused,
 )
 from worker.net.deadline import Deadline, DeadlineStream, TlsAlert, TlsRefused
-from worker.net.tls import default_context, no_context
+from worker.net.tls import context_without_authorities, default_context
 from worker.sandbox import Sandbox
 
 IDENTITY = {"client_cert": HERE / "client.pem", "client_key": HERE / "client_key.pem"}
@@ -151,7 +151,7 @@ def test_a_peer_that_shares_no_cipher_does_not_speak_of_our_certificate(
 
 def test_we_never_offer_to_prove_ourselves_later() -> None:
     """Only so can a refusal in TLS 1.3 not follow upon a request that was read."""
-    own = own_context(partner_at("https://localhost/", ca_bundle=AUTHORITY, **IDENTITY))
+    own = partner_context(partner_at("https://localhost/", ca_bundle=AUTHORITY, **IDENTITY))
     for context in (own, default_context()):
         assert not context.post_handshake_auth
 
@@ -225,9 +225,9 @@ def test_a_partner_without_tls_costs_no_context_and_trusts_nobody() -> None:
     plain = partner_at("http://127.0.0.1:1/", inquiry_url=None)
     assert not needs_tls(plain)
     assert needs_tls(partner_at("http://127.0.0.1:1/", inquiry_url="https://127.0.0.1:1/"))
-    assert no_context().verify_mode is ssl.CERT_REQUIRED
-    assert no_context().check_hostname
-    assert no_context().get_ca_certs() == []
+    assert context_without_authorities().verify_mode is ssl.CERT_REQUIRED
+    assert context_without_authorities().check_hostname
+    assert context_without_authorities().get_ca_certs() == []
 
 
 class _Revoking(socket.socket):

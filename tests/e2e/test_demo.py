@@ -20,14 +20,14 @@ from worker.demo.stage import Stage, stage
 pytestmark = [pytest.mark.e2e, pytest.mark.broker]
 
 
-class _Nobody:
-    """An audience that looks away."""
+class _NoReporter:
+    """A reporter that shows nothing."""
 
     def say(self, text: str) -> None:
-        """Hear nothing."""
+        """Show nothing."""
 
     def count(self, final: int, posts: int) -> None:
-        """See nothing."""
+        """Show nothing."""
 
     @contextmanager
     def counting(self, total: int) -> Iterator[None]:
@@ -71,7 +71,7 @@ def _running_in(session: int) -> list[str]:
 def test_the_proof_fails_where_the_table_or_the_journal_says_otherwise(tmp_path: Path) -> None:
     """A proof that cannot fail proves nothing."""
     with stage(tmp_path) as parts:
-        whole = play(parts, jobs=48, screen=_Nobody())
+        whole = play(parts, jobs=48, screen=_NoReporter())
         assert whole.holds, whole.claims
         posts = len(parts.bank.journal)
 
@@ -91,7 +91,7 @@ def test_the_proof_fails_where_the_table_or_the_journal_says_otherwise(tmp_path:
         assert "reached its end" in _contradicted(proof())
         httpx.post(parts.bank.cancel_url, json={"partnerTxnUid": _answered_at_once(parts)})
         told = _contradicted(proof())
-        assert "a second POST only where" in told
+        assert "a second POST only if" in told
         assert "led to nothing" in told
 
 

@@ -73,7 +73,7 @@ def rescue_all(context: AttemptContext) -> int:
             policy=context.policy,
             high_water=1,
             hint=lambda _uids: None,
-            chance=context.chance,
+            random=context.random,
             roster=context.roster,
         )
     )

@@ -136,7 +136,7 @@ def context(store: Store, bank: Bank, roster: Roster) -> AttemptContext:
         policy=POLICY,
         lease=LEASE,
         deadline=DEADLINE,
-        chance=lambda: 0.5,
+        random=lambda: 0.5,
         monotonic=ours,
         sleep=ours.sleep,
     )
@@ -181,7 +181,7 @@ def begin(store: Store, clock: Clock, banks: Banks) -> Iterator[Begin]:
                 policy=POLICY if age is None else replace(POLICY, max_age=age * SECOND),
                 lease=LEASE,
                 deadline=DEADLINE,
-                chance=lambda: 0.5,
+                random=lambda: 0.5,
                 monotonic=ours,
                 sleep=ours.sleep,
             )

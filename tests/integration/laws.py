@@ -6,13 +6,13 @@ from typing import Final
 from tests.integration.turns import Turns
 from tests.servers.workers import SECRET
 from worker.domain.states import Outcome
-from worker.sandbox import Life
+from worker.sandbox import TokenStatus
 
-TRUE_OF: Final[Mapping[Outcome, Life]] = {
-    Outcome.CANCELLED: Life.CANCELLED,
-    Outcome.ALREADY_CANCELLED: Life.CANCELLED,
-    Outcome.PAID: Life.PAID,
-    Outcome.EXPIRED: Life.EXPIRED,
+TRUE_OF: Final[Mapping[Outcome, TokenStatus]] = {
+    Outcome.CANCELLED: TokenStatus.CANCELLED,
+    Outcome.ALREADY_CANCELLED: TokenStatus.CANCELLED,
+    Outcome.PAID: TokenStatus.PAID,
+    Outcome.EXPIRED: TokenStatus.EXPIRED,
 }
 """What an outcome says of its token. The others say nothing of it."""
 WITHOUT_EFFECT: Final = frozenset({Outcome.REFUSED, Outcome.GAVE_UP, Outcome.LAPSED})
@@ -22,7 +22,7 @@ WITHOUT_EFFECT: Final = frozenset({Outcome.REFUSED, Outcome.GAVE_UP, Outcome.LAP
 def contradicts(turns: Turns) -> bool:
     """Say whether the job's outcome is not what is true of its token at the bank."""
     outcome = turns.row()["outcome"]
-    return outcome in TRUE_OF and TRUE_OF[outcome] is not turns.life()
+    return outcome in TRUE_OF and TRUE_OF[outcome] is not turns.status()
 
 
 def hold(turns: Turns) -> None:

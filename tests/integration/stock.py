@@ -25,7 +25,7 @@ CANCELLED = Decision(
     "token status CANCELLED",
     outcome=Outcome.CANCELLED,
     token_status="CANCELLED",
-    proves=True,
+    proves_partner=True,
 )
 PAID = Decision(
     Event.REFUSE,
@@ -33,18 +33,27 @@ PAID = Decision(
     "token status PAID",
     outcome=Outcome.PAID,
     token_status="PAID",
-    proves=True,
+    proves_partner=True,
 )
 BUSY = Decision(Event.RETRY, "later", "errorCode general_error", wait=timedelta(seconds=4))
 LOST = Decision(
-    Event.DOUBT, "read_timeout", "the bank said nothing", wait=timedelta(seconds=2), strain=True
+    Event.DOUBT,
+    "read_timeout",
+    "the bank said nothing",
+    wait=timedelta(seconds=2),
+    bank_failed=True,
 )
 SILENT = Decision(Event.DOUBT, "lease_ended", "its lease ended", wait=timedelta(seconds=2))
 OURS = Decision(
-    Event.RETRY, "ours", "wrong key", wait=timedelta(seconds=2), spent=False, pause="wrong key"
+    Event.RETRY,
+    "ours",
+    "wrong key",
+    wait=timedelta(seconds=2),
+    spent=False,
+    pause_reason="wrong key",
 )
 DOWN = Decision(
-    Event.RETRY, "connect_failed", "nothing was sent", wait=timedelta(seconds=2), strain=True
+    Event.RETRY, "connect_failed", "nothing was sent", wait=timedelta(seconds=2), bank_failed=True
 )
 
 

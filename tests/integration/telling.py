@@ -57,7 +57,7 @@ def courier(store: Store, way: Any, **limits: Any) -> Relay:
         destination=Destination.WEBHOOK,
         send=way.send,
         within=way.within,
-        chance=lambda: 0.5,
+        random=lambda: 0.5,
         **usual | limits,
     )
 

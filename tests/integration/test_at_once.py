@@ -55,7 +55,9 @@ def proven(store: Store) -> Store:
 
 @pytest.mark.parametrize("tokens", TOKENS.values(), ids=list(TOKENS))
 @pytest.mark.parametrize(
-    "decision", [CANCELLED, PAID, replace(BUSY, proves=True)], ids=["succeed", "refuse", "retry"]
+    "decision",
+    [CANCELLED, PAID, replace(BUSY, proves_partner=True)],
+    ids=["succeed", "refuse", "retry"],
 )
 def test_both_ways_write_the_same(
     proven: Store, clock: Clock, decision: Decision, tokens: tuple[TokenEntry, ...]

@@ -63,7 +63,7 @@ def context(store: Store, sandbox: Sandbox, ours: Monotonic) -> Iterator[Attempt
         policy=POLICY,
         lease=LEASE,
         deadline=DEADLINE,
-        chance=lambda: 0.5,
+        random=lambda: 0.5,
         monotonic=ours,
         sleep=ours.sleep,
     )

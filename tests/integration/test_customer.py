@@ -10,7 +10,7 @@ from tests.integration.conftest import Begin
 from tests.integration.races import RACES, Hidden, Race
 from tests.integration.turns import Turns
 from worker.domain.states import Outcome
-from worker.sandbox import GROUPS, Life
+from worker.sandbox import GROUPS, TokenStatus
 
 pytestmark = pytest.mark.usefixtures("plain_logs")
 
@@ -43,7 +43,7 @@ def test_whenever_the_customer_pays_the_outcome_is_the_tokens_fate(
     if not asks and race.hides in KEEPS_SILENT.get(rules["repeats"], ()):
         assert turns.row()["outcome"] == Outcome.UNKNOWN
     else:
-        assert turns.row()["outcome"] in says(turns.life())
+        assert turns.row()["outcome"] in says(turns.status())
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_whenever_the_customer_pays_postgresql_says_the_same(
     begin: Begin, race: Race, *, asks: bool
 ) -> None:
     turns = run(begin, race, {}, asks=asks)
-    assert turns.row()["outcome"] in says(turns.life())
+    assert turns.row()["outcome"] in says(turns.status())
 
 
 def run(begin: Begin, race: Race, rules: dict[str, Any], *, asks: bool) -> Turns:
@@ -64,12 +64,12 @@ def run(begin: Begin, race: Race, rules: dict[str, Any], *, asks: bool) -> Turns
     turns = begin(bank, asks=asks)
     race.run(turns)
     laws.hold(turns)
-    assert turns.life() in {Life.PAID, Life.CANCELLED}
+    assert turns.status() in {TokenStatus.PAID, TokenStatus.CANCELLED}
     assert not laws.contradicts(turns)
     return turns
 
 
-def says(life: Life | None) -> set[Outcome]:
+def says(life: TokenStatus | None) -> set[Outcome]:
     """Return the outcomes that say so of a token."""
     return {outcome for outcome, true_of in laws.TRUE_OF.items() if true_of is life}
 
@@ -83,7 +83,7 @@ def test_a_bank_that_takes_its_word_back_is_taken_at_its_word(begin: Begin, *, a
     """
     turns = begin(Behaviour("", "cancelpay", ends(Outcome.CANCELLED, 1), lies=True), asks=asks)
     turns.run({})
-    assert turns.life() is Life.PAID
+    assert turns.status() is TokenStatus.PAID
     assert turns.end() == ends(Outcome.CANCELLED, 1)
     file = turns.context.store.reports.file(turns.uid)
     assert file is not None
@@ -105,7 +105,7 @@ def test_a_payment_that_is_heard_of_too_late_is_no_cancellation(
     bank = Behaviour("", "busy99", ends(Outcome.LAPSED, 4), expires_in=8)
     turns = begin(bank, asks=asks)
     turns.run({1: Happening.PAYS})
-    assert turns.life() is Life.PAID
+    assert turns.status() is TokenStatus.PAID
     assert turns.row()["outcome"] == (Outcome.PAID if asks else Outcome.LAPSED)
 
 

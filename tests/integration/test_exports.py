@@ -8,7 +8,7 @@ import pytest
 from tests.integration.stock import NOON, SECOND, Clock, accept, claimed, settle
 from tests.integration.telling import end
 from tests.integration.test_telling import REFUSED, requeue
-from worker.domain.events import WORDS, event_id
+from worker.domain.events import FIELDS, event_id
 from worker.store import Store
 from worker.store.reports.exports import HORIZON, Cursor
 
@@ -35,7 +35,7 @@ def test_ends_come_in_their_order_whatever_their_state(store: Store, clock: Cloc
     rows = exported(store)
     assert uids(rows) == ["U3", "U1", "U2", "U5", "U4"]
     assert {row["state"] for row in rows} == {"succeeded", "refused"}
-    assert set(rows[0]) == {"cursor", "id", *WORDS}
+    assert set(rows[0]) == {"cursor", "id", *FIELDS}
     assert rows[0]["id"] == event_id("U3", 1)
 
 

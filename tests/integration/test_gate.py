@@ -268,7 +268,7 @@ def test_of_many_workers_no_more_than_allowed_are_under_way(open_store: OpenStor
 
 def test_a_429_lets_the_whole_partner_rest_for_as_long_as_the_bank_said(line: Line) -> None:
     line.proves()
-    line.hears(replace(TOO_MANY, advice=timedelta(seconds=30)))
+    line.hears(replace(TOO_MANY, retry_after=timedelta(seconds=30)))
     assert only(partner(line.store), "mode", "reason") == ("cooling", "HTTP 429")
     line.clock.forward(29.9)
     assert line.enter() is None
@@ -295,18 +295,18 @@ def test_a_429_on_the_very_first_call_rests_as_well(line: Line) -> None:
 def test_calls_under_way_lengthen_a_rest_only_by_a_time_that_the_bank_named(line: Line) -> None:
     line.proves()
     under_way = [line.call() for _ in range(4)]
-    settle(line.store, under_way[0], replace(TOO_MANY, advice=timedelta(seconds=30)))
+    settle(line.store, under_way[0], replace(TOO_MANY, retry_after=timedelta(seconds=30)))
     until = partner(line.store)["resume_at"]
     settle(line.store, under_way[1], TOO_MANY)
-    settle(line.store, under_way[2], replace(TOO_MANY, advice=timedelta(seconds=10)))
+    settle(line.store, under_way[2], replace(TOO_MANY, retry_after=timedelta(seconds=10)))
     assert partner(line.store)["resume_at"] == until
-    settle(line.store, under_way[3], replace(TOO_MANY, advice=timedelta(seconds=60)))
+    settle(line.store, under_way[3], replace(TOO_MANY, retry_after=timedelta(seconds=60)))
     assert partner(line.store)["resume_at"] == until + timedelta(seconds=30)
 
 
 def test_a_503_that_names_a_time_lengthens_the_cool_down_it_completes(line: Line) -> None:
     for _ in range(3):
-        line.hears(replace(DOWN, advice=timedelta(seconds=120)))
+        line.hears(replace(DOWN, retry_after=timedelta(seconds=120)))
     assert partner(line.store)["resume_at"] == line.clock.now + timedelta(seconds=120)
 
 
@@ -351,7 +351,7 @@ def test_a_hint_that_came_while_the_partner_rested_counts_as_lost(line: Line) ->
     """Its message was refused: the job must not wait for the stamp to grow old as well."""
     line.proves()
     accept(line.store, *(f"X{n}" for n in range(5)), hinted=True)
-    line.hears(replace(TOO_MANY, advice=timedelta(seconds=2)))
+    line.hears(replace(TOO_MANY, retry_after=timedelta(seconds=2)))
     assert line.store.jobs.claim("X0", lease=LEASE, roster=line.roster) is None
 
     def hinted() -> list[str]:

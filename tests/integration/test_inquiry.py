@@ -43,7 +43,7 @@ def context(store_at: StoreAt, sandbox: Sandbox, clock: Clock) -> Iterator[Attem
         policy=replace(POLICY, inquiry_backoff=wait),
         lease=LEASE,
         deadline=DEADLINE,
-        chance=lambda: 0.5,
+        random=lambda: 0.5,
     )
     bank.close()
 

@@ -107,7 +107,7 @@ def test_an_answer_ends_a_run_of_failures(line: Line) -> None:
 def test_silence_without_strain_says_nothing_about_the_partner(line: Line) -> None:
     """A rescued claim is our own worker's failure, not the bank's."""
     line.fails(2)
-    line.hears(replace(LOST, strain=False))
+    line.hears(replace(LOST, bank_failed=False))
     assert line.stands == ("active", 2)
 
 
@@ -186,7 +186,7 @@ def test_neither_success_nor_failure_nor_another_fault_changes_a_pause(
     clock.forward(1)
     settle(line.store, under_way[0], CANCELLED, ANSWERED)
     settle(line.store, under_way[1], DOWN)
-    settle(line.store, under_way[2], replace(OURS, pause="another reason"))
+    settle(line.store, under_way[2], replace(OURS, pause_reason="another reason"))
     assert partner(line.store) == before
 
 
@@ -214,7 +214,7 @@ def test_a_cool_down_can_be_of_one_length(engine: Engine, clock: Clock) -> None:
 
 
 def test_a_partner_paused_for_want_of_credentials_goes_on_once_it_has_some(line: Line) -> None:
-    line.hears(replace(OURS, pause=UNCONFIGURED))
+    line.hears(replace(OURS, pause_reason=UNCONFIGURED))
     assert line.store.partners.resume_changed({}) == []
     assert line.store.partners.resume_changed({"P0": "f0", "P2": "f2"}) == []
     assert line.store.partners.resume_changed({"P0": "f0", "P1": "f1"}) == ["P1"]

@@ -28,7 +28,7 @@ from worker.config.dialect_file import built_in
 from worker.domain.decision import Decision
 from worker.domain.dialect import Dialect
 from worker.domain.kplus import Answer, Envelope, TokenEntry
-from worker.domain.rejudgement import finding
+from worker.domain.rejudgement import conclusion_of
 from worker.domain.states import Event, Outcome, State
 from worker.store import RequeueResult, Store, Verdict
 
@@ -161,7 +161,7 @@ def test_a_late_answer_that_could_not_end_its_job_then_ends_it_now(
 def test_a_job_that_a_worker_took_up_meanwhile_is_left_to_it(store: Store, clock: Clock) -> None:
     hears(store, clock, FROZEN)
     (page,) = store.conversations.all(in_doubt=True)
-    assert [finding(told.conversations, TAUGHT).outcome for told in page] == [
+    assert [conclusion_of(told.conversations, TAUGHT).outcome for told in page] == [
         Outcome.ALREADY_CANCELLED
     ]
     clock.forward(60)

@@ -263,7 +263,7 @@ def test_a_status_of_any_length_can_be_stored(store: Store) -> None:
     assert row(store)["token_status"] == ",".join(words)[:200]
     file = store.reports.file("U1")
     assert file is not None
-    assert file.tokens[0]["status"] == entry.written()
+    assert file.tokens[0]["status"] == entry.joined_status()
 
 
 @pytest.mark.parametrize("text", ["a\0b", "half a pair: \ud83d"])

@@ -50,7 +50,7 @@ def context(store: Store, hinted: list[str] | None = None) -> SweepContext:
         policy=POLICY,
         high_water=10,
         hint=heard.extend,
-        chance=lambda: 0.5,
+        random=lambda: 0.5,
         roster=none,
     )
 

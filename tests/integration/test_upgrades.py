@@ -149,7 +149,7 @@ def test_jobs_that_an_older_version_left_come_to_their_right_end(
                 policy=context.policy,
                 high_water=100,
                 hint=heed,
-                chance=context.chance,
+                random=context.random,
                 roster=context.roster,
             )
         )

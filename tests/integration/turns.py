@@ -13,7 +13,7 @@ from tests.servers.workers import PARTNER_ID
 from worker.domain.states import FINAL, State
 from worker.jobs.attempt import AttemptContext, Result, attempt
 from worker.jobs.sweep import SweepContext, sweep
-from worker.sandbox import Entry, Life, Sandbox
+from worker.sandbox import Entry, Sandbox, TokenStatus
 
 MOST = 12
 """Conversations after which a job that is not final is left as it is."""
@@ -56,7 +56,7 @@ class Turns:
                 policy=self.context.policy,
                 high_water=1,
                 hint=hinted.extend,
-                chance=self.context.chance,
+                random=self.context.random,
                 roster=self.context.roster,
             )
         )
@@ -139,10 +139,10 @@ class Turns:
     def _ended(self) -> list[Entry]:
         return [each for each in self.posts() if each.finished_at is not None]
 
-    def life(self) -> Life | None:
+    def status(self) -> TokenStatus | None:
         """Return how the token stands at the bank; None where it never came up."""
         token = self.sandbox.token(self.token_id)
-        return None if token is None else token.life
+        return None if token is None else token.status
 
     def end(self) -> End:
         """Return where the job stands now, by its row and by the bank's journal."""

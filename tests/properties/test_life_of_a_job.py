@@ -38,7 +38,7 @@ from worker.config.dialect_file import built_in
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Case, Policy
 from worker.domain.destinations import Destination
-from worker.domain.judgement import abandon, decide
+from worker.domain.judgement import decide, decide_lease_ended
 from worker.domain.kplus import Answer
 from worker.domain.partners import Roster
 from worker.domain.states import FINAL, OUTCOMES, TRANSITIONS, WAITING, Event, Outcome, State
@@ -188,11 +188,11 @@ class Life(RuleBasedStateMachine):
     def answer(self, call: Call, data: st.DataObject) -> None:
         self._settle(call, data.draw(heard(call.claim.request)), data.draw(st.floats(0, 0.99)))
 
-    def _settle(self, call: Call, said: Answer | BankError, chance: float = 0.5) -> None:
+    def _settle(self, call: Call, said: Answer | BankError, jitter: float = 0.5) -> None:
         """Do as `cancel.attempt` does with what was heard."""
         claim, jobs = call.claim, self.store.jobs
         call.ended = min(self.real, call.began + DEADLINE)
-        case = self._case(claim, claim.started_at + (self.real - call.began), chance)
+        case = self._case(claim, claim.started_at + (self.real - call.began), jitter)
         evidence = Evidence(
             claim.request.partner_txn_uid,
             call.ended - call.began,
@@ -211,7 +211,7 @@ class Life(RuleBasedStateMachine):
         assert jobs.settle_late(claim, late, evidence) == ends
         self._read(*([late.event] if ends else []))
 
-    def _case(self, claim: Claim, at: datetime, chance: float = 0.5) -> Case:
+    def _case(self, claim: Claim, at: datetime, jitter: float = 0.5) -> Case:
         return Case(
             request=claim.request,
             attempts=claim.attempts,
@@ -219,7 +219,7 @@ class Life(RuleBasedStateMachine):
             created_at=claim.created_at,
             expires_at=claim.expires_at,
             at=at,
-            chance=chance,
+            jitter=jitter,
         )
 
     @rule(call=consumes(calls))
@@ -265,13 +265,13 @@ class Life(RuleBasedStateMachine):
                 policy=POLICY,
                 high_water=HIGH_WATER,
                 hint=hinted.extend,
-                chance=lambda: 0.5,
+                random=lambda: 0.5,
                 roster=lambda: Roster({}),
                 hint_again_after=AGAIN,
             )
         )
         for claim in dead:
-            decision = abandon(self._case(claim, claim.lease_ends_at), POLICY)
+            decision = decide_lease_ended(self._case(claim, claim.lease_ends_at), POLICY)
             evidence = Evidence(claim.request.partner_txn_uid, LEASE)
             assert not self.store.jobs.settle(claim, decision, evidence)
         self._read(Event.DOUBT, Event.EXHAUST)

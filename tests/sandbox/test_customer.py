@@ -6,7 +6,7 @@ import pytest
 
 from tests.sandbox.caller import Caller
 from tests.servers.waiting import LIMIT, joined
-from worker.sandbox import Life, Sandbox
+from worker.sandbox import Sandbox, TokenStatus
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_a_race_of_customers_and_cancels_has_one_winner_per_token(bank: Sandbox)
     assert set(cancelled) & set(paid) == set()
     assert len(paid) == len(set(paid))
     tokens = [bank.token(token) for token in paid]
-    assert {token.life for token in tokens if token} <= {Life.PAID}
+    assert {token.status for token in tokens if token} <= {TokenStatus.PAID}

@@ -11,7 +11,7 @@ from worker.sandbox import Entry, Journal, Sandbox
 
 
 def entry(uid: str = "U", token: str = "T", *, gone: bool = False) -> Entry:
-    return Entry(0, "cancel", uid, PARTNER, token, "r", 0.0, gone=lambda: gone)
+    return Entry(0, "cancel", uid, PARTNER, token, "r", 0.0, has_left=lambda: gone)
 
 
 def test_an_entry_says_all_there_is_to_know_about_a_post(bank: Sandbox, caller: Caller) -> None:
@@ -170,7 +170,7 @@ def test_the_busiest_second_is_found_wherever_it_begins() -> None:
     journal = Journal(lambda: now[0])
     for moment in (0.0, 0.9, 1.0, 1.1, 1.8, 5.0):
         now[0] = moment
-        journal.finish(journal.arrive(entry()))
+        journal.finish(journal.add(entry()))
     assert journal.busiest_second() == 4
     assert journal.busiest_second(PARTNER) == 4
     assert journal.busiest_second("nobody") == 0
@@ -179,10 +179,10 @@ def test_the_busiest_second_is_found_wherever_it_begins() -> None:
 def test_time_never_runs_backwards_in_the_journal() -> None:
     now = [10.0]
     journal = Journal(lambda: now[0])
-    first = journal.arrive(entry())
+    first = journal.add(entry())
     now[0] = 5.0
     journal.finish(first)
-    second = journal.arrive(entry())
+    second = journal.add(entry())
     assert (first.finished_at, second.arrived_at) == (10.0, 10.0)
 
 
@@ -199,7 +199,7 @@ def test_figures_and_tails_of_a_long_journal_are_cheap() -> None:
 def _journal_of(posts: int) -> Journal:
     journal = Journal()
     for number in range(posts):
-        journal.finish(journal.arrive(entry(f"U{number}", f"T{number}")), http_status=200)
+        journal.finish(journal.add(entry(f"U{number}", f"T{number}")), http_status=200)
     return journal
 
 

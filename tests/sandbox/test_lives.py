@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from tests.sandbox.caller import PARTNER, Caller
-from worker.sandbox import Life, Rules, Sandbox
+from worker.sandbox import Rules, Sandbox, TokenStatus
 
 
 def test_an_ordinary_token_is_cancelled_as_the_documentation_shows(
@@ -42,18 +42,18 @@ def test_cancelling_again_answers_the_same_and_has_no_second_effect(
 @pytest.mark.parametrize(
     ("token", "code", "told", "life"),
     [
-        ("paid-1", "qr_paid", None, Life.PAID),
-        ("PAID-1", "qr_paid", None, Life.PAID),
-        ("paidlist-1", None, "PAID", Life.PAID),
-        ("expired-1", "qr_expired", None, Life.EXPIRED),
-        ("expiredlist-1", None, "EXPIRED", Life.EXPIRED),
-        ("cancelled-1", None, "CANCELLED", Life.CANCELLED),
-        ("cancelledcode-1", "qr_cancelled", None, Life.CANCELLED),
-        ("unknown-1", "invalid_tokenId", None, Life.NOT_FOUND),
+        ("paid-1", "qr_paid", None, TokenStatus.PAID),
+        ("PAID-1", "qr_paid", None, TokenStatus.PAID),
+        ("paidlist-1", None, "PAID", TokenStatus.PAID),
+        ("expired-1", "qr_expired", None, TokenStatus.EXPIRED),
+        ("expiredlist-1", None, "EXPIRED", TokenStatus.EXPIRED),
+        ("cancelled-1", None, "CANCELLED", TokenStatus.CANCELLED),
+        ("cancelledcode-1", "qr_cancelled", None, TokenStatus.CANCELLED),
+        ("unknown-1", "invalid_tokenId", None, TokenStatus.NOT_FOUND),
     ],
 )
 def test_a_token_that_is_final_already_is_told_and_left_alone(
-    bank: Sandbox, caller: Caller, token: str, code: str | None, told: str | None, life: Life
+    bank: Sandbox, caller: Caller, token: str, code: str | None, told: str | None, life: TokenStatus
 ) -> None:
     heard = caller.cancel(token)
     assert (heard.json["statusCode"] == "10") is (code is not None)

@@ -10,7 +10,7 @@ import pytest
 
 from worker.sandbox import SCENARIOS, Rules
 from worker.sandbox.page import renewed, written
-from worker.sandbox.scripts import act
+from worker.sandbox.scripts import parse_step
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "reference" / "sandbox.md"
@@ -44,4 +44,4 @@ def test_every_scenario_is_played_in_a_test(name: str) -> None:
 def test_every_scenario_can_be_written_as_the_page_shows_it(name: str) -> None:
     shown = written(SCENARIOS[name])
     head, dot, text = shown.partition(".")
-    assert act(head.replace("N", "3") + dot + text.lower()).scenario is SCENARIOS[name]
+    assert parse_step(head.replace("N", "3") + dot + text.lower()).scenario is SCENARIOS[name]

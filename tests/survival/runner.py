@@ -94,7 +94,7 @@ def _seen(arena: Arena, load: Load) -> Seen:
         jobs=load.jobs,
         posts=journal.entries(),
         overlaps=journal.overlaps(),
-        lives={name: token.life.value for name, token in tokens.items() if token is not None},
+        lives={name: token.status.value for name, token in tokens.items() if token is not None},
         files=_files(arena),
     )
 

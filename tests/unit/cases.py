@@ -46,7 +46,7 @@ FIRST = Case(
     created_at=NOW - timedelta(minutes=1),
     expires_at=NOW + timedelta(minutes=30),
     at=NOW,
-    chance=0.5,
+    jitter=0.5,
 )
 
 AFTER_DOUBT = replace(FIRST, attempts=2, doubted=True)
@@ -186,5 +186,5 @@ def jobs() -> st.SearchStrategy[Case]:
         created_at=moments.map(lambda moment: NOW + moment),
         expires_at=st.none() | moments.map(lambda moment: NOW + moment),
         at=st.just(NOW),
-        chance=st.floats(min_value=0, max_value=1, exclude_max=True),
+        jitter=st.floats(min_value=0, max_value=1, exclude_max=True),
     )

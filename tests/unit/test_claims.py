@@ -42,21 +42,21 @@ def test_an_inquiry_goes_out_under_a_uid_of_its_own() -> None:
 def test_inquiries_are_the_conversations_before_this_one_that_spent_no_attempt(
     claim: Claim, before: int
 ) -> None:
-    case = claim.case(at=AT, chance=0.5, inquirers=["P1"])
+    case = claim.case(at=AT, jitter=0.5, inquirers=["P1"])
     assert case.inquiries == before
     assert case.request == claim.on_the_wire
-    assert (case.attempts, case.doubted, case.at, case.chance) == (2, True, AT, 0.5)
+    assert (case.attempts, case.doubted, case.at, case.jitter) == (2, True, AT, 0.5)
     assert (case.created_at, case.expires_at) == (CLAIM.created_at, CLAIM.expires_at)
 
 
 def test_a_partner_that_cannot_ask_has_no_inquiries() -> None:
-    assert CLAIM.case(at=AT, chance=0.5, inquirers=["P2"]).inquiries is None
+    assert CLAIM.case(at=AT, jitter=0.5, inquirers=["P2"]).inquiries is None
 
 
 def test_more_attempts_than_conversations_are_no_negative_count() -> None:
     """A row that plain SQL has changed may say so."""
     odd = replace(CLAIM, number=1, attempts=4)
-    assert odd.case(at=AT, chance=0.5, inquirers=["P1"]).inquiries == 0
+    assert odd.case(at=AT, jitter=0.5, inquirers=["P1"]).inquiries == 0
 
 
 def evidence(document: object) -> Evidence:

@@ -39,7 +39,7 @@ def test_the_body_is_ascii_and_names_things_as_the_bank_does() -> None:
     assert list(told) == ["id", "type", "timestamp", "data"]
     assert told["id"] == events.event_id("RGH001", 1)
     assert (told["type"], told["timestamp"]) == (events.FINISHED, "2026-03-01T12:00:01.000000Z")
-    assert list(told["data"]) == list(events.WORDS)
+    assert list(told["data"]) == list(events.FIELDS)
     assert told["data"]["reference1"] == "ของลูกค้า"
     assert told["data"]["errorCode"] is None
 

@@ -13,13 +13,13 @@ from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.judgement import judge
 from worker.domain.kplus import Answer
 from worker.domain.rejudgement import (
-    READABLE,
+    REJUDGEABLE,
     Conclusion,
     Conversation,
-    Reading,
+    Rejudgement,
     conclude,
-    finding,
-    read_again,
+    conclusion_of,
+    rejudge,
 )
 from worker.domain.states import Outcome
 from worker.telemetry.redaction import REDACTED
@@ -51,7 +51,7 @@ def kept(heard: Answer, dialect: Dialect = BUILT_IN, *, old: bool = False) -> Co
         error_code=envelope.error_code,
         error_desc=envelope.error_desc,
         short_code=None if old else envelope.short_code or "",
-        tokens=tuple((each.token_id, each.written()) for each in envelope.tokens),
+        tokens=tuple((each.token_id, each.joined_status()) for each in envelope.tokens),
     )
 
 
@@ -89,8 +89,8 @@ def test_what_is_stored_is_judged_as_the_answer_itself_would_be(
     *, heard: Answer, then: Dialect, now: Dialect, old: bool
 ) -> None:
     """Whatever the dialect was and is: otherwise a job could end by what the bank never said."""
-    reading = read_again(kept(heard, then, old=old), now)
-    if reading.again:
+    reading = rejudge(kept(heard, then, old=old), now)
+    if reading.rejudged:
         judged = judge(heard, REQUEST, now)
         assert (reading.heard, reading.token_status) == (judged.heard, judged.token_status)
     else:
@@ -116,8 +116,8 @@ def test_what_is_stored_is_judged_as_the_answer_itself_would_be(
     ],
 )
 def test_an_answer_is_judged_again_by_what_is_stored_of_it(content: Any, now: str) -> None:
-    reading = read_again(kept(answer(content)), TAUGHT)
-    assert (reading.heard, reading.again) == (now, True)
+    reading = rejudge(kept(answer(content)), TAUGHT)
+    assert (reading.heard, reading.rejudged) == (now, True)
 
 
 @pytest.mark.parametrize(
@@ -137,22 +137,22 @@ def test_an_answer_of_which_too_little_is_stored_keeps_its_judgement(
     content: Any, http_status: int, heard: str
 ) -> None:
     stored = kept(answer(content, http_status=http_status))
-    assert read_again(stored, TAUGHT) == Reading(stored, heard)
+    assert rejudge(stored, TAUGHT) == Rejudgement(stored, heard)
 
 
 @pytest.mark.parametrize("heard", ["lease_ended", "read_timeout", "unconfigured", "unknown_code"])
 def test_without_an_answer_there_is_nothing_to_judge_again(heard: str) -> None:
     stored = Conversation(1, REQUEST, heard)
-    assert read_again(stored, TAUGHT) == Reading(stored, heard)
+    assert rejudge(stored, TAUGHT) == Rejudgement(stored, heard)
 
 
 def test_an_answer_is_judged_again_only_after_words_that_say_its_echoes_were_ours() -> None:
     """A word that is added to the judgement has to be thought of here."""
     whole = kept(answer(error("token_frozen")))
     for heard in ("foreign_echo", "no_echo", "unreadable", "http_500", "lease_ended", "new_word"):
-        assert not read_again(replace(whole, heard=heard), TAUGHT).again
-    for heard in READABLE:
-        assert read_again(replace(whole, heard=heard), TAUGHT).heard == "already_cancelled"
+        assert not rejudge(replace(whole, heard=heard), TAUGHT).rejudged
+    for heard in REJUDGEABLE:
+        assert rejudge(replace(whole, heard=heard), TAUGHT).heard == "already_cancelled"
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_of_older_rows_the_short_code_is_read_where_the_text_is_whole(
     *, text: str | None, again: bool
 ) -> None:
     stored = replace(kept(answer(error("token_frozen", text)), old=True), error_desc=text)
-    assert read_again(stored, TAUGHT).again is again
+    assert rejudge(stored, TAUGHT).rejudged is again
 
 
 def said(*heard: str) -> Conclusion:
     """Return what the answers of a job say together in which these words are heard."""
     return conclude(
-        Reading(Conversation(number, REQUEST, "unknown_code"), word)
+        Rejudgement(Conversation(number, REQUEST, "unknown_code"), word)
         for number, word in enumerate(heard, start=1)
     )
 
@@ -198,7 +198,7 @@ def test_a_job_ends_by_the_first_answer_that_says_what_became_of_its_token(
     found = said(*heard)
     assert found.outcome is outcome
     assert found.by is not None
-    assert found.by.of.number == by
+    assert found.by.conversation.number == by
 
 
 @pytest.mark.parametrize(
@@ -227,5 +227,5 @@ def test_whatever_is_no_truth_about_the_token_ends_no_job(heard: list[str]) -> N
 
 def test_a_job_ends_by_what_the_dialect_understands_of_its_answers() -> None:
     stored = [kept(answer(error("nobody_knows"))), kept(answer(error("token_used")))]
-    assert finding(stored, BUILT_IN) == Conclusion()
-    assert finding(stored, TAUGHT).outcome is Outcome.PAID
+    assert conclusion_of(stored, BUILT_IN) == Conclusion()
+    assert conclusion_of(stored, TAUGHT).outcome is Outcome.PAID

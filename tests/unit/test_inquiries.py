@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.cases import AFTER_DOUBT, FAULTS, LAST, NOW, POLICY, REQUEST
 from worker.domain.decision import Case, Decision
-from worker.domain.judgement import abandon, decide, decide_inquiry
+from worker.domain.judgement import decide, decide_inquiry, decide_lease_ended
 from worker.domain.kplus import Answer, InquiryRequest, RequestDt
 from worker.domain.states import Event, Outcome
 from worker.errors import BankError
@@ -119,7 +119,7 @@ def test_no_fault_of_an_inquiry_says_anything_of_the_token(fault: BankError) -> 
 def test_an_inquiry_about_our_own_fault_pauses_the_partner() -> None:
     decision = told(statusCode="10", errorCode="authentication_error")
     assert decision.event is Event.DOUBT
-    assert decision.pause is not None
+    assert decision.pause_reason is not None
 
 
 @pytest.mark.parametrize("status", ["NOT_FOUND", None])
@@ -135,20 +135,22 @@ def test_the_first_inquiry_comes_soon_and_the_next_ones_later() -> None:
         POLICY, inquiry_backoff=replace(POLICY.inquiry_backoff, base=timedelta(seconds=8))
     )
     lost = FAULTS[0]
-    first = decide(lost, replace(AFTER_DOUBT, attempts=9, inquiries=0, chance=0.0), policy)
-    third = decide_inquiry(lost, replace(CASE, inquiries=2, chance=0.0), policy)
+    first = decide(lost, replace(AFTER_DOUBT, attempts=9, inquiries=0, jitter=0.0), policy)
+    third = decide_inquiry(lost, replace(CASE, inquiries=2, jitter=0.0), policy)
     assert first.wait == timedelta(seconds=4)
     assert third.wait == timedelta(seconds=16)
 
 
 def test_an_inquiry_whose_worker_fell_silent_spends_no_attempt() -> None:
     last = replace(CASE, attempts=LAST.attempts)
-    decision = abandon(last, POLICY, inquiry=True)
+    decision = decide_lease_ended(last, POLICY, inquiry=True)
     assert decision.event is Event.DOUBT
     assert not decision.spent
-    assert abandon(replace(last, inquiries=None), POLICY).event is Event.EXHAUST
+    assert decide_lease_ended(replace(last, inquiries=None), POLICY).event is Event.EXHAUST
     # Perhaps it was never made: past the expiry it is still owed.
-    assert abandon(replace(CASE, expires_at=NOW), POLICY, inquiry=True).event is Event.DOUBT
+    assert (
+        decide_lease_ended(replace(CASE, expires_at=NOW), POLICY, inquiry=True).event is Event.DOUBT
+    )
 
 
 NEVER_DOUBTED = replace(CASE, doubted=False, expires_at=NOW)
@@ -186,4 +188,4 @@ def test_an_inquiry_puts_nothing_in_doubt() -> None:
     early = replace(NEVER_DOUBTED, expires_at=None)
     for fault in FAULTS:
         assert decide_inquiry(fault, early, POLICY).event is Event.RETRY
-    assert abandon(early, POLICY, inquiry=True).event is Event.RETRY
+    assert decide_lease_ended(early, POLICY, inquiry=True).event is Event.RETRY

@@ -21,8 +21,8 @@ from tests.unit.cases import (
     json_values,
 )
 from worker.domain.decision import Case, Decision
-from worker.domain.judgement import abandon, decide
-from worker.domain.kplus import LONGEST_WORD, Answer, Envelope, read_envelope
+from worker.domain.judgement import decide, decide_lease_ended
+from worker.domain.kplus import MAX_TEXT_LENGTH, Answer, Envelope, read_envelope
 from worker.domain.states import OUTCOMES, TRANSITIONS, Event, Outcome, State
 from worker.errors import BankError
 
@@ -36,7 +36,7 @@ def words_of(envelope: Envelope) -> list[str]:
     fields = ("partner_txn_uid", "partner_id", "status_code", "error_code", "error_desc")
     texts = [getattr(envelope, field) for field in (*fields, "short_code")]
     for token in envelope.tokens:
-        texts += [token.token_id, token.reference1, token.written(), *(token.status or ())]
+        texts += [token.token_id, token.reference1, token.joined_status(), *(token.status or ())]
     return [text for text in texts if text is not None]
 
 
@@ -54,8 +54,8 @@ def assert_consistent(decision: Decision) -> None:
     else:
         assert decision.outcome in OUTCOMES[target]
         assert decision.wait is None
-    assert decision.pause is None or not decision.spent
-    assert not (decision.pause and decision.strain)
+    assert decision.pause_reason is None or not decision.spent
+    assert not (decision.pause_reason and decision.bank_failed)
 
 
 @many
@@ -69,12 +69,12 @@ def test_every_answer_and_every_fault_has_a_judgement(
         assert_storable(text)
     assert len(decision.heard) <= 64
     assert len(decision.reason) < 5000
-    assert len(decision.token_status or "") <= LONGEST_WORD
+    assert len(decision.token_status or "") <= MAX_TEXT_LENGTH
 
 
 @given(case=jobs())
 def test_every_silence_has_a_judgement(case: Case) -> None:
-    decision = abandon(case, POLICY)
+    decision = decide_lease_ended(case, POLICY)
     assert_consistent(decision)
     assert decision.outcome in {None, Outcome.UNKNOWN}
 
@@ -137,7 +137,7 @@ def test_what_is_not_spent_never_exhausts_by_count(
         created_at=NOW,
         expires_at=None,
         at=NOW,
-        chance=0.0,
+        jitter=0.0,
     )
     decision = decide(heard, case, POLICY)
     assert decision.spent or decision.event is Event.RETRY
@@ -147,8 +147,8 @@ def test_what_is_not_spent_never_exhausts_by_count(
 @given(told=answers(), case=jobs())
 def test_no_wait_is_shorter_than_the_bank_advised(told: Answer, case: Case) -> None:
     decision = decide(told, case, POLICY)
-    if decision.advice is not None and decision.wait is not None:
-        assert decision.wait >= decision.advice
+    if decision.retry_after is not None and decision.wait is not None:
+        assert decision.wait >= decision.retry_after
 
 
 @many
@@ -165,7 +165,7 @@ def test_reading_never_fails_and_keeps_only_what_a_database_can(
     if told.envelope is not None:
         for word in words_of(told.envelope):
             assert_storable(word)
-            assert len(word) <= LONGEST_WORD
+            assert len(word) <= MAX_TEXT_LENGTH
 
 
 @many

@@ -76,9 +76,9 @@ def test_a_missing_status_is_told_from_an_empty_one() -> None:
         TokenEntry("T", None, ()),
         TokenEntry("T", None, ("CANCELLED", "PAID")),
     )
-    assert absent.written() is None
-    assert empty.written() == ""
-    assert several.written() == "CANCELLED,PAID"
+    assert absent.joined_status() is None
+    assert empty.joined_status() == ""
+    assert several.joined_status() == "CANCELLED,PAID"
 
 
 def test_a_single_object_is_a_list_of_one_token() -> None:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from worker.config.settings import GivenSettings
-from worker.domain.leases import LONGEST_LEASE_ID, InquiryUids, inquiry_uid
+from worker.domain.leases import MAX_LEASE_ID_LENGTH, InquiryUids, inquiry_uid
 from worker.errors import SettingsError
 
 ASKING = {
@@ -19,7 +19,7 @@ ASKING = {
 def test_a_lease_begins_with_the_uid_of_its_inquiry(prefix: str, length: int) -> None:
     lease_id = InquiryUids(prefix, length).lease_id()
     uid = inquiry_uid(lease_id)
-    assert len(lease_id) == LONGEST_LEASE_ID
+    assert len(lease_id) == MAX_LEASE_ID_LENGTH
     assert lease_id.startswith(f"{uid}-")
     assert uid.startswith(prefix)
     assert len(uid) == length

@@ -19,7 +19,7 @@ from tests.unit.cases import (
     judge,
 )
 from worker.domain.decision import Case
-from worker.domain.judgement import abandon, decide
+from worker.domain.judgement import decide, decide_lease_ended
 from worker.domain.limits import LAST_MOMENT, last_word, limit_reached
 from worker.domain.states import Event, Outcome
 from worker.errors import AnswerLost, BankError, BankUnreachable, BankUntrusted
@@ -92,7 +92,7 @@ def test_what_speaks_of_us_or_of_the_line_ends_no_job() -> None:
     """The sweep ends a job past its expiry where nobody can be asked; a pause ends none."""
     ours = judge(error("authentication_error"), case=EXPIRED)
     assert (ours.event, ours.outcome) == (Event.RETRY, None)
-    assert ours.pause is not None
+    assert ours.pause_reason is not None
     told = answer(b"", http_status=429, headers={"retry-after": "30"})
     throttled = decide(told, OLD, POLICY)
     assert (throttled.event, throttled.wait) == (Event.RETRY, timedelta(seconds=30.5))
@@ -116,10 +116,10 @@ def test_doubt_that_can_be_settled_by_asking_outlives_the_last_attempt() -> None
     assert old.outcome is Outcome.UNKNOWN
 
 
-@pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
-def test_no_wait_sleeps_past_an_expiry_that_an_earlier_try_can_meet(chance: float) -> None:
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
+def test_no_wait_sleeps_past_an_expiry_that_an_earlier_try_can_meet(jitter: float) -> None:
     left = timedelta(seconds=40)
-    case = replace(FIRST, attempts=9, expires_at=NOW + left, chance=chance)
+    case = replace(FIRST, attempts=9, expires_at=NOW + left, jitter=jitter)
     for fault in (LOST, UNREACHED):
         wait = decide(fault, case, POLICY).wait
         assert wait is not None
@@ -133,20 +133,20 @@ def test_in_its_last_moment_the_next_look_comes_just_after_the_expiry() -> None:
 
 def test_the_banks_own_time_outranks_the_expiry() -> None:
     told = answer(b"", http_status=503, headers={"retry-after": "120"})
-    case = replace(FIRST, expires_at=NOW + timedelta(seconds=60), chance=0.0)
+    case = replace(FIRST, expires_at=NOW + timedelta(seconds=60), jitter=0.0)
     assert decide(told, case, POLICY).wait == timedelta(seconds=120)
 
 
 @pytest.mark.parametrize("http_status", [408, 425, 429, 503])
 def test_the_banks_advice_outranks_our_schedule(http_status: int) -> None:
     told = answer(b"", http_status=http_status, headers={"retry-after": "120"})
-    decision = decide(told, replace(FIRST, chance=0.0), POLICY)
-    assert decision.wait == decision.advice == timedelta(seconds=120)
+    decision = decide(told, replace(FIRST, jitter=0.0), POLICY)
+    assert decision.wait == decision.retry_after == timedelta(seconds=120)
 
 
 def test_advice_reaches_a_code_that_says_later() -> None:
     told = answer(error("general_error"), headers={"retry-after": "9"})
-    assert decide(told, FIRST, POLICY).advice == timedelta(seconds=9)
+    assert decide(told, FIRST, POLICY).retry_after == timedelta(seconds=9)
 
 
 def test_waits_grow_with_the_attempts() -> None:
@@ -159,7 +159,7 @@ def test_waits_grow_with_the_attempts() -> None:
 
 
 def test_an_attempt_whose_worker_fell_silent_is_doubt() -> None:
-    decision = abandon(FIRST, POLICY)
+    decision = decide_lease_ended(FIRST, POLICY)
     assert (decision.event, decision.heard) == (Event.DOUBT, "lease_ended")
     assert decision.spent
     assert decision.wait is not None
@@ -167,7 +167,7 @@ def test_an_attempt_whose_worker_fell_silent_is_doubt() -> None:
 
 @pytest.mark.parametrize("case", [LAST, OLD, EXPIRED])
 def test_an_attempt_that_fell_silent_at_a_limit_ends_unknown(case: Case) -> None:
-    decision = abandon(case, POLICY)
+    decision = decide_lease_ended(case, POLICY)
     assert (decision.event, decision.outcome) == (Event.EXHAUST, Outcome.UNKNOWN)
 
 

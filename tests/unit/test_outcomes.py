@@ -140,7 +140,7 @@ def test_a_code_is_judged_as_the_dialect_says_whatever_http_says(
     decision = judge(error(code, desc), http_status=http_status)
     assert (decision.event, decision.outcome) == (event, outcome)
     assert decision.spent
-    assert decision.pause is None
+    assert decision.pause_reason is None
     assert (decision.wait is None) == (outcome is not None)
 
 
@@ -226,10 +226,10 @@ def test_a_code_stands_where_the_listed_token_does_not_contradict_it(
 def test_a_fault_of_ours_pauses_the_partner_and_spends_nothing(code: str, http_status: int) -> None:
     decision = judge(error(code), http_status=http_status)
     assert decision.event is Event.RETRY
-    assert decision.pause is not None
-    assert code in decision.pause
+    assert decision.pause_reason is not None
+    assert code in decision.pause_reason
     assert not decision.spent
-    assert not decision.strain
+    assert not decision.bank_failed
 
 
 @pytest.mark.parametrize("code", ["invalid_reference1", "invalid_origPartnerTxnUid"])

@@ -25,7 +25,7 @@ from worker.errors import (
 def test_a_gateway_that_turns_us_away_pauses_the_partner(http_status: int, body: bytes) -> None:
     decision = judge(body, http_status=http_status)
     assert (decision.event, decision.heard) == (Event.RETRY, f"http_{http_status}")
-    assert decision.pause is not None
+    assert decision.pause_reason is not None
     assert not decision.spent
 
 
@@ -37,7 +37,7 @@ def test_credentials_turned_away_are_no_refusal_of_the_token(
     """A gateway's `invalid_…` speaks about its access token, not about the payment token."""
     decision = judge(error(code), http_status=http_status)
     assert decision.event is Event.RETRY
-    assert decision.pause is not None
+    assert decision.pause_reason is not None
     assert not decision.spent
 
 
@@ -48,14 +48,14 @@ def test_what_became_of_the_token_is_believed_even_where_the_act_is_forbidden(
 ) -> None:
     decision = judge(error(code), http_status=http_status)
     assert decision.outcome is not None
-    assert decision.pause is None
+    assert decision.pause_reason is None
 
 
 @pytest.mark.parametrize("http_status", [404, 405, 302])
 def test_an_unknown_code_around_a_404_may_speak_about_the_token(http_status: int) -> None:
     decision = judge(error("no_such_token"), http_status=http_status)
     assert (decision.event, decision.heard) == (Event.DOUBT, "unknown_code")
-    assert decision.pause is None
+    assert decision.pause_reason is None
 
 
 @pytest.mark.parametrize("http_status", [408, 425, 429, 503])
@@ -63,7 +63,7 @@ def test_an_unknown_code_around_a_404_may_speak_about_the_token(http_status: int
 def test_a_bank_that_asks_for_time_is_asked_again(http_status: int, content: Any) -> None:
     decision = judge(content, http_status=http_status)
     assert decision.event is Event.RETRY
-    assert decision.pause is None
+    assert decision.pause_reason is None
     assert decision.spent == (http_status != 429)
 
 
@@ -110,15 +110,15 @@ def test_a_fault_is_judged_by_whether_anything_was_sent(
         assert decision.event is event
         assert decision.heard == fault.fault
         assert str(fault) in decision.reason
-        assert (decision.pause is not None) == pauses
+        assert (decision.pause_reason is not None) == pauses
         assert decision.spent != pauses
-        assert decision.strain == strains
+        assert decision.bank_failed == strains
 
 
 @pytest.mark.parametrize(("http_status", "strains"), [(200, False), (499, False), (500, True)])
 def test_a_server_error_strains_the_partner(*, http_status: int, strains: bool) -> None:
-    assert judge(b"", http_status=http_status).strain == strains
-    assert judge(error("new_code"), http_status=http_status).strain == strains
+    assert judge(b"", http_status=http_status).bank_failed == strains
+    assert judge(error("new_code"), http_status=http_status).bank_failed == strains
 
 
 @pytest.mark.parametrize("http_status", [429, 500, 502, 503])
@@ -135,15 +135,15 @@ def test_a_call_that_this_process_did_not_make_costs_nobody_anything() -> None:
     decision = decide(CallNotMade("no time was left", fault="no_time_left"), FIRST, POLICY)
     assert decision.event is Event.RETRY
     assert not decision.spent
-    assert not decision.strain
-    assert decision.pause is None
+    assert not decision.bank_failed
+    assert decision.pause_reason is None
 
 
 def test_a_bank_that_spoke_of_the_token_has_proved_that_it_knows_us() -> None:
-    assert judge(document()).proves
-    assert judge(error("qr_paid")).proves
-    assert judge(error("invalid_reference1")).proves
-    assert judge(error("duplicate_request")).proves
+    assert judge(document()).proves_partner
+    assert judge(error("qr_paid")).proves_partner
+    assert judge(error("invalid_reference1")).proves_partner
+    assert judge(error("duplicate_request")).proves_partner
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_bank_that_spoke_of_the_token_has_proved_that_it_knows_us() -> None:
 def test_an_answer_that_may_come_from_anybody_proves_nothing(
     content: Any, http_status: int
 ) -> None:
-    assert not judge(content, http_status=http_status).proves
+    assert not judge(content, http_status=http_status).proves_partner
 
 
 def test_only_a_429_says_that_the_calls_are_too_many() -> None:

@@ -204,5 +204,5 @@ def test_no_partners_file_can_say_what_the_tls_files_hold(tmp_path: Path) -> Non
 
 
 def test_an_order_may_name_its_partner_for_a_producer_that_knows_none() -> None:
-    assert Roster({}).resolve(None, named="P9") == "P9"
+    assert Roster({}).resolve(None, default="P9") == "P9"
     assert Roster({"P1": partner()}).inquirers == []

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.cases import NOW, answer
-from worker.domain.retry_after import LONGEST_WAIT, read_retry_after
+from worker.domain.retry_after import MAX_RETRY_AFTER, read_retry_after
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_an_unreadable_value_counts_as_absent(value: str | None) -> None:
 )
 def test_no_value_breaks_the_reading(value: str) -> None:
     wait = read_retry_after(value, at=NOW)
-    assert wait is None or timedelta(0) <= wait <= LONGEST_WAIT
+    assert wait is None or timedelta(0) <= wait <= MAX_RETRY_AFTER
 
 
 @given(st.integers(0, 86400))

@@ -1,16 +1,13 @@
 """
-The bank, as one process sees it: a cancel request goes out, an answer or a fault comes back.
+The client of the bank: it sends a request and returns an answer, or raises a fault.
 
-Everything unsure about a conversation over HTTP is settled in this room, so that the
-judgement hears either an `Answer` that arrived whole or a `BankError` that says whether
-anything was sent.
+Every call ends in one of two ways: an `Answer` that arrived whole, or a `BankError` that says
+whether anything was sent.
 
-    client      one HTTP client per partner; what is sent, and what is taken for an answer
-    faults      every failure there is, as one table of words and meanings
-    deadline    one deadline for a whole conversation, however slowly the other side moves
-    alerts      how the bank refuses our certificate, and why it has read nothing then
-    tls         whom we trust, and how we prove who we are
-    redaction   answers that echo the partner's secret
+    client      one HTTP client per partner; what is sent, and what counts as an answer
+    faults      all failures: the word, the error class and the meaning of each
+    identity    the client certificate of a partner, and the authorities that it trusts
+    redaction   removes the partner's secret from answers that echo it
 """
 
 from worker.bank.client import Bank

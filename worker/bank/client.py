@@ -1,46 +1,46 @@
-"""One HTTP client per partner: what is sent, and what is taken for an answer."""
+"""One HTTP client per partner: what is sent, and what counts as an answer."""
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
 from json import JSONEncoder
 from ssl import SSLContext
-from typing import Any
 
 import httpx
 
-from worker import __version__
-from worker.bank.faults import fault, heard
-from worker.bank.identity import has_own_context, needs_tls, own_context
+from worker.bank.faults import bank_error, translate
+from worker.bank.identity import has_tls_files, needs_tls, partner_context
 from worker.bank.redaction import without_secret
 from worker.domain.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
 from worker.domain.partners import Partner
 from worker.domain.retry_after import read_retry_after
+from worker.domain.validation import split_url
 from worker.net.deadline import Deadline
-from worker.net.tls import default_context, no_context
+from worker.net.tls import context_without_authorities, default_context
 from worker.net.transport import (
-    LibraryUnfit,
+    USER_AGENT,
+    UnsupportedLibrary,
     bounded_transport,
-    refuse_stray,
-    silence_the_wire,
+    exchange,
+    received,
+    silence_httpcore,
     utc_now,
 )
 
-USER_AGENT = f"kplus-cancel/{__version__}"
-MOST_BYTES = 256 * 1024
+MAX_BODY_BYTES = 256 * 1024
 _STEPS = ("connect", "read", "write", "pool")
-_written = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Bank:
     """
-    The bank as one process sees it: one HTTP client per partner, made at first use.
+    The bank: one HTTP client per partner, made at its first use.
 
-    Threads may share it; a fork may not: make it in the process that uses it. `deadline`
-    bounds a whole call, name resolution alone excepted. A partner whose settings have
-    changed gets a new client; the old one finishes the calls it has.
+    Thread-safe, but not fork-safe: make it in the process that uses it. `deadline` limits a
+    whole call, except name resolution. A partner whose settings have changed gets a new
+    client; the old one finishes its calls.
     """
 
     def __init__(  # noqa: PLR0913 - settings, each by its name
@@ -50,7 +50,7 @@ class Bank:
         request_dt: RequestDt,
         connections: int,
         clock: Callable[[], datetime] = utc_now,
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int = MAX_BODY_BYTES,
         open_transport: Callable[[Partner], httpx.BaseTransport] | None = None,
     ) -> None:
         self._deadline = deadline
@@ -60,66 +60,66 @@ class Bank:
         self._most_bytes = most_bytes
         self._open_transport = open_transport or self._bounded_transport
         self._lock = threading.Lock()
-        self._lines: dict[str, _Line] = {}
+        self._clients: dict[str, _PartnerClient] = {}
         self._default_context: SSLContext | None = None
         self._closed = False
-        silence_the_wire()
-        # An unfit httpx is told at start-up, not by the first job.
-        _transport(no_context(), connections=1).close()
+        silence_httpcore()
+        # An unsupported httpx fails the start, not the first job.
+        _transport(context_without_authorities(), connections=1).close()
 
     def cancel(
-        self, partner: Partner, request: CancelRequest, *, within: timedelta | None = None
+        self, partner: Partner, request: CancelRequest, *, timeout: timedelta | None = None
     ) -> Answer:
         """
         Send one cancel request and return the answer, whatever its HTTP status.
 
-        `within` shortens the deadline. Raises a `BankError` whose class says whether
+        `timeout` shortens the deadline. Raises a `BankError` whose class says whether
         anything was sent. Nothing is sent twice.
         """
-        return self._ask(partner, request, partner.bank_url, within=within)
+        return self._call(partner, request, partner.bank_url, timeout=timeout)
 
     def inquire(
-        self, partner: Partner, request: InquiryRequest, *, within: timedelta | None = None
+        self, partner: Partner, request: InquiryRequest, *, timeout: timedelta | None = None
     ) -> Answer:
         """
-        Ask what became of a token; all else as for `cancel`.
+        Ask for the status of a token; otherwise as `cancel`.
 
         The partner must have an inquiry URL.
         """
         if partner.inquiry_url is None:
-            raise fault("bad_url", "the partner has no inquiry URL")
-        return self._ask(partner, request, partner.inquiry_url, within=within)
+            raise bank_error("bad_url", "the partner has no inquiry URL")
+        return self._call(partner, request, partner.inquiry_url, timeout=timeout)
 
-    def _ask(
-        self, partner: Partner, request: CancelRequest, url: str, *, within: timedelta | None
+    def _call(
+        self, partner: Partner, request: CancelRequest, url: str, *, timeout: timedelta | None
     ) -> Answer:
         if request.partner_id != partner.partner_id:
-            raise fault("wrong_partner")
-        span = self._deadline if within is None else min(within, self._deadline)
-        with Deadline(span.total_seconds()) as deadline:
+            raise bank_error("wrong_partner")
+        allowed = self._deadline if timeout is None else min(timeout, self._deadline)
+        with Deadline(allowed.total_seconds()) as deadline:
             if deadline.left() <= 0:
-                raise fault("no_time_left")
-            message = self._message(partner, request, url, seconds=deadline.left())
+                raise bank_error("no_time_left")
+            http_request = self._http_request(partner, request, url, seconds=deadline.left())
             inquiry = isinstance(request, InquiryRequest)
-            answer = self._exchange(partner, message, deadline, inquiry=inquiry)
+            answer = self._exchange(partner, http_request, deadline, inquiry=inquiry)
         return without_secret(answer, partner.secret.get_secret_value(), sent=request)
 
     def close(self) -> None:
-        """Take no more calls; those in flight still end as they would have."""
+        """Refuse new calls; calls in flight still finish."""
         with self._lock:
             self._closed = True
-            for line in self._lines.values():
-                line.retire()
-            self._lines.clear()
+            for client in self._clients.values():
+                client.retire()
+            self._clients.clear()
 
-    def _message(
+    def _http_request(
         self, partner: Partner, request: CancelRequest, address: str, *, seconds: float
     ) -> httpx.Request:
         secret = partner.secret.get_secret_value()
         url = _callable_url(address)
         fields = request.body(secret, at=self._clock(), request_dt=self._request_dt)
         try:
-            content = _written(fields).encode()
+            content = _encode(fields).encode()
             return httpx.Request(
                 "POST",
                 url,
@@ -130,46 +130,44 @@ class Bank:
                     "User-Agent": USER_AGENT,
                     "Content-Length": str(len(content)),
                 },
-                # Given as it is: httpx would look for what it is, and copy the headers for it.
+                # A stream: with `content` httpx would detect its type and copy the headers.
                 stream=httpx.ByteStream(content),
-                # The running deadline is what counts; these would bound each step alone.
+                # The running deadline limits the call; these would limit each step alone.
                 extensions={"timeout": dict.fromkeys(_STEPS, seconds)},
             )
         except (TypeError, ValueError) as error:  # ValueError: text that cannot be encoded
-            raise fault("bad_request", type(error).__name__) from None
+            raise bank_error("bad_request", type(error).__name__) from None
 
     def _exchange(
-        self, partner: Partner, message: httpx.Request, deadline: Deadline, *, inquiry: bool
+        self, partner: Partner, http_request: httpx.Request, deadline: Deadline, *, inquiry: bool
     ) -> Answer:
-        line = self._take(partner)
+        client = self._acquire(partner)
         try:
-            with line.place(deadline):
-                return self._converse(line.transport, message, inquiry=inquiry)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it may have been sent
-            lost = heard(error, secret=partner.secret.get_secret_value())
+            with client.connection(deadline):
+                return self._send(client.transport, http_request, inquiry=inquiry)
+        except Exception as error:  # noqa: BLE001 - after any error the request may have been sent
+            failure = translate(error, secret=partner.secret.get_secret_value())
         finally:
-            self._give_back(line)
-        # Raised outside of the handler, hence without a cause: the libraries' errors quote
-        # what came over the wire, and a bank may echo the secret.
-        raise lost
+            self._release(client)
+        # Raised outside the handler, so without a cause: errors of the libraries quote what was
+        # received, and a bank may echo the secret.
+        raise failure
 
-    def _converse(
-        self, transport: httpx.BaseTransport, message: httpx.Request, *, inquiry: bool
+    def _send(
+        self, transport: httpx.BaseTransport, http_request: httpx.Request, *, inquiry: bool
     ) -> Answer:
         """
-        Send a message and read its answer, at the level of the transport.
+        Send a request and read its answer, at the level of the transport.
 
-        httpx's client above would add a mind of its own: it keeps cookies, parses the
-        redirects that it does not follow, and logs whole URLs.
+        `httpx.Client` would do more than we want: it keeps cookies, parses redirects that it
+        does not follow, and logs whole URLs.
         """
-        with closing(transport.handle_request(message)) as response:
-            refuse_stray(response)
+        with exchange(transport, http_request) as response:
             coding = response.headers.get("content-encoding", "").strip().lower()
             if coding not in ("", "identity"):
                 return self._flawed(response, "the body is compressed, against our request")
             body = bytearray()
-            arriving: Any = response.stream  # its type says that it may be an asynchronous one
-            for chunk in arriving:
+            for chunk in received(response):
                 body += chunk
                 if len(body) > self._most_bytes:
                     too_long = f"the body is longer than {self._most_bytes} bytes"
@@ -184,71 +182,73 @@ class Bank:
 
     def _flawed(self, response: httpx.Response, flaw: str) -> Answer:
         """Return the HTTP status as evidence, without the body."""
-        waits = read_retry_after(response.headers.get("retry-after"), at=self._clock())
-        return Answer(response.status_code, flaw=flaw, retry_after=waits)
+        retry_after = read_retry_after(response.headers.get("retry-after"), at=self._clock())
+        return Answer(response.status_code, flaw=flaw, retry_after=retry_after)
 
-    def _take(self, partner: Partner) -> "_Line":
+    def _acquire(self, partner: Partner) -> "_PartnerClient":
         with self._lock:
             if self._closed:
-                raise fault("closed")
-            line = self._lines.get(partner.partner_id)
-            if line is None or line.partner != partner:
-                # Made first: a partner that cannot be called leaves the old line standing.
+                raise bank_error("closed")
+            client = self._clients.get(partner.partner_id)
+            if client is None or client.partner != partner:
+                # Made first: if that fails, the old client stays.
                 transport = self._open_transport(partner)
-                fresh = _Line(partner, transport, places=self._connections)
-                if line is not None:
-                    line.retire()
-                self._lines[partner.partner_id] = line = fresh
-            line.calls += 1
-            return line
+                new = _PartnerClient(partner, transport, connections=self._connections)
+                if client is not None:
+                    client.retire()
+                self._clients[partner.partner_id] = client = new
+            client.calls += 1
+            return client
 
-    def _give_back(self, line: "_Line") -> None:
+    def _release(self, client: "_PartnerClient") -> None:
         with self._lock:
-            line.calls -= 1
-            line.close_if_done()
+            client.calls -= 1
+            client.close_if_done()
 
     def _bounded_transport(self, partner: Partner) -> httpx.BaseTransport:
         if not needs_tls(partner):
-            context = no_context()
-        elif has_own_context(partner):
-            context = own_context(partner)
+            context = context_without_authorities()
+        elif has_tls_files(partner):
+            context = partner_context(partner)
         else:  # shared, since making one takes 30 ms
             context = self._default_context = self._default_context or default_context()
         return _transport(context, connections=self._connections)
 
 
-class _Line:
-    """One partner's client and the number of its calls; the bank's lock guards both."""
+class _PartnerClient:
+    """One partner's client and the number of its calls; the lock of `Bank` guards both."""
 
-    def __init__(self, partner: Partner, transport: httpx.BaseTransport, *, places: int) -> None:
+    def __init__(
+        self, partner: Partner, transport: httpx.BaseTransport, *, connections: int
+    ) -> None:
         self.partner = partner
         self.transport = transport
         self.calls = 0
         self._retired = False
-        self._places = threading.BoundedSemaphore(places)
+        self._free_connections = threading.BoundedSemaphore(connections)
 
     @contextmanager
-    def place(self, deadline: Deadline) -> Iterator[None]:
+    def connection(self, deadline: Deadline) -> Iterator[None]:
         """
-        Hold one of the connections, waiting for it until the deadline at most.
+        Reserve one of the connections; wait for it until the deadline at most.
 
-        The pool behind could wait as well, but begins its timeout anew whenever another
-        thread has been faster.
+        The pool of httpcore can wait too, but it restarts its timeout whenever another thread
+        takes the connection first.
         """
-        if not self._places.acquire(timeout=max(0.0, deadline.left())):
+        if not self._free_connections.acquire(timeout=max(0.0, deadline.left())):
             raise httpx.PoolTimeout("no connection became free")
         try:
             yield
         finally:
-            self._places.release()
+            self._free_connections.release()
 
     def retire(self) -> None:
-        """Close the client: now, or with the last of its calls."""
+        """Close the client now, or after the last of its calls."""
         self._retired = True
         self.close_if_done()
 
     def close_if_done(self) -> None:
-        """Close a retired client that has no call left."""
+        """Close a retired client that has no calls left."""
         if self._retired and self.calls == 0:
             self.transport.close()
 
@@ -256,20 +256,20 @@ class _Line:
 def _transport(context: SSLContext, *, connections: int) -> httpx.BaseTransport:
     try:
         return bounded_transport(context, connections=connections)
-    except LibraryUnfit as error:
-        raise fault("http_library", str(error)) from error
+    except UnsupportedLibrary as error:
+        raise bank_error("http_library", str(error)) from error
 
 
 @lru_cache(maxsize=256)
 def _callable_url(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
-        named = bool(url.host)  # decoding the name is where its faults show
+        url.host  # noqa: B018 - decodes the name, which may fail
     except (httpx.InvalidURL, ValueError) as error:
-        raise fault("bad_url", str(error)) from None
-    if not named or (url.port is not None and url.port not in range(1, 65536)):
-        # The resolver would take a port modulo 65536 and call somebody else.
-        raise fault("bad_url", "it has no host, or a port that does not exist")
+        raise bank_error("bad_url", str(error)) from None
+    if split_url(text) is None:
+        # The resolver would take a port modulo 65536 and connect to another one.
+        raise bank_error("bad_url", "it has no host, or a port that does not exist")
     if url.userinfo:
-        raise fault("bad_url", "it carries credentials, which would not be sent")
+        raise bank_error("bad_url", "it carries credentials, which would not be sent")
     return url

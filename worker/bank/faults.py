@@ -1,7 +1,7 @@
 """
-Every failure of a conversation: one table of words and meanings, one of where they come from.
+Every failure of a call: its word, its error class and its meaning.
 
-The words are stable: they stand in `cancel_attempts.heard`, in metrics and in alarms.
+The words are stable: they are stored in `cancel_attempts.heard` and used in metrics and alarms.
 """
 
 import re
@@ -15,10 +15,10 @@ from worker.errors import (
     CallNotMade,
     CertificateRefused,
 )
-from worker.net.faults import word_for
+from worker.net.faults import fault_of
 from worker.telemetry.redaction import REDACTED
 
-LONGEST_DETAIL = 200
+MAX_DETAIL_LENGTH = 200
 
 FAULTS: dict[str, tuple[type[BankError], str]] = {
     "no_time_left": (CallNotMade, "no time was left for the call"),
@@ -48,7 +48,7 @@ FAULTS: dict[str, tuple[type[BankError], str]] = {
     ),
     "protocol_error": (AnswerLost, "what came back is not HTTP"),
     "stray_answer": (AnswerLost, "the answer was there before the request was sent"),
-    "unexpected": (AnswerLost, "the call failed in a way that nobody foresaw"),
+    "unexpected": (AnswerLost, "the call failed in an unforeseen way"),
     "bad_url": (CallMisconfigured, "the bank's URL cannot be called"),
     "bad_request": (CallMisconfigured, "the request cannot be written"),
     "bad_tls_files": (CallMisconfigured, "the TLS files cannot be used"),
@@ -57,23 +57,23 @@ FAULTS: dict[str, tuple[type[BankError], str]] = {
 }
 
 
-# From here on, h11 quotes bytes: ours, or the peer's, which may echo ours.
+# From here on the text of h11 quotes bytes: ours, or the peer's, which may echo ours.
 _QUOTED = re.compile(r"\(?\b(?:bytearray\()?b['\"].*", re.DOTALL)
 
 
-def fault(word: str, detail: str = "") -> BankError:
-    """Return the error of this word, its meaning and what was seen in this case."""
+def bank_error(word: str, detail: str = "") -> BankError:
+    """Return the error for a word, with its meaning and the detail of this case."""
     branch, meaning = FAULTS[word]
     return branch(f"{meaning}: {detail}" if detail else meaning, fault=word)
 
 
-def heard(error: Exception, *, secret: str) -> BankError:
+def translate(error: Exception, *, secret: str) -> BankError:
     """
-    Return what an error of the HTTP libraries means. Total: no error is left out.
+    Return the `BankError` for an error of the HTTP libraries. Total: every error has one.
 
-    Nothing that came over the wire is quoted.
+    It quotes nothing that was received.
     """
-    word = word_for(error)
+    word = fault_of(error)
     detail = "" if word == "unexpected" else _QUOTED.sub("", str(error)).strip(" :")
-    detail = detail.replace(secret, REDACTED)[:LONGEST_DETAIL]
-    return fault(word, detail or type(error).__name__)
+    detail = detail.replace(secret, REDACTED)[:MAX_DETAIL_LENGTH]
+    return bank_error(word, detail or type(error).__name__)

@@ -1,53 +1,52 @@
-"""Answers that echo the partner's secret: the words they carry, without it."""
+"""Removes the partner's secret from answers that echo it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from operator import attrgetter
 from typing import Any
 
-from worker.domain.kplus import LONGEST_WORD, Answer, CancelRequest, Envelope, TokenEntry
-from worker.telemetry.redaction import REDACTED
+from worker.domain.kplus import MAX_TEXT_LENGTH, Answer, CancelRequest, Envelope, TokenEntry
+from worker.telemetry.redaction import MIN_SECRET_LENGTH, REDACTED
 
-# Shorter ones would blot out ordinary words without protecting anything.
-SHORTEST = 4
-_FIELDS = {
+_FIELDS: dict[type, Callable[[object], object]] = {
     kind: attrgetter(*(field.name for field in fields(kind))) for kind in (Envelope, TokenEntry)
 }
 
 
 def without_secret(answer: Answer, secret: str, *, sent: CancelRequest) -> Answer:
     """
-    Return the answer with the secret replaced in every word of its envelope.
+    Return the answer with the secret replaced in every text of its envelope.
 
-    Echoes of our own ids stay as they are: they are known, and the judgement compares them.
+    Echoes of our own ids stay unchanged: the judgement compares them.
     """
-    if answer.envelope is None or len(secret) < SHORTEST:
+    if answer.envelope is None or len(secret) < MIN_SECRET_LENGTH:
         return answer
-    if not any(_may_hold(word, secret) for word in _words(answer.envelope)):
+    if not any(_may_hold(text, secret) for text in _texts(answer.envelope)):
         return answer
     known = {sent.partner_txn_uid, sent.partner_id, sent.token_id, sent.reference1}
     return replace(answer, envelope=_clean(answer.envelope, secret, known))
 
 
-def _words(value: Any) -> Iterator[str]:
-    """Yield every text in an envelope, whatever its fields are."""
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text in an envelope, in all of its fields."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, tuple):
         for item in value:
-            yield from _words(item)
+            yield from _texts(item)
     elif value is not None:
-        yield from _words(_FIELDS[type(value)](value))
+        yield from _texts(_FIELDS[type(value)](value))
 
 
-def _may_hold(word: str, secret: str) -> bool:
-    """Say whether `_clean_word` might change a text."""
-    return len(word) > LONGEST_WORD // 2 or secret in word
+def _may_hold(text: str, secret: str) -> bool:
+    """Say whether `_clean_text` might change a text."""
+    return len(text) > MAX_TEXT_LENGTH // 2 or secret in text
 
 
-def _clean(value: Any, secret: str, known: set[str]) -> Any:
+def _clean(value: object, secret: str, known: set[str]) -> Any:
+    """Return an envelope, or a part of one, with every text cleaned."""
     if isinstance(value, str):
-        return value if value in known else _clean_word(value, secret)
+        return value if value in known else _clean_text(value, secret)
     if isinstance(value, tuple):
         return tuple(_clean(item, secret, known) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
@@ -56,11 +55,11 @@ def _clean(value: Any, secret: str, known: set[str]) -> Any:
     return value
 
 
-def _clean_word(word: str, secret: str) -> str:
-    clean = word.replace(secret, REDACTED)
-    if len(word) > LONGEST_WORD // 2:  # words are cut at the limit, perhaps within the secret
-        for length in range(len(secret) - 1, SHORTEST - 1, -1):
+def _clean_text(text: str, secret: str) -> str:
+    clean = text.replace(secret, REDACTED)
+    if len(text) > MAX_TEXT_LENGTH // 2:  # texts are cut at the limit, perhaps within the secret
+        for length in range(len(secret) - 1, MIN_SECRET_LENGTH - 1, -1):
             if clean.endswith(secret[:length]):
                 clean = clean[:-length] + REDACTED
                 break
-    return clean[:LONGEST_WORD]
+    return clean[:MAX_TEXT_LENGTH]

@@ -1,4 +1,4 @@
-"""The settings of each way back: a webhook of the order system, and a task of its Celery."""
+"""The settings of each destination of outcomes: a webhook, and a Celery task."""
 
 import re
 from collections.abc import Iterator
@@ -7,21 +7,22 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from worker.domain.signatures import PREFIX, read_key
+from worker.domain.validation import IDENTIFIER, split_url
 
 OURS: Final = "kplus."
-"""How the names of our own tasks and queues begin."""
-_NAME = re.compile(r"[\x21-\x7e]{1,200}")
-_URL = re.compile(r"https?://[\x21-\x7e]{1,2000}")
+"""The prefix of the names of our own tasks and queues."""
+_MAX_NAME_LENGTH = 200
+_URL = re.compile(r"https?://[!-~]{1,2000}")
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where events are posted, and the secrets that sign them; its `repr` shows neither."""
+    """The URL that events are posted to, and the secrets that sign them; hidden in its `repr`."""
 
     url: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
@@ -38,7 +39,7 @@ class Webhook:
         ca_bundle: Path | None,
         deadline: timedelta,
     ) -> Self | None:
-        """Return the webhook, None where no URL is set. Raises ValueError, naming the setting."""
+        """Return the webhook, None without a URL. Raises ValueError, which names the setting."""
         if url is None:
             given = {"SECRET": secret, "PREVIOUS_SECRET": previous, "CA_BUNDLE": ca_bundle}
             for name in (name for name, value in given.items() if value is not None):
@@ -56,17 +57,17 @@ class Webhook:
 
     @property
     def keys(self) -> tuple[bytes, ...]:
-        """The keys that sign, the present one first."""
+        """The keys that sign, the current one first."""
         return tuple(map(read_key, self.secrets))
 
     @property
     def origin(self) -> str:
-        """What may be shown of the URL: its path may be a secret as well."""
+        """The part of the URL that may be shown: its path may be secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc}"
 
     def hidden(self) -> Iterator[str]:
-        """Yield what no log may show."""
+        """Yield what must not be logged."""
         for secret in self.secrets:
             yield secret
             yield secret.removeprefix(PREFIX)
@@ -81,13 +82,13 @@ class Message:
 
     @classmethod
     def read(cls, task: str | None, queue: str | None) -> Self | None:
-        """Return the message, None where none is set. Raises ValueError, naming the setting."""
+        """Return the message, None without one. Raises ValueError, which names the setting."""
         if task is None and queue is None:
             return None
         for name, value in (("KPLUS_OUTCOME_TASK", task), ("KPLUS_OUTCOME_QUEUE", queue)):
             if value is None:
                 raise ValueError(f"{name} is missing: task and queue are set together")
-            if not _NAME.fullmatch(value):
+            if len(value) > _MAX_NAME_LENGTH or not re.fullmatch(IDENTIFIER, value):
                 raise ValueError(f"{name} must be 1 to 200 printable characters without spaces")
             if value.startswith(OURS):
                 raise ValueError(f"{name} must be the order system's own, not one of {OURS}…")
@@ -103,30 +104,19 @@ def _check_secret(name: str, secret: SecretStr | None) -> None:
 
 
 def _check_url(url: str) -> None:
-    """Raise ValueError where nothing may be posted to the URL, which is never shown."""
-    parts = _parts(url)
+    """Raise ValueError if nothing may be posted to the URL; the error never shows it."""
+    parts = split_url(url) if _URL.fullmatch(url) else None
     if parts is None:
         raise ValueError("KPLUS_WEBHOOK_URL must be a whole URL: https://host/path")
     if "@" in parts.netloc:
         raise ValueError("KPLUS_WEBHOOK_URL must hold no user: the signature proves who we are")
     if parts.fragment:
         raise ValueError("KPLUS_WEBHOOK_URL must hold no fragment: it would not be sent")
-    if parts.scheme == "http" and not _is_loopback(parts):
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise ValueError("KPLUS_WEBHOOK_URL must begin with https://, but for this machine itself")
 
 
-def _parts(url: str) -> SplitResult | None:
-    """Return the parts of an address that can be posted to, None where it is none."""
-    try:
-        parts = urlsplit(url)
-        callable_ = _URL.fullmatch(url) and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if callable_ else None
-
-
-def _is_loopback(parts: SplitResult) -> bool:
-    host = parts.hostname or ""
+def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The dialect as files have it: the packaged vocabulary, and the operator's own."""
+"""The dialect's files: the packaged vocabulary, and the operator's own."""
 
 import tomllib
 from importlib.resources import files
@@ -19,10 +19,10 @@ def built_in() -> Dialect:
 
 def load_dialect(path: Path | None, *, named: str = "KPLUS_DIALECT_FILE") -> Dialect:
     """
-    Return the packaged vocabulary, extended by a TOML file where one is given.
+    Return the packaged vocabulary, extended by a TOML file if one is given.
 
-    Raises `SettingsError`, which says `named` and the file, and of each fault the key
-    and the allowed verdicts.
+    Raises `SettingsError`, which names `named` and the file, and for each fault the key and
+    the allowed verdicts.
     """
     if path is None:
         return built_in()
@@ -31,9 +31,9 @@ def load_dialect(path: Path | None, *, named: str = "KPLUS_DIALECT_FILE") -> Dia
     except TomlFaults as found:
         lines = (f"{named}: {path}{fault}" for fault in found.faults)
         raise SettingsError("\n".join(lines)) from None
-    except (OSError, ValueError) as error:  # ValueError: no path of any file's
-        why = getattr(error, "strerror", None) or error
-        raise SettingsError(f"{named}: {path} cannot be read: {why}") from error
+    except (OSError, ValueError) as error:  # ValueError: not a valid path
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"{named}: {path} cannot be read: {reason}") from error
     return built_in().extended(own)
 
 

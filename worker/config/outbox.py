@@ -1,4 +1,4 @@
-"""The settings of the way back: by what the order system is told of outcomes."""
+"""The settings of the outbox: how outcomes are sent to the order system."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -14,34 +14,37 @@ from worker.domain.signatures import HOW_TO
 
 
 class OutcomeSettings(BaseSettings):
-    """They stand beside all others in `config.Settings`. With none, nobody is told."""
+    """A part of `config.Settings`. If none is set, no outcome is sent."""
 
     webhook_url: SecretStr | None = setting(None, "where the outcomes of jobs are posted")
     webhook_secret: SecretStr | None = setting(None, f"signs what is posted: {HOW_TO}")
     webhook_previous_secret: SecretStr | None = setting(
-        None, "the secret before it, while receivers learn the new one: signs as well"
+        None, "the previous secret: signs as well, until the receivers know the new one"
     )
     webhook_ca_bundle: Path | None = setting(
-        None, "PEM, the authorities that prove the receiver; unset: the public ones"
+        None, "PEM, the authorities that the receiver is checked against; unset: the public ones"
     )
     webhook_deadline_seconds: float = setting(10, "one post as a whole", gt=0, le=60)
     outcome_task: str | None = setting(None, "the Celery task that is sent for each outcome")
     outcome_queue: str | None = setting(None, "the queue that it is sent to, on our broker")
     outcome_max_attempts: int = setting(
-        100, "after so many tries an outcome is told no more, until it is resent", ge=1, le=10_000
+        100,
+        "after so many tries an outcome is sent no more, until an operator resends it",
+        ge=1,
+        le=10_000,
     )
     outcome_max_age_seconds: float = setting(
         3 * 86400, "the same so long after its first try", gt=0, le=366 * 86400
     )
 
     @model_validator(mode="after")
-    def _outcomes_can_be_told(self) -> Self:
+    def _destinations_are_valid(self) -> Self:
         _ = self.destinations
         return self
 
     @property
     def webhook(self) -> Webhook | None:
-        """Where outcomes are posted; None where nowhere."""
+        """The webhook that outcomes are posted to, or None."""
         return Webhook.read(
             self.webhook_url,
             secret=self.webhook_secret,
@@ -52,15 +55,15 @@ class OutcomeSettings(BaseSettings):
 
     @property
     def message(self) -> Message | None:
-        """The message that tells of outcomes; None where none does."""
+        """The Celery task that is sent for each outcome, or None."""
         return Message.read(self.outcome_task, self.outcome_queue)
 
     @property
     def destinations(self) -> list[Destination]:
-        """The ways in which outcomes are told."""
-        ways = {Destination.WEBHOOK: self.webhook, Destination.MESSAGE: self.message}
-        return [name for name, way in ways.items() if way is not None]
+        """The destinations that are configured."""
+        known = {Destination.WEBHOOK: self.webhook, Destination.MESSAGE: self.message}
+        return [destination for destination, value in known.items() if value is not None]
 
     def outcome_secrets(self) -> list[str]:
-        """Return what no log may show."""
+        """Return what must not be logged."""
         return [*self.webhook.hidden()] if self.webhook else []

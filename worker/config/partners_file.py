@@ -3,12 +3,11 @@
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from worker.domain.partners import Partner, Roster
-from worker.domain.validation import complaints
+from worker.domain.validation import error_lines
 from worker.errors import SettingsError
 
 TLS_FILES = ("client_cert", "client_key", "client_key_password_file", "ca_bundle")
@@ -16,14 +15,14 @@ TLS_FILES = ("client_cert", "client_key", "client_key_password_file", "ca_bundle
 
 def load_roster(path: Path, *, bank_url: str, inquiry_url: str | None) -> Roster:
     """
-    Read `[partners.ID]` tables of a TOML file; URLs left out are the installation's.
+    Read `[partners.ID]` tables of a TOML file; the installation's URLs are the defaults.
 
-    Raises `SettingsError` naming the file, the partner and the key.
+    Raises `SettingsError`, which names the file, the partner and the key.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    # ValueError: no UTF-8, no TOML, or a number too long; RecursionError: too deep. Without
-    # its cause, which may carry the whole file, secrets included.
+    # ValueError: not UTF-8, not TOML, or a number too long; RecursionError: too deep. Raised
+    # without its cause, which may contain the whole file with its secrets.
     except (OSError, ValueError, RecursionError) as error:
         message = f"KPLUS_PARTNERS_FILE: {path} cannot be read: {error}"
         raise SettingsError(message) from None
@@ -35,12 +34,14 @@ def load_roster(path: Path, *, bank_url: str, inquiry_url: str | None) -> Roster
     return Roster({pid: _partner(path, pid, table, defaults) for pid, table in tables.items()})
 
 
-def _partner(path: Path, partner_id: str, table: Any, defaults: dict[str, Any]) -> Partner:
+def _partner(
+    path: Path, partner_id: str, table: object, defaults: dict[str, str | None]
+) -> Partner:
     where = f"KPLUS_PARTNERS_FILE: {path}, [partners.{partner_id}]"
     if not isinstance(table, dict):
         message = f"{where}: must be a table"
         raise SettingsError(message)
-    fields = {**defaults, **table, "partner_id": partner_id}
+    fields: dict[str, object] = {**defaults, **table, "partner_id": partner_id}
     secret_file = fields.pop("secret_file", None)
     if (secret_file is None) == ("secret" not in fields):
         message = f"{where}: give either secret or secret_file"
@@ -48,21 +49,21 @@ def _partner(path: Path, partner_id: str, table: Any, defaults: dict[str, Any]) 
     if secret_file is not None:
         fields["secret"] = read_secret(path.parent / str(secret_file), where)
     for name in TLS_FILES:
-        if isinstance(fields.get(name), str):
-            fields[name] = path.parent / fields[name]
+        if isinstance(file := fields.get(name), str):
+            fields[name] = path.parent / file
     try:
         return Partner.model_validate(fields, context={"tls_files": _tls_files(fields)})
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{where}: {line}" for line in complaints(error))) from None
+        raise SettingsError("\n".join(f"{where}: {line}" for line in error_lines(error))) from None
 
 
-def _tls_files(fields: dict[str, Any]) -> str:
-    """Return a word for what the TLS files hold now: it changes with the contents of each."""
-    return " ".join(_contents(fields.get(name)) for name in TLS_FILES)
+def _tls_files(fields: dict[str, object]) -> str:
+    """Return a digest of the TLS files: it changes with the contents of each."""
+    return " ".join(_digest(fields.get(name)) for name in TLS_FILES)
 
 
-def _contents(path: Any) -> str:
-    """Return a word for what a file holds now; an unreadable one has a word of its own."""
+def _digest(path: object) -> str:
+    """Return a digest of a file's contents, or `unreadable`; empty if there is no file."""
     if not isinstance(path, Path):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""The partners as their files say now: they are read again while the worker runs."""
+"""Reads the partners' files again while the worker runs."""
 
 import threading
 import time
@@ -11,46 +11,46 @@ from worker.telemetry.redaction import protect
 
 log = get_logger(__name__)
 
-LOOK_SECONDS = 1.0
-"""So often, at most, the files are looked at."""
+CHECK_SECONDS = 1.0
+"""The shortest time between two checks of the files."""
 
 
 class LiveRoster:
     """
-    Returns the partners of files that may change at any time. Threads may share it.
+    Returns the partners of files that may change at any time. Thread-safe.
 
-    A changed file counts once two looks have found the same: it may be half written. A
-    broken one changes nothing, and is told once. Partners that stay the same stay the same
-    objects, so that calls in flight and open connections are not disturbed.
+    A change counts when two checks have found the same: a file may be half written. A broken
+    file changes nothing and is logged once. Partners without changes stay the same objects, so
+    that calls in flight and open connections are not disturbed.
     """
 
     def __init__(
         self, read: Callable[[], Roster], *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """`read` raises `SettingsError` where a file is broken; here, so does this."""
+        """`read` raises `SettingsError` if a file is broken; so does this constructor."""
         self._read = read
         self._monotonic = monotonic
         self._roster = self._candidate = read()
         self._fault = ""
-        self._next_look = monotonic() + LOOK_SECONDS
-        self._looking = threading.Lock()
+        self._next_check = monotonic() + CHECK_SECONDS
+        self._checking = threading.Lock()
         protect(self._roster.secrets())
 
     def __call__(self) -> Roster:
-        """Return the partners; never raises, and looks at the files once a second at most."""
-        if self._monotonic() >= self._next_look and self._looking.acquire(blocking=False):
+        """Return the partners; never raises, and checks the files once a second at most."""
+        if self._monotonic() >= self._next_check and self._checking.acquire(blocking=False):
             try:
-                self._look()
+                self._check()
             finally:
-                self._looking.release()
+                self._checking.release()
         return self._roster
 
-    def _look(self) -> None:
-        self._next_look = self._monotonic() + LOOK_SECONDS
+    def _check(self) -> None:
+        self._next_check = self._monotonic() + CHECK_SECONDS
         try:
             found = self._read()
         except SettingsError as error:
-            self._tell(str(error))
+            self._report(str(error))
             return
         if self._fault:
             self._fault = ""
@@ -61,17 +61,17 @@ class LiveRoster:
             self._candidate = found
             return
         protect(found.secrets())
-        self._roster = _keeping(self._roster, found)
+        self._roster = _merged(self._roster, found)
         log.info("partners_changed", partners=sorted(found))
 
-    def _tell(self, fault: str) -> None:
+    def _report(self, fault: str) -> None:
         if fault != self._fault:
             self._fault = fault
             log.error("partners_broken", reason=fault, advice="the partners before stay")
 
 
-def _keeping(old: Roster, new: Roster) -> Roster:
-    """Return the new partners, those that did not change as the objects they were."""
+def _merged(old: Roster, new: Roster) -> Roster:
+    """Return the new partners; those without changes are the old objects."""
     return Roster(
         {name: old[name] if old.get(name) == partner else partner for name, partner in new.items()}
     )

@@ -1,7 +1,7 @@
 """
 The settings: read from the environment, `.env` and secret files; checked once at start.
 
-A mistyped `KPLUS_` name stops the start, and no error shows a value.
+A mistyped `KPLUS_` name stops the start. No error shows a value.
 """
 
 from dataclasses import replace
@@ -28,20 +28,20 @@ from worker.config.sources import (
 )
 from worker.config.urls import check_broker_url, check_database_url
 from worker.domain.kplus import RequestDt
-from worker.domain.leases import SHORTEST_CHANCE, InquiryUids
+from worker.domain.leases import MIN_RANDOM_DIGITS, InquiryUids
 from worker.domain.maintenance import Maintenance
 from worker.domain.partners import HttpUrl, Partner, Roster
-from worker.domain.validation import UID_PREFIX, complaints
+from worker.domain.validation import UID_PREFIX, error_lines
 from worker.errors import SettingsError
 
 CANCEL_URL = "https://kbankapi.tech/v1/kplus/payment/cancel-token"
 UidPrefix = Annotated[str, Field(pattern=UID_PREFIX)]
 SETTLE_MARGIN = timedelta(seconds=1)
-"""What a worker needs after the bank's answer: the commit, on a slow day."""
+"""The time for a slow commit after the bank's answer."""
 
 
 class Settings(OutcomeSettings):
-    """All settings, frozen. Each name stands in docs/reference/settings.md with its meaning."""
+    """All settings, frozen. docs/reference/settings.md lists each name with its meaning."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -67,13 +67,15 @@ class Settings(OutcomeSettings):
         None, "the file of its secret, read again when it changes"
     )
     partners_file: Path | None = setting(None, "TOML, many partners: `[partners.ID]` tables")
-    dialect_file: Path | None = setting(None, "TOML, more of the bank's words")
+    dialect_file: Path | None = setting(
+        None, "TOML, more of the bank's codes and statuses, and their meaning"
+    )
     request_dt: RequestDt = setting(RequestDt.UNIX, "`unix`, `unix_ms` or `iso8601`")
     deadline_seconds: float = setting(15, "the bank call as a whole", gt=0, le=300)
     lease_seconds: float = setting(60, "how long a claim holds a job", gt=0, le=3600)
     max_attempts: int = setting(20, "after so many attempts a job ends", ge=1, le=10_000)
     max_age_seconds: float = setting(86400, "after so long a job ends", gt=0, le=366 * 86400)
-    backoff_base_seconds: float = setting(2, "the first wait; half of it is chance", gt=0, le=3600)
+    backoff_base_seconds: float = setting(2, "the first wait; half of it is random", gt=0, le=3600)
     backoff_cap_seconds: float = setting(300, "no wait is longer", gt=0, le=86400)
     cooldown_base_seconds: float = setting(
         5, "a partner's first rest after a run of faults; it doubles", gt=0, le=3600
@@ -86,7 +88,9 @@ class Settings(OutcomeSettings):
     )
     sweep_seconds: float = setting(1, "pause between two passes of the sweep", gt=0, le=60)
     stall_seconds: float | None = setting(
-        None, "a worker that moves nothing ends itself; unset: three leases, at least 180", gt=0
+        None,
+        "a worker without progress for so long ends itself; unset: three leases, at least 180",
+        gt=0,
     )
     concurrency: int = setting(16, "bank calls at once in one worker process", ge=1, le=1024)
     uid_length: int = setting(64, "the longest partnerTxnUid that is accepted", ge=1, le=64)
@@ -115,7 +119,7 @@ class Settings(OutcomeSettings):
         )
 
     @model_validator(mode="after")
-    def _times_form_a_ladder(self) -> Self:
+    def _times_fit_together(self) -> Self:
         if self.deadline + SETTLE_MARGIN > self.lease:
             message = (
                 f"KPLUS_LEASE_SECONDS must be at least KPLUS_DEADLINE_SECONDS plus "
@@ -135,12 +139,12 @@ class Settings(OutcomeSettings):
 
     @field_validator("maintenance")
     @classmethod
-    def _windows_can_be_read(cls, value: str | None) -> str | None:
+    def _maintenance_can_be_read(cls, value: str | None) -> str | None:
         Maintenance.read(value or "")
         return value
 
     @model_validator(mode="after")
-    def _partner_is_whole(self) -> Self:
+    def _partner_is_complete(self) -> Self:
         given = {
             "KPLUS_PARTNER_SECRET": self.partner_secret,
             "KPLUS_PARTNER_SECRET_FILE": self.partner_secret_file,
@@ -157,7 +161,7 @@ class Settings(OutcomeSettings):
         return self
 
     @model_validator(mode="after")
-    def _addresses_can_be_used(self) -> Self:
+    def _urls_can_be_used(self) -> Self:
         check_database_url(self.database)
         if self.broker_url is not None:
             check_broker_url(self.broker_url.get_secret_value())
@@ -165,14 +169,14 @@ class Settings(OutcomeSettings):
 
     @property
     def database(self) -> str:
-        """The database's URL, by default an SQLite file in `home`."""
+        """The database's URL, by default that of an SQLite file in `home`."""
         if self.database_url is None:
             return f"sqlite:///{self.home / 'kplus-cancel.db'}"
         return self.database_url.get_secret_value()
 
     @property
     def deadline(self) -> timedelta:
-        """The longest time one call of the bank may take, as a whole."""
+        """The longest time that a whole call of the bank may take."""
         return timedelta(seconds=self.deadline_seconds)
 
     @property
@@ -182,27 +186,27 @@ class Settings(OutcomeSettings):
 
     @property
     def stall(self) -> timedelta:
-        """How long a worker may move nothing."""
+        """How long a worker may be without progress."""
         if self.stall_seconds is None:
             return max(timedelta(minutes=3), 3 * self.lease)
         return timedelta(seconds=self.stall_seconds)
 
     @property
     def visibility_timeout(self) -> timedelta:
-        """When Redis delivers an unacknowledged message again: well after the lease."""
+        """After this time Redis delivers an unacknowledged message again: well after the lease."""
         return max(timedelta(minutes=5), 2 * self.lease)
 
     @property
     def inquiry_uids(self) -> InquiryUids:
         """How the uids of inquiries are made; none is longer than a job's may be."""
-        usual = InquiryUids(self.inquiry_uid_prefix)
-        return replace(usual, length=min(usual.length, self.uid_length))
+        uids = InquiryUids(self.inquiry_uid_prefix)
+        return replace(uids, length=min(uids.length, self.uid_length))
 
     def roster(self) -> Roster:
         """
-        Return the configured partners, as their files say now; none are needed by a producer.
+        Return the configured partners, as their files are now; a producer needs none.
 
-        Raises `SettingsError` where they cannot be used.
+        Raises `SettingsError` if they cannot be used.
         """
         roster = self._partners()
         if roster.inquirers:
@@ -228,16 +232,16 @@ class Settings(OutcomeSettings):
                 inquiry_url=self.inquiry_url,
             )
         except ValidationError as error:
-            # No colon: what follows one behind this name counts as a secret, and is redacted.
+            # Without the colon: a text after it would count as a secret and be redacted.
             raise SettingsError(_explain(error, PREFIX).replace(f"{PREFIX}SECRET:", name)) from None
         return Roster({partner.partner_id: partner})
 
     def _check_inquiry_uids(self) -> None:
         uids = self.inquiry_uids
-        if uids.chance < SHORTEST_CHANCE:
+        if uids.random_digits < MIN_RANDOM_DIGITS:
             message = (
-                f"KPLUS_INQUIRY_UID_PREFIX leaves {max(0, uids.chance)} characters of "
-                f"{uids.length} to chance, and an inquiry needs {SHORTEST_CHANCE}: "
+                f"KPLUS_INQUIRY_UID_PREFIX leaves {max(0, uids.random_digits)} characters of "
+                f"{uids.length} to chance, and an inquiry needs {MIN_RANDOM_DIGITS}: "
                 f"shorten it, or raise KPLUS_UID_LENGTH"
             )
             raise SettingsError(message)
@@ -251,20 +255,19 @@ class GivenSettings(Settings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        *_others: PydanticBaseSettingsSource,
+        **_named: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read the arguments, and nothing else."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        del settings_cls
         return (init_settings,)
 
 
 def load_settings(**overrides: Any) -> Settings:
     """
-    Return the checked settings. Raises `SettingsError`, one complaint a line.
+    Return the checked settings. Raises `SettingsError`, with one error a line.
 
-    `overrides` are the command line's; they win over every other source.
+    `overrides` come from the command line; they win over every other source.
     """
     settings = read_settings(**overrides)
     settings.roster()
@@ -272,7 +275,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def read_settings(**overrides: Any) -> Settings:
-    """Return the same without a look at the partners' files, which may hang where they lie."""
+    """Return the settings without reading the partners' files, which may hang."""
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -282,9 +285,9 @@ def read_settings(**overrides: Any) -> Settings:
 
 
 def _explain(error: ValidationError, prefix: str) -> str:
-    """Return the complaints, each under the name of its setting."""
+    """Return the errors, each with the name of its setting."""
     lines = []
-    for line in complaints(error):
+    for line in error_lines(error):
         field, _, text = line.partition(": ")
         known = text and field.isidentifier()
         lines.append(f"{prefix}{field.upper()}: {text}" if known else line)

@@ -1,4 +1,4 @@
-"""Where settings are given: the environment, `.env`, and the files that `KPLUS_…_FILE` names."""
+"""The sources of settings: the environment, `.env`, and the files that `KPLUS_…_FILE` names."""
 
 import difflib
 import os
@@ -22,11 +22,11 @@ SECRETS = (
     "webhook_secret",
     "webhook_previous_secret",
 )
-"""Settings that may hold a secret and are read once: `KPLUS_…_FILE` may stand in their place."""
+"""Settings that may hold a secret and are read once: `KPLUS_…_FILE` may replace them."""
 
 
-def setting(default: Any, meaning: str, **bounds: float) -> Any:
-    """Return a field; its meaning is what docs/reference/settings.md says of it."""
+def setting(default: object, meaning: str, **bounds: float) -> Any:
+    """Return a field; its meaning appears in docs/reference/settings.md."""
     options: dict[str, Any] = dict(bounds, allow_inf_nan=False) if bounds else {}
     return Field(default=default, validate_default=True, description=meaning, **options)
 
@@ -39,7 +39,7 @@ class SecretFiles(PydanticBaseSettingsSource):
         self._given = given
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Return the text of a setting's secret file, None where none is named."""
+        """Return the text of a setting's secret file, or None if no file is named."""
         del field
         name = f"{PREFIX}{field_name.upper()}"
         path = self._given.get(f"{name}_FILE") if field_name in SECRETS else None
@@ -50,7 +50,7 @@ class SecretFiles(PydanticBaseSettingsSource):
         return read_secret(Path(path), f"{name}_FILE"), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """Return the settings that come from files."""
+        """Return the settings that were read from files."""
         values = {
             name: self.get_field_value(field, name)[0]
             for name, field in self.settings_cls.model_fields.items()
@@ -59,7 +59,7 @@ class SecretFiles(PydanticBaseSettingsSource):
 
 
 def both_set(name: str) -> str:
-    """Return the complaint about a secret that is given twice."""
+    """Return the error for a secret that is given twice."""
     return f"{name} and {name}_FILE are both set: keep one"
 
 
@@ -73,7 +73,7 @@ def given_names(dotenv: PydanticBaseSettingsSource) -> dict[str, str]:
 
 
 def refuse_unknown(given: Iterable[str], fields: Iterable[str]) -> None:
-    """Raise `SettingsError` where a name is no setting, with the one that was meant."""
+    """Raise `SettingsError` for names that are no settings, each with the closest one."""
     known = {f"{PREFIX}{field.upper()}" for field in fields}
     known |= {f"{PREFIX}{field.upper()}_FILE" for field in SECRETS}
     unknown = sorted(

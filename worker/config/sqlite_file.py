@@ -1,10 +1,10 @@
-"""Where SQLite keeps its file. Nothing else is loaded for this."""
+"""The file of an SQLite database; importing this loads no library."""
 
 from pathlib import Path
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the file behind a database's URL, None where there is none."""
+    """Return the file of a database's URL, or None if it has none."""
     scheme, _, path = url.partition("?")[0].partition(":///")
     if not scheme.startswith("sqlite") or path.startswith("file:") or path in {"", ":memory:"}:
         return None
@@ -13,9 +13,9 @@ def sqlite_file(url: str) -> Path | None:
 
 def missing_file(url: str) -> Path | None:
     """
-    Return the SQLite file that a URL names and nobody has made.
+    Return the SQLite file of a URL if it does not exist, else None.
 
-    Connecting would make an empty one, in whatever folder one happens to be.
+    Connecting would create an empty one, perhaps in the wrong working folder.
     """
     path = sqlite_file(url)
     return path.absolute() if path is not None and not path.exists() else None

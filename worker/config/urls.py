@@ -1,4 +1,4 @@
-"""Which URLs of databases and brokers this software runs on. No complaint shows one."""
+"""The supported URLs of databases and brokers. No error shows a URL."""
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -8,12 +8,12 @@ DATABASE_BACKENDS = ("sqlite", "postgresql")
 
 
 def check_database_url(url: str) -> None:
-    """Raise ValueError where the store cannot run on this URL; the URL is never shown."""
+    """Raise ValueError if the store cannot run on this URL; the error never shows it."""
     try:
         parts = make_url(url)
         backend = parts.get_backend_name()
         if backend in DATABASE_BACKENDS:
-            parts.get_dialect()  # raises where nobody has heard of the driver
+            parts.get_dialect()  # raises if the driver is unknown
     except (ArgumentError, ValueError):
         backend = ""
     if backend not in DATABASE_BACKENDS:

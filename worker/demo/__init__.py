@@ -1,10 +1,11 @@
 """
 The whole system on one machine, against the simulated bank, with a proof at the end.
 
-    plan     the jobs and what must become of each, as data
+    plan     the jobs and the expected outcome of each, as data
     stage    the parts: home, broker, bank, a worker process that can be killed
-    proof    what the bank's journal and the table say, compared
-    screen   what a person sees meanwhile and at the end
+    play     the steps of the demo
+    proof    compares the bank's journal with the table
+    screen   what is shown during the demo and at the end
 """
 
 from worker.demo.screen import run_demo

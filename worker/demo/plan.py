@@ -1,4 +1,4 @@
-"""The jobs of the demo and what must become of each: data, fixed before anything runs."""
+"""The jobs of the demo and the expected outcome of each: data, fixed before the start."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ UNCLEAR = False
 @dataclass(frozen=True, slots=True)
 class Part:
     """
-    Some jobs that meet the same behaviour of the bank.
+    Some jobs for which the bank behaves in the same way.
 
-    `clear` says that the bank's first answer is clear and arrives: one POST must do.
+    `clear`: the bank's first answer is clear and arrives, so one POST must be enough.
     """
 
     scenario: str
@@ -30,13 +30,13 @@ PARTS = (
     Part("paid", 4, "the customer has paid", Outcome.PAID),
     Part("expired", 3, "the token has expired", Outcome.EXPIRED),
     Part("cancelledcode", 3, "cancelled before, by someone else", Outcome.ALREADY_CANCELLED),
-    Part("unknown", 2, "the bank never heard of it", Outcome.REFUSED),
+    Part("unknown", 2, "the bank does not know the token", Outcome.REFUSED),
     Part("busy2", 4, "busy twice, then fine", Outcome.CANCELLED, UNCLEAR),
     Part("ratelimit1", 2, "too many requests, wait 1 s", Outcome.CANCELLED, UNCLEAR),
-    Part("drop", 4, "done, then the line dropped", Outcome.CANCELLED, UNCLEAR),
-    Part("payrace", 2, "paid while we were asking", Outcome.PAID),
-    Part("slow2", 4, "slow; our worker is killed meanwhile", Outcome.CANCELLED, UNCLEAR),
-    Part("garbage", 1, "done, answered with a web page", Outcome.UNKNOWN, UNCLEAR),
+    Part("drop", 4, "cancelled, then the connection dropped", Outcome.CANCELLED, UNCLEAR),
+    Part("payrace", 2, "paid during our call", Outcome.PAID),
+    Part("slow2", 4, "slow; our worker is killed during the call", Outcome.CANCELLED, UNCLEAR),
+    Part("garbage", 1, "cancelled, but answered with a web page", Outcome.UNKNOWN, UNCLEAR),
 )
 SLOW = "slow2"
 
@@ -53,7 +53,7 @@ def plan(jobs: int) -> list[Planned]:
     """Return at least `jobs` jobs, in the proportions of PARTS, well mixed."""
     rounds = -(-jobs // sum(part.share for part in PARTS))
     shares = [(part, number) for part in PARTS for number in range(part.share * rounds)]
-    # Spread each part evenly over the whole: no chance, so that each run is the same.
+    # Each part is spread evenly over the whole, not at random: every run is the same.
     shares.sort(key=lambda item: (item[1] + 0.5) / (item[0].share * rounds))
     return [_planned(part, number) for part, number in shares]
 

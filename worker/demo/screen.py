@@ -1,4 +1,4 @@
-"""What a person sees: what happens while it happens, the table, the proof, how to go on."""
+"""What is shown: the steps, the table, the proof, and how to go on."""
 
 import json
 import shutil
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -29,7 +28,7 @@ How to go on
 
 
 class Screen:
-    """Tells the story: a progress bar on a terminal, plain lines elsewhere, nothing for JSON."""
+    """Shows the demo: a progress bar on a terminal, plain lines elsewhere, nothing for JSON."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(quiet=quiet, highlight=False)
@@ -37,14 +36,14 @@ class Screen:
         self._started = time.monotonic()
 
     def say(self, text: str) -> None:
-        """Tell one thing that happened, with the seconds since the start."""
+        """Print one step, with the seconds since the start."""
         console = self._progress.console if self._progress else self._console
         elapsed = f"[dim]{time.monotonic() - self._started:5.1f} s[/dim]"
         console.print(f"{elapsed}  {text}", soft_wrap=True)
 
     @contextmanager
     def counting(self, total: int) -> Iterator[None]:
-        """Show how many jobs are final for as long as the block runs."""
+        """Show how many jobs are final while the block runs."""
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -74,9 +73,11 @@ class Screen:
             self._console.print(f"  {mark} {claim.text} [dim]({claim.figure})[/dim]")
             for uid in claim.against[:5]:
                 self._console.print(f"      [red]{uid}[/red]")
-        took = f"{time.monotonic() - self._started:.1f} s"
+        elapsed = f"{time.monotonic() - self._started:.1f} s"
         if proof.holds:
-            self._console.print(f"\n[bold green]It holds.[/bold green] One effect per uid; {took}.")
+            self._console.print(
+                f"\n[bold green]It holds.[/bold green] One effect per uid; {elapsed}."
+            )
         else:
             self._console.print(f"\n[bold red]It does not hold.[/bold red] The log: {log}")
         self._console.print(f"\n{GO_ON}", markup=False)
@@ -86,7 +87,7 @@ def run_demo(*, jobs: int = 48, as_json: bool = False, keep: bool = False) -> bo
     """
     Run the whole system on this machine and return whether the proof holds.
 
-    With `keep` the folder with database and log stays, as it does where the proof fails.
+    With `keep`, or if the proof fails, the folder with database and log is kept.
     """
     configure_logging(level="ERROR")
     home = Path(tempfile.mkdtemp(prefix="kplus-cancel-demo-"))
@@ -122,5 +123,5 @@ def _table(proof: Proof) -> Table:
     return table
 
 
-def _document(proof: Proof) -> dict[str, Any]:
+def _document(proof: Proof) -> dict[str, object]:
     return {"holds": proof.holds, **asdict(proof)}

@@ -27,8 +27,8 @@ from worker.store import Database, Store, open_database
 from worker.store.schema.migrate import upgrade
 
 DATABASE = "demo.db"
-STOP_WITHIN = 10.0
-# Times of a second where production has minutes: the same rules, in a hurry.
+STOP_SECONDS = 10.0
+# Seconds instead of the minutes of production; the rules are the same.
 TIMES: dict[str, Any] = {
     "deadline_seconds": 3,
     "lease_seconds": 5,
@@ -44,7 +44,7 @@ TIMES: dict[str, Any] = {
 
 @dataclass
 class Stage:
-    """Everything that runs while the demo runs."""
+    """The running parts of the demo."""
 
     settings: Settings
     bank: Sandbox
@@ -60,7 +60,7 @@ class Stage:
         return self.settings.home / "worker.log"
 
     def start_worker(self) -> int:
-        """Start a worker in a process of its own; return its pid."""
+        """Start a worker process; return its pid."""
         with self.log.open("ab") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "worker", "worker"],
@@ -80,7 +80,7 @@ class Stage:
         return worker.pid
 
     def deliver(self, order: Order, *, whole: bool) -> None:
-        """Send one more message for an order: whole, as a foreign producer does, or a hint."""
+        """Send another message for an order: a whole one, as other producers send, or a hint."""
         message = {"partnerTxnUid": order.partner_txn_uid}
         if whole:
             message |= {
@@ -91,19 +91,19 @@ class Stage:
         self.celery.send_task(CANCEL_TOKEN, kwargs=message, queue=CANCEL_QUEUE)
 
     def queued(self) -> int:
-        """Return how many messages no worker has taken yet."""
+        """Return the number of messages that no worker has taken."""
         with self.celery.connection_for_read() as connection:
             channel: Any = connection.default_channel
             return int(channel.client.llen(CANCEL_QUEUE))
 
     def stop_workers(self) -> None:
-        """Stop what still runs: gently, then not."""
+        """Stop the workers that still run: with SIGTERM, then by killing them."""
         for worker in self.workers:
             if worker.poll() is None:
                 worker.terminate()
         for worker in self.workers:
             try:
-                worker.wait(STOP_WITHIN)
+                worker.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
@@ -111,7 +111,7 @@ class Stage:
 
 @contextmanager
 def stage(home: Path) -> Iterator[Stage]:
-    """Set everything up in an empty home; take everything down, whatever happens."""
+    """Start everything in an empty home; stop everything at the end, whatever happens."""
     secret = secrets.token_urlsafe(24)
     with ExitStack() as stack:
         bank = stack.enter_context(Sandbox(secrets={PARTNER: secret}))
@@ -148,7 +148,7 @@ def _assemble(
 
 
 def _environment(settings: Settings, broker_url: str) -> dict[str, str]:
-    """Return the worker's environment: the caller's own settings do not reach the demo."""
+    """Return the worker's environment, without the caller's own settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     values = settings.model_dump(exclude_none=True, exclude_defaults=True)
     values["broker_url"] = broker_url

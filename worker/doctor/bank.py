@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from worker.bank.identity import has_own_context, own_context
+from worker.bank.identity import has_tls_files, partner_context
 from worker.config.settings import Settings
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.domain.partners import Partner
@@ -56,7 +56,7 @@ def _doors(settings: Settings) -> list[Address]:
     if not roster:
         return [door for door in [_door(settings.bank_url, None)] if door]
     doors = (
-        _door(url, partner if has_own_context(partner) else None)
+        _door(url, partner if has_tls_files(partner) else None)
         for partner in roster.values()
         for url in (partner.bank_url, partner.inquiry_url)
         if url is not None
@@ -130,7 +130,7 @@ def _refused(door: Address, against: str) -> Finding:
 
 
 def _context(door: Address) -> ssl.SSLContext:
-    return own_context(door.partner) if door.partner else default_context()
+    return partner_context(door.partner) if door.partner else default_context()
 
 
 def _proven(door: Address, secure: ssl.SSLSocket) -> Finding:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from worker.bank.identity import own_context
+from worker.bank.identity import partner_context
 from worker.config.dialect_file import load_dialect
 from worker.config.settings import Settings
 from worker.doctor.certificate import certificate_end
@@ -43,7 +43,7 @@ def dialect(settings: Settings) -> Finding:
 def _partner(partner: Partner, *, now: datetime) -> Finding:
     name = f"partner {partner.partner_id}"
     try:
-        own_context(partner)
+        partner_context(partner)
         ends = certificate_end(partner.client_cert) if partner.client_cert else None
     except (BankError, OSError, ValueError) as error:
         return wrong(name, _one_line(error), "mend the TLS files named in KPLUS_PARTNERS_FILE")

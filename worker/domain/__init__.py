@@ -1,1 +1,1 @@
-"""The rules, without I/O: states, orders, the bank's words, and how an answer is judged."""
+"""The rules, without I/O: states, orders, the bank's words, and the judgement of an answer."""

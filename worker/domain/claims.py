@@ -18,10 +18,10 @@ class Claim:
     """
     The right to hold one conversation with the bank, until `lease_ends_at`.
 
-    `number` counts the job's conversations; `attempts` counts this one where it is a
-    cancel. `started_at` is the database's time of the claim; `wait` the time until the call
-    may begin. The job's age counts from `created_at`, or from an operator's requeue. `calm`:
-    its partner's row had nothing to learn from a good answer.
+    `number` counts the job's conversations; `attempts` includes this one if it is a cancel.
+    `started_at` is the database's time of the claim, `wait` the time until the call may begin.
+    The job's age counts from `created_at`, or from an operator's requeue. `calm`: a good answer
+    changes nothing in the partner's row.
     """
 
     request: CancelRequest
@@ -40,17 +40,17 @@ class Claim:
     @property
     def on_the_wire(self) -> CancelRequest:
         """
-        What is sent; an inquiry is a request of its own, with a `partnerTxnUid` of its own.
+        The request that is sent; an inquiry has a `partnerTxnUid` of its own.
 
-        The lease holds it, so that a rescue knows it as well, whatever its own settings are.
+        That uid is part of the lease id, so a rescue knows it, whatever its own settings are.
         """
         if self.kind == CANCEL:
             return self.request
         order, uid = self.request, inquiry_uid(self.lease_id)
         return InquiryRequest(uid, order.partner_id, order.token_id, order.reference1)
 
-    def case(self, *, at: datetime, chance: float, inquirers: Collection[str]) -> Case:
-        """Return what the judgement of this conversation is made from."""
+    def case(self, *, at: datetime, jitter: float, inquirers: Collection[str]) -> Case:
+        """Return the case for the judgement of this conversation."""
         return Case(
             request=self.on_the_wire,
             attempts=self.attempts,
@@ -58,21 +58,21 @@ class Claim:
             created_at=self.created_at,
             expires_at=self.expires_at,
             at=at,
-            chance=chance,
+            jitter=jitter,
             inquiries=self._inquiries() if self.request.partner_id in inquirers else None,
         )
 
     def _inquiries(self) -> int:
-        """Return how many conversations before this one were no spent attempts."""
+        """Return how many earlier conversations were inquiries or did not count as attempts."""
         return max(0, self.number - self.attempts - (self.kind == INQUIRY))
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """
-    What a conversation left behind, beside its judgement.
+    What is stored of a conversation, beside its judgement.
 
-    `credentials` is the fingerprint of those it was held under; empty where there are none.
+    `credentials` is the fingerprint of the credentials in use; empty if there were none.
     """
 
     wire_uid: str
@@ -99,7 +99,7 @@ class Evidence:
                 "position": position,
                 "token_id": entry.token_id,
                 "reference1": entry.reference1,
-                "status": entry.written(),
+                "status": entry.joined_status(),
             }
             for position, entry in enumerate(envelope.tokens if envelope else ())
         ]

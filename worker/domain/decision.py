@@ -1,4 +1,4 @@
-"""What a judgement is made from, and what it says."""
+"""What a judgement is made from, and its result."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from worker.domain.states import Event, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long and how often to try, and how to read the bank."""
+    """How long and how often to try, and what the bank's words mean."""
 
     dialect: Dialect
     backoff: Backoff
@@ -23,12 +23,11 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Case:
     """
-    The job as one attempt sees it.
+    The job as it stands when one attempt is judged.
 
-    `attempts` counts this one; `doubted` says whether an earlier one ended in doubt; its age
-    counts from `created_at`; `at` is the time of the judgement and `chance` a number in
-    [0, 1). `inquiries` counts those made so far; None where the bank cannot be asked what
-    became of a token.
+    `attempts` includes this one. `doubted`: an earlier attempt ended in doubt. The job's age
+    counts from `created_at`. `at` is the time of the judgement, `jitter` a random number in
+    [0, 1). `inquiries` is the number of inquiries before; None if the bank has no inquiry call.
     """
 
     request: CancelRequest
@@ -37,7 +36,7 @@ class Case:
     created_at: datetime
     expires_at: datetime | None
     at: datetime
-    chance: float
+    jitter: float
     inquiries: int | None = None
 
 
@@ -46,13 +45,14 @@ class Decision:
     """
     What happens to the job.
 
-    `heard` is a stable word for what was heard, `reason` says in plain words why it was
-    judged so. `spent` is False where the attempt does not count. `wait` is set for the
-    events that lead to another try, `outcome` for those that end the job. `pause` is the
-    reason to pause the partner, where the fault is ours and not the token's; `strain` says
-    that the bank, not the token, failed: a run of those lets the partner cool down.
-    `throttled` says that the bank wants fewer calls, `proves` that it took us for who we are
-    and spoke of the token: until then, a partner's calls go one by one.
+    `heard` is a stable word for the answer or the fault, `reason` the explanation for people.
+    `outcome` is set if the job ends, `wait` if it is tried again, `retry_after` if the bank
+    named a time. `spent` is False if this attempt does not count.
+
+    For the partner: `pause_reason` is set if our own side is at fault, and the partner is
+    paused. `bank_failed`: the bank failed, not the token; a run of failures starts a cool-down.
+    `throttled`: the bank wants fewer calls. `proves_partner`: the bank accepted our credentials
+    and answered about the token; until then, a partner's calls are made one at a time.
     """
 
     event: Event
@@ -61,9 +61,9 @@ class Decision:
     outcome: Outcome | None = None
     token_status: str | None = None
     wait: timedelta | None = None
-    advice: timedelta | None = None
+    retry_after: timedelta | None = None
     spent: bool = True
-    pause: str | None = None
-    strain: bool = False
+    pause_reason: str | None = None
+    bank_failed: bool = False
     throttled: bool = False
-    proves: bool = False
+    proves_partner: bool = False

@@ -1,10 +1,10 @@
-"""Where outcomes are sent: a webhook of the order system, and a task of its Celery."""
+"""Where outcomes are sent: to a webhook, and as a Celery task of the order system."""
 
 from enum import StrEnum
 
 
 class Destination(StrEnum):
-    """A way in which outcomes go back; each event is delivered once by each that is set."""
+    """A way to send outcomes; every configured one delivers each event once."""
 
     WEBHOOK = "webhook"
     MESSAGE = "message"

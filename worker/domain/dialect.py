@@ -1,4 +1,4 @@
-"""What the bank's codes and token statuses mean: data, which an operator can extend."""
+"""The meaning of the bank's codes and token statuses: data that an operator can extend."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -11,7 +11,7 @@ Verdict = TypeVar("Verdict")
 
 
 class CodeVerdict(StrEnum):
-    """What an error code says."""
+    """The meaning of an error code."""
 
     ALREADY_CANCELLED = "already_cancelled"
     PAID = "paid"
@@ -24,7 +24,7 @@ class CodeVerdict(StrEnum):
 
 
 class StatusVerdict(StrEnum):
-    """What a token status says."""
+    """The meaning of a token status."""
 
     CANCELLED = "cancelled"
     PAID = "paid"
@@ -34,7 +34,7 @@ class StatusVerdict(StrEnum):
 
 
 class Dialect(BaseModel):
-    """The bank's vocabulary. Words are compared without regard to case."""
+    """The bank's vocabulary. Words are compared case-insensitively."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,26 +53,26 @@ class Dialect(BaseModel):
                 raise PydanticCustomError("for_all", message, {"word": word})
             if folded in first:
                 message = "is the same word again, for case does not matter"
-                told = {"word": word, "first": first[folded]}
-                raise PydanticCustomError("twice", message, told)
+                context = {"word": word, "first": first[folded]}
+                raise PydanticCustomError("twice", message, context)
             first[folded] = word
         return words
 
     def codes(self, error_code: str | None, short_code: str | None) -> set[CodeVerdict]:
-        """Return what the two codes say: none, one verdict, or two that contradict."""
-        verdicts = (_look(self.error_codes, error_code), _look(self.short_codes, short_code))
+        """Return what the two codes mean: no verdict, one, or two that contradict."""
+        verdicts = (_lookup(self.error_codes, error_code), _lookup(self.short_codes, short_code))
         return {verdict for verdict in verdicts if verdict is not None}
 
     def status(self, words: tuple[str, ...]) -> set[StatusVerdict | None]:
-        """Return what a status says word by word; None stands for an unknown word."""
-        return {_look(self.statuses, word) for word in words}
+        """Return what the words of a status mean; None stands for an unknown word."""
+        return {_lookup(self.statuses, word) for word in words}
 
     def extended(self, other: "Dialect") -> "Dialect":
         """Return this dialect with the other's words added; the other's meaning wins."""
         return Dialect(
-            error_codes=_joined(self.error_codes, other.error_codes),
-            short_codes=_joined(self.short_codes, other.short_codes),
-            statuses=_joined(self.statuses, other.statuses),
+            error_codes=_merged(self.error_codes, other.error_codes),
+            short_codes=_merged(self.short_codes, other.short_codes),
+            statuses=_merged(self.statuses, other.statuses),
         )
 
 
@@ -80,14 +80,14 @@ def _folded(words: Mapping[str, Verdict]) -> dict[str, Verdict]:
     return {word.strip().casefold(): verdict for word, verdict in words.items()}
 
 
-def _joined(ours: Mapping[str, Verdict], others: Mapping[str, Verdict]) -> dict[str, Verdict]:
-    """Join two tables, spelled as they were written; the other's word replaces ours."""
+def _merged(ours: Mapping[str, Verdict], others: Mapping[str, Verdict]) -> dict[str, Verdict]:
+    """Merge two tables, spelled as they were written; the other's word replaces ours."""
     replaced = _folded(others)
     kept = {word: ours[word] for word in ours if word.strip().casefold() not in replaced}
     return {**kept, **others}
 
 
-def _look(words: Mapping[str, Verdict], word: str | None) -> Verdict | None:
+def _lookup(words: Mapping[str, Verdict], word: str | None) -> Verdict | None:
     """Return the verdict on a word: an exact match first, then the longest prefix."""
     if word is None:
         return None

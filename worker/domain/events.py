@@ -1,4 +1,4 @@
-"""What the order system is told when a job has ended: the event's id, and its body. Pure."""
+"""The event that is sent to the order system when a job ends: its id and its body. Pure."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 FINISHED: Final = "kplus.cancellation.finished"
-WORDS: Final = {
+FIELDS: Final = {
     "partnerTxnUid": "partner_txn_uid",
     "partnerId": "partner_id",
     "tokenId": "token_id",
@@ -22,21 +22,21 @@ WORDS: Final = {
     "acceptedAt": "created_at",
     "finishedAt": "finished_at",
 }
-"""What is told of a job, in the bank's spelling, and the column that it comes from."""
+"""The fields of an event, in the bank's spelling, and the column of each."""
 
 
 def event_id(uid: str, end: int) -> str:
     """
-    Return the id of a job's first, second … end: the same whoever tells it, and however often.
+    Return the id of a job's first, second … end: the same in every process and at every try.
 
     A job ends again only after an operator's requeue.
     """
     return f"evt_{hashlib.sha256(f'{end}:{uid}'.encode()).hexdigest()[:32]}"
 
 
-def told(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the order system is told of a job that has ended; it holds no secret."""
-    return {word: _plain(job[column]) for word, column in WORDS.items()}
+def event_data(job: Mapping[str, Any]) -> dict[str, object]:
+    """Return the data of the event of a job that has ended; it holds no secret."""
+    return {field: _plain(job[column]) for field, column in FIELDS.items()}
 
 
 def body(job: Mapping[str, Any]) -> str:
@@ -45,7 +45,7 @@ def body(job: Mapping[str, Any]) -> str:
         "id": event_id(job["partner_txn_uid"], job["ends"]),
         "type": FINISHED,
         "timestamp": iso(job["finished_at"]),
-        "data": told(job),
+        "data": event_data(job),
     }
     return json.dumps(event, separators=(",", ":"))
 
@@ -55,5 +55,5 @@ def iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return iso(value) if isinstance(value, datetime) else value

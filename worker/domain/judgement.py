@@ -1,7 +1,7 @@
 """
 The judgement: what one conversation with the bank means for its job.
 
-Pure: no clock, no chance, no database, no network. Whatever is not clearly a yes or
+Pure: no clock, no random numbers, no database, no network. Whatever is not clearly a yes or
 a no leaves the job in doubt; doubt is never turned into success or refusal here.
 """
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from worker.domain.decision import Case, Decision, Policy
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
-from worker.domain.kplus import LONGEST_WORD, SUCCESS, Answer, CancelRequest, Envelope
-from worker.domain.limits import before_expiry, last_word, limit_reached
+from worker.domain.kplus import MAX_TEXT_LENGTH, SUCCESS, Answer, CancelRequest, Envelope
+from worker.domain.limits import with_wait, within_limits
 from worker.domain.states import Event, Outcome
 from worker.errors import (
     BankError,
@@ -21,104 +21,108 @@ from worker.errors import (
     CertificateRefused,
 )
 
-LATER_STATUSES = frozenset({408, 425, 429, 503})
-OUR_STATUSES = frozenset({401, 403, 404, 405}) | frozenset(range(300, 400))
+RETRY_STATUSES = frozenset({408, 425, 429, 503})
+OUR_FAULT_STATUSES = frozenset({401, 403, 404, 405}) | frozenset(range(300, 400))
 CREDENTIAL_STATUSES = frozenset({401, 403})
 TOO_MANY_REQUESTS = 429
 SERVER_ERRORS = 500
 
 PAYABLE = "payable"
-"""What is heard of a token that can still be paid."""
+"""The word in `heard` for a token that can still be paid."""
 LEASE_ENDED = "lease_ended"
-"""What is heard of a conversation whose worker fell silent."""
+"""The word in `heard` for a conversation whose worker did not report before its lease ended."""
 
 
-def decide(heard: Answer | BankError, case: Case, policy: Policy) -> Decision:
-    """Judge one attempt: total over every answer and every fault."""
-    decision = _after_doubt(judge(heard, case.request, policy.dialect), case)
+def decide(result: Answer | BankError, case: Case, policy: Policy) -> Decision:
+    """Judge one attempt. Total: every answer and every fault has a decision."""
+    decision = _after_doubt(judge(result, case.request, policy.dialect), case)
     return _after_attempt(decision, case, policy)
 
 
-def decide_inquiry(heard: Answer | BankError, case: Case, policy: Policy) -> Decision:
+def decide_inquiry(result: Answer | BankError, case: Case, policy: Policy) -> Decision:
     """
-    Judge one inquiry: what became of the token of a job in doubt, or past its expiry.
+    Judge one inquiry: the state of the token of a job in doubt, or past its expiry.
 
-    A clear answer ends the job: the token is gone, paid, expired; or it is still payable
-    and to be cancelled again. Anything else, a refusal included, leaves the job as it was.
-    An inquiry is no attempt, so only age and expiry can end the asking; past the expiry, one
-    that reached the bank is the last. A token that the bank calls payable even then has
-    another expiry than we were told: its cancel goes on.
+    A clear answer ends the job if the token is cancelled, paid or expired; a token that is
+    still payable is cancelled again. Anything else, a refusal included, leaves the job as it
+    was. An inquiry is no attempt: only age and expiry end the inquiries, and past the expiry
+    the first one that reached the bank is the last. If the bank calls a token payable even
+    then, the order's expiry was wrong: the cancel goes on.
     """
-    judged = judge(heard, case.request, policy.dialect)
+    judged = judge(result, case.request, policy.dialect)
     decision = replace(judged, spent=False)
     if decision.heard == PAYABLE:
         reason = f"{decision.reason}: the cancel took no effect, so it is sent again"
         retry = replace(decision, event=Event.RETRY, reason=reason)
-        return _within_limits(retry, case, policy, attempts=case.attempts, at_expiry=False)
+        return within_limits(retry, case, policy, attempts=case.attempts, at_expiry=False)
     if decision.outcome is Outcome.REFUSED or decision.event is Event.RETRY:
         reason = f"{decision.reason}; the inquiry settles nothing"
         decision = replace(decision, reason=reason, outcome=None)
     if decision.outcome is None:
-        decision = replace(decision, event=_as_before(case))
+        decision = replace(decision, event=_unchanged(case))
     if not judged.spent:
-        return _waiting(decision, case, policy)
-    return _within_limits(decision, case, policy, attempts=0)
+        return with_wait(decision, case, policy)
+    return within_limits(decision, case, policy, attempts=0)
 
 
-def abandon(case: Case, policy: Policy, *, inquiry: bool = False) -> Decision:
-    """Judge a conversation whose worker fell silent: it may have reached the bank."""
+def decide_lease_ended(case: Case, policy: Policy, *, inquiry: bool = False) -> Decision:
+    """Judge a conversation whose worker never reported: it may have reached the bank."""
     reason = "the worker fell silent: its lease ended and it may have reached the bank"
     decision = _doubt(LEASE_ENDED, reason)
     if not inquiry:
         return _after_attempt(decision, case, policy)
-    # Perhaps it was never made: it is made again, even past the expiry.
-    decision = replace(decision, event=_as_before(case), spent=False)
-    return _within_limits(decision, case, policy, attempts=0, at_expiry=False)
+    # The inquiry may never have been sent: it is repeated, even past the expiry.
+    decision = replace(decision, event=_unchanged(case), spent=False)
+    return within_limits(decision, case, policy, attempts=0, at_expiry=False)
 
 
-def _as_before(case: Case) -> Event:
-    """Return the event that leaves a job as its inquiry found it: asking puts nothing in doubt."""
+def _unchanged(case: Case) -> Event:
+    """Return the event that leaves a job as it was: an inquiry puts no job in doubt."""
     return Event.DOUBT if case.doubted else Event.RETRY
 
 
 def _after_attempt(decision: Decision, case: Case, policy: Policy) -> Decision:
-    """Set the wait of the next conversation, or end a job that may hold none."""
+    """Set the wait before the next conversation, or end a job that may have none."""
     if not decision.spent:
-        return _waiting(decision, case, policy)
-    can_ask = case.inquiries is not None
-    attempts = 0 if can_ask and decision.event is Event.DOUBT else case.attempts
-    return _within_limits(decision, case, policy, attempts=attempts, at_expiry=not can_ask)
+        return with_wait(decision, case, policy)
+    can_inquire = case.inquiries is not None
+    attempts = 0 if can_inquire and decision.event is Event.DOUBT else case.attempts
+    return within_limits(decision, case, policy, attempts=attempts, at_expiry=not can_inquire)
 
 
-def judge(heard: Answer | BankError, request: CancelRequest, dialect: Dialect) -> Decision:
-    """Read one conversation by itself: without the job's past, without its limits."""
-    if isinstance(heard, BankError):
-        decision = _of_fault(heard)
+def judge(result: Answer | BankError, request: CancelRequest, dialect: Dialect) -> Decision:
+    """Judge one conversation by itself, without the job's history and its limits."""
+    if isinstance(result, BankError):
+        decision = _judge_fault(result)
     else:
-        # Whatever else it said: a bank that names a time wants to be left alone until then.
-        decision = replace(_of_answer(heard, request, dialect), advice=heard.retry_after)
-    if decision.pause is not None:
+        # A time that the bank names is kept, whatever else the answer says.
+        decision = replace(_judge_answer(result, request, dialect), retry_after=result.retry_after)
+    if decision.pause_reason is not None:
         return decision
-    throttled = isinstance(heard, Answer) and heard.http_status == TOO_MANY_REQUESTS
-    proves = _spoke_of_the_token(decision) and not throttled
-    return replace(decision, strain=_strains(heard), throttled=throttled, proves=proves)
+    throttled = isinstance(result, Answer) and result.http_status == TOO_MANY_REQUESTS
+    return replace(
+        decision,
+        bank_failed=_bank_failed(result),
+        throttled=throttled,
+        proves_partner=_is_about_the_token(decision) and not throttled,
+    )
 
 
-def _spoke_of_the_token(decision: Decision) -> bool:
-    """Say whether the bank knew us: it answered in words that we understand."""
+def _is_about_the_token(decision: Decision) -> bool:
+    """Say whether the answer speaks about the token: then the bank has accepted our credentials."""
     return decision.outcome is not None or decision.heard in {PAYABLE, CodeVerdict.DUPLICATE}
 
 
-def _strains(heard: Answer | BankError) -> bool:
+def _bank_failed(result: Answer | BankError) -> bool:
     """Say whether the bank failed, rather than the token or this process."""
-    if isinstance(heard, BankError):
-        return not isinstance(heard, CallNotMade)
-    return heard.http_status >= SERVER_ERRORS
+    if isinstance(result, BankError):
+        return not isinstance(result, CallNotMade)
+    return result.http_status >= SERVER_ERRORS
 
 
-def _of_fault(fault: BankError) -> Decision:
+def _judge_fault(fault: BankError) -> Decision:
     if isinstance(fault, BankUntrusted | CertificateRefused | CallMisconfigured):
-        return _ours(fault.fault, str(fault))
+        return _our_fault(fault.fault, str(fault))
     if isinstance(fault, CallNotMade):
         return Decision(Event.RETRY, fault.fault, f"no call was made: {fault}", spent=False)
     if isinstance(fault, BankUnreachable):
@@ -126,58 +130,62 @@ def _of_fault(fault: BankError) -> Decision:
     return _doubt(fault.fault, f"the bank may have acted: {fault}")
 
 
-def _of_answer(answer: Answer, request: CancelRequest, dialect: Dialect) -> Decision:
-    """Read the body first: the HTTP status alone decides nothing about the token."""
+def _judge_answer(answer: Answer, request: CancelRequest, dialect: Dialect) -> Decision:
+    """Judge the body first: the HTTP status alone decides nothing about the token."""
     envelope = answer.envelope
     if envelope is None:
-        return _of_http_status(answer, answer.flaw)
-    decision = _of_envelope(answer, envelope, request, dialect)
-    written = [text for entry in envelope.ours(request) if (text := entry.written()) is not None]
-    return replace(decision, token_status=",".join(written)[:LONGEST_WORD] if written else None)
+        return _judge_http_status(answer)
+    decision = _judge_envelope(answer, envelope, request, dialect)
+    every = [entry.joined_status() for entry in envelope.entries_for(request)]
+    statuses = [status for status in every if status is not None]
+    token_status = ",".join(statuses)[:MAX_TEXT_LENGTH] if statuses else None
+    return replace(decision, token_status=token_status)
 
 
-def _of_http_status(answer: Answer, why: str) -> Decision:
-    status, word = answer.http_status, f"http_{answer.http_status}"
-    if status in LATER_STATUSES:
-        return _later(answer, word, f"HTTP {status}: {why}")
-    if status in OUR_STATUSES:
-        return _ours(word, f"HTTP {status} speaks about us, not about the token: {why}")
-    word = "unreadable" if status < 400 else word  # noqa: PLR2004 - where HTTP errors begin
-    return _doubt(word, f"HTTP {status}: {why}")
+def _judge_http_status(answer: Answer) -> Decision:
+    """Judge an answer whose body is not the bank's."""
+    status, heard = answer.http_status, f"http_{answer.http_status}"
+    if status in RETRY_STATUSES:
+        return _retry(answer, heard, f"HTTP {status}: {answer.flaw}")
+    if status in OUR_FAULT_STATUSES:
+        reason = f"HTTP {status} speaks about us, not about the token: {answer.flaw}"
+        return _our_fault(heard, reason)
+    heard = "unreadable" if status < 400 else heard  # noqa: PLR2004 - where HTTP errors begin
+    return _doubt(heard, f"HTTP {status}: {answer.flaw}")
 
 
-def _of_envelope(
+def _judge_envelope(
     answer: Answer, envelope: Envelope, request: CancelRequest, dialect: Dialect
 ) -> Decision:
     foreign = envelope.foreign_ids(request)
     if foreign:
         return _doubt("foreign_echo", f"the answer's {' and '.join(foreign)} is not ours")
     if envelope.status_code == SUCCESS:
-        return _of_success(answer, envelope, request, dialect)
-    return _of_code(answer, envelope, request, dialect)
+        return _judge_success(answer, envelope, request, dialect)
+    return _judge_code(answer, envelope, request, dialect)
 
 
-def _of_success(
+def _judge_success(
     answer: Answer, envelope: Envelope, request: CancelRequest, dialect: Dialect
 ) -> Decision:
-    """Believe a success only where nothing in the answer contradicts it."""
-    against = _contradiction(answer, envelope, dialect)
-    if against:
-        return _doubt("contradiction", f"statusCode 00 {against}")
+    """Accept a success only if nothing in the answer contradicts it."""
+    contradiction = _contradiction(answer, envelope, dialect)
+    if contradiction:
+        return _doubt("contradiction", f"statusCode 00 {contradiction}")
     missing = envelope.missing_ids()
     if missing:
         return _doubt("no_echo", f"the answer does not echo {' and '.join(missing)}")
-    entries = envelope.ours(request)
+    entries = envelope.entries_for(request)
     if not entries:
         return _doubt("token_missing", "statusCode 00, but our token is not in tokenList")
     if not all(entry.status for entry in entries):
         return _doubt("status_missing", "statusCode 00, but our token has no status")
-    words = envelope.words(request)
-    return _of_statuses(", ".join(words), dialect.status(words))
+    words = envelope.status_words(request)
+    return _judge_statuses(", ".join(words), dialect.status(words))
 
 
 def _contradiction(answer: Answer, envelope: Envelope, dialect: Dialect) -> str:
-    """Return what in a success speaks against it, or an empty string."""
+    """Return what contradicts a success, or an empty string."""
     if not 200 <= answer.http_status < 300:  # noqa: PLR2004 - the range of success
         return f"under HTTP {answer.http_status}"
     if envelope.error_code is not None:
@@ -194,19 +202,19 @@ _FINAL_STATUSES = {
 }
 
 
-def _of_statuses(said: str, verdicts: set[StatusVerdict | None]) -> Decision:
+def _judge_statuses(words: str, verdicts: set[StatusVerdict | None]) -> Decision:
     if None in verdicts:
-        return _doubt("unknown_status", f"token status {said} is not in the dialect")
+        return _doubt("unknown_status", f"token status {words} is not in the dialect")
     if len(verdicts) > 1:
-        return _doubt("contradiction", f"the token statuses {said} contradict each other")
+        return _doubt("contradiction", f"the token statuses {words} contradict each other")
     (verdict,) = verdicts
     if verdict in _FINAL_STATUSES:
-        return _final(*_FINAL_STATUSES[verdict], f"token status {said}")
-    word = PAYABLE if verdict is StatusVerdict.PAYABLE else "not_cancelled"
-    return _doubt(word, f"statusCode 00, but token status {said}")
+        return _final(*_FINAL_STATUSES[verdict], f"token status {words}")
+    heard = PAYABLE if verdict is StatusVerdict.PAYABLE else "not_cancelled"
+    return _doubt(heard, f"statusCode 00, but token status {words}")
 
 
-# The last word is the token status that says the same; any other clear one contradicts.
+# The third item is the token status with the same meaning; any other clear one contradicts.
 _FINAL_CODES = {
     CodeVerdict.ALREADY_CANCELLED: (
         Event.SUCCEED,
@@ -223,47 +231,49 @@ _OPEN_CODES = {
 }
 
 
-def _of_code(
+def _judge_code(
     answer: Answer, envelope: Envelope, request: CancelRequest, dialect: Dialect
 ) -> Decision:
     code, short = envelope.error_code, envelope.short_code
-    said = f"errorCode {code}" + (f" ({short})" if short else "")
+    codes = f"errorCode {code}" + (f" ({short})" if short else "")
     verdicts = dialect.codes(code, short)
     if not verdicts:
-        return _of_unknown_code(answer, said)
+        return _judge_unknown_code(answer, codes)
     if len(verdicts) > 1:
-        return _doubt("contradiction", f"{said}: the dialect gives the two codes two meanings")
+        return _doubt("contradiction", f"{codes}: the dialect gives the two codes two meanings")
     (verdict,) = verdicts
     if verdict in _OPEN_CODES:
-        return _doubt(str(verdict), f"{said}: {_OPEN_CODES[verdict]}")
+        return _doubt(str(verdict), f"{codes}: {_OPEN_CODES[verdict]}")
     if verdict is CodeVerdict.LATER:
-        return _later(answer, "later", said)
-    turned_away = answer.http_status in CREDENTIAL_STATUSES
-    if verdict is CodeVerdict.OURS or (verdict is CodeVerdict.REFUSED and turned_away):
-        return _ours("ours", f"HTTP {answer.http_status}: {said}")
-    return _of_final_code(verdict, said, dialect.status(envelope.words(request)))
+        return _retry(answer, "later", codes)
+    unauthorized = answer.http_status in CREDENTIAL_STATUSES
+    if verdict is CodeVerdict.OURS or (verdict is CodeVerdict.REFUSED and unauthorized):
+        return _our_fault("ours", f"HTTP {answer.http_status}: {codes}")
+    return _judge_final_code(verdict, codes, dialect.status(envelope.status_words(request)))
 
 
-def _of_final_code(verdict: CodeVerdict, said: str, told: set[StatusVerdict | None]) -> Decision:
-    """Believe a code only where the token, if the answer lists it, does not say otherwise."""
+def _judge_final_code(
+    verdict: CodeVerdict, codes: str, statuses: set[StatusVerdict | None]
+) -> Decision:
+    """Accept a code only if the token's status, where the answer lists it, does not contradict."""
     event, outcome, agreeing = _FINAL_CODES[verdict]
-    if told - {agreeing, StatusVerdict.DOUBT, None}:
-        return _doubt("contradiction", f"{said}, but the listed token has another status")
-    return _final(event, outcome, said)
+    if statuses - {agreeing, StatusVerdict.DOUBT, None}:
+        return _doubt("contradiction", f"{codes}, but the listed token has another status")
+    return _final(event, outcome, codes)
 
 
-def _of_unknown_code(answer: Answer, said: str) -> Decision:
+def _judge_unknown_code(answer: Answer, codes: str) -> Decision:
     """
-    Judge a code that is not in the dialect: doubt, unless HTTP itself says more.
+    Judge a code that is not in the dialect: doubt, unless the HTTP status is clear.
 
-    A 404 around a readable envelope may speak about the token, so it pauses nobody.
+    A 404 around a readable envelope may be about the token, so it pauses no partner.
     """
-    said = f"{said} is not in the dialect"
-    if answer.http_status in LATER_STATUSES:
-        return _later(answer, "unknown_code", f"HTTP {answer.http_status}: {said}")
+    reason = f"{codes} is not in the dialect"
+    if answer.http_status in RETRY_STATUSES:
+        return _retry(answer, "unknown_code", f"HTTP {answer.http_status}: {reason}")
     if answer.http_status in CREDENTIAL_STATUSES:
-        return _ours("unknown_code", f"HTTP {answer.http_status}: {said}")
-    return _doubt("unknown_code", said)
+        return _our_fault("unknown_code", f"HTTP {answer.http_status}: {reason}")
+    return _doubt("unknown_code", reason)
 
 
 def _final(event: Event, outcome: Outcome, reason: str) -> Decision:
@@ -274,44 +284,20 @@ def _doubt(heard: str, reason: str) -> Decision:
     return Decision(Event.DOUBT, heard, reason)
 
 
-def _later(answer: Answer, heard: str, reason: str) -> Decision:
-    """A rate limit (RFC 6585 section 4) is not the job's failure: it spends no attempt."""
+def _retry(answer: Answer, heard: str, reason: str) -> Decision:
+    """Try again later. A rate limit (RFC 6585 section 4) spends no attempt of the job."""
     spent = answer.http_status != TOO_MANY_REQUESTS
     return Decision(Event.RETRY, heard, reason, spent=spent)
 
 
-def _ours(heard: str, reason: str) -> Decision:
-    return Decision(Event.RETRY, heard, reason, spent=False, pause=reason)
+def _our_fault(heard: str, reason: str) -> Decision:
+    """Pause the partner; the attempt does not count."""
+    return Decision(Event.RETRY, heard, reason, spent=False, pause_reason=reason)
 
 
 def _after_doubt(decision: Decision, case: Case) -> Decision:
-    """After doubt a refusal may mean "cancelled already", by our own lost attempt."""
+    """After doubt a refusal may mean that our own lost attempt has cancelled the token."""
     if case.doubted and decision.outcome is Outcome.REFUSED:
         reason = f"{decision.reason}; not believed, since an earlier attempt ended in doubt"
         return Decision(Event.DOUBT, decision.heard, reason, token_status=decision.token_status)
     return decision
-
-
-def _within_limits(
-    decision: Decision, case: Case, policy: Policy, *, attempts: int, at_expiry: bool = True
-) -> Decision:
-    """End a job that may not try again, or set the wait of its next try."""
-    if decision.outcome is not None:
-        return decision
-    over = limit_reached(case, policy, attempts=attempts, at_expiry=at_expiry)
-    if not over:
-        return _waiting(decision, case, policy)
-    doubted = case.doubted or decision.event is Event.DOUBT
-    outcome = last_word(doubted=doubted, expires_at=case.expires_at, at=case.at)
-    reason = f"{decision.reason}; {over}"
-    return replace(decision, event=Event.EXHAUST, outcome=outcome, reason=reason)
-
-
-def _waiting(decision: Decision, case: Case, policy: Policy) -> Decision:
-    """Set the wait. Doubt that can be settled by an inquiry has a schedule of its own."""
-    backoff, tries = policy.backoff, case.attempts
-    if decision.event is Event.DOUBT and case.inquiries is not None:
-        backoff, tries = policy.inquiry_backoff, case.inquiries + 1
-    wait = backoff.wait(tries, chance=lambda: case.chance, advice=decision.advice)
-    # The bank's own time outranks even the expiry: it would not hear us before.
-    return replace(decision, wait=wait if decision.advice else before_expiry(wait, case))

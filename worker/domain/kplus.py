@@ -1,5 +1,5 @@
 """
-The bank's words: requests written exactly, answers read liberally.
+The bank's requests and answers: requests are written exactly, answers are read liberally.
 
 Only this module spells names as the bank does. Sources: the bank's cancel-token
 page (docs/reference/bank.md, "The contract") and the public pages of the same product family.
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from json import JSONDecodeError, loads
-from typing import Any, Self
+from typing import Self
 
 from worker.domain.retry_after import read_retry_after
 
 BANGKOK = timezone(timedelta(hours=7))
 SUCCESS = "00"
-LONGEST_WORD = 200
-MOST_TOKENS = 100
-MOST_STATUSES = 10
+MAX_TEXT_LENGTH = 200
+MAX_TOKENS = 100
+MAX_STATUSES = 10
 UNREADABLE = "\ufffd"
 EPOCH = datetime.fromtimestamp(0, tz=UTC)
 
@@ -28,7 +28,7 @@ _SHORT_CODE = re.compile(r"[(\[]\s*([A-Za-z0-9_-]{2,35})\s*[)\]]\s*\.?\s*$")
 
 
 class RequestDt(StrEnum):
-    """How `requestDt` is written: the seed says Unix seconds, the bank's examples differ."""
+    """The form of `requestDt`: the seed says Unix seconds, the bank's examples differ."""
 
     UNIX = "unix"
     UNIX_MS = "unix_ms"
@@ -45,7 +45,7 @@ class RequestDt(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CancelRequest:
-    """One request to take a token back."""
+    """One request to cancel a token."""
 
     partner_txn_uid: str
     partner_id: str
@@ -60,7 +60,7 @@ class CancelRequest:
             "Partner-Secret": secret,
         }
 
-    def body(self, secret: str, *, at: datetime, request_dt: RequestDt) -> dict[str, Any]:
+    def body(self, secret: str, *, at: datetime, request_dt: RequestDt) -> dict[str, str | int]:
         """Return the mandatory body fields, in the order of the bank's page."""
         return {
             "partnerTxnUid": self.partner_txn_uid,
@@ -73,11 +73,11 @@ class CancelRequest:
 
 
 class InquiryRequest(CancelRequest):
-    """One request to say what became of a token, under a `partnerTxnUid` of its own."""
+    """One request for the status of a token, with a `partnerTxnUid` of its own."""
 
     __slots__ = ()
 
-    def body(self, secret: str, *, at: datetime, request_dt: RequestDt) -> dict[str, Any]:
+    def body(self, secret: str, *, at: datetime, request_dt: RequestDt) -> dict[str, str | int]:
         """Return the mandatory body fields: those of a cancel without `reference1`."""
         fields = CancelRequest.body(self, secret, at=at, request_dt=request_dt)
         del fields["reference1"]
@@ -97,9 +97,9 @@ class TokenEntry:
     reference1: str | None
     status: tuple[str, ...] | None
 
-    def written(self) -> str | None:
-        """Return the status as it is stored: the words, joined by commas, bounded."""
-        return None if self.status is None else ",".join(self.status)[:LONGEST_WORD]
+    def joined_status(self) -> str | None:
+        """Return the status as it is stored: its words joined by commas, bounded."""
+        return None if self.status is None else ",".join(self.status)[:MAX_TEXT_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Envelope:
     short_code: str | None = None
 
     def foreign_ids(self, request: CancelRequest) -> list[str]:
-        """Return the names of echoed ids that are present and not ours."""
+        """Return the names of echoed ids that are not ours."""
         echoes = {
             "partnerTxnUid": (self.partner_txn_uid, request.partner_txn_uid),
             "partnerId": (self.partner_id, request.partner_id),
@@ -128,13 +128,13 @@ class Envelope:
         listed = {entry.token_id for entry in self.tokens} - {None}
         return [*foreign, "tokenId"] if listed and request.token_id not in listed else foreign
 
-    def ours(self, request: CancelRequest) -> list[TokenEntry]:
-        """Return what `tokenList` says of our token; other tokens may stand beside it."""
+    def entries_for(self, request: CancelRequest) -> list[TokenEntry]:
+        """Return the entries of `tokenList` for our token; it may list other tokens too."""
         return [entry for entry in self.tokens if entry.token_id == request.token_id]
 
-    def words(self, request: CancelRequest) -> tuple[str, ...]:
-        """Return every status word that the answer has for our token."""
-        return tuple(word for entry in self.ours(request) for word in entry.status or ())
+    def status_words(self, request: CancelRequest) -> tuple[str, ...]:
+        """Return every word of every status that the answer has for our token."""
+        return tuple(word for entry in self.entries_for(request) for word in entry.status or ())
 
     def missing_ids(self) -> list[str]:
         """Return the names of ids that the answer should echo and does not."""
@@ -147,7 +147,7 @@ class Answer:
     """
     An HTTP answer that arrived whole.
 
-    `envelope` is None where the body is not the bank's; `flaw` then says why.
+    `envelope` is None if the body is not the bank's; `flaw` then says why.
     """
 
     http_status: int
@@ -167,27 +167,27 @@ class Answer:
     ) -> Self:
         """Read an answer whose body arrived whole, uncompressed and within the size limit."""
         envelope, flaw = read_envelope(body, inquiry=inquiry)
-        waits = read_retry_after(headers.get("retry-after"), at=at)
-        return cls(http_status, envelope, flaw, waits)
+        retry_after = read_retry_after(headers.get("retry-after"), at=at)
+        return cls(http_status, envelope, flaw, retry_after)
 
 
 def read_envelope(body: bytes, *, inquiry: bool = False) -> tuple[Envelope | None, str]:
     """
     Return the bank's envelope, or None and what is wrong with the body.
 
-    An inquiry's answer names its one token beside `paymentStatus`: it is read as a list
-    of one. Of the payment itself nothing is read: no slip, no account. Anything that
-    carries neither a status code nor an error code is not the bank's.
+    The answer to an inquiry names one token beside `paymentStatus`: it is read as a list of
+    one. No detail of the payment is read: no slip, no account. A body with neither a status
+    code nor an error code is not the bank's.
     """
-    document, flaw = _document(body)
+    document, flaw = _parsed(body)
     if flaw:
         return None, flaw
     envelope = Envelope(
-        partner_txn_uid=_word(document.get("partnerTxnUid")),
-        partner_id=_word(document.get("partnerId")),
-        status_code=_word(document.get("statusCode")),
-        error_code=_word(document.get("errorCode")),
-        error_desc=_word(document.get("errorDesc")),
+        partner_txn_uid=_text(document.get("partnerTxnUid")),
+        partner_id=_text(document.get("partnerId")),
+        status_code=_text(document.get("statusCode")),
+        error_code=_text(document.get("errorCode")),
+        error_desc=_text(document.get("errorDesc")),
         tokens=_inquired(document) if inquiry else _tokens(document.get("tokenList")),
         short_code=read_short_code(document.get("errorDesc")),
     )
@@ -196,62 +196,62 @@ def read_envelope(body: bytes, *, inquiry: bool = False) -> tuple[Envelope | Non
     return envelope, ""
 
 
-def _document(body: bytes) -> tuple[dict[str, Any], str]:
-    """Return the JSON object that the body is, or an empty one and why it is none."""
+def _parsed(body: bytes) -> tuple[dict[str, object], str]:
+    """Return the body as a JSON object, or an empty object and why the body is none."""
     try:
-        document = loads(body, object_pairs_hook=_object)
+        document = loads(body, object_pairs_hook=_unambiguous)
     except (JSONDecodeError, UnicodeDecodeError, RecursionError):
         return {}, "the body is not JSON" if body.strip() else "the body is empty"
-    except _TwoValues:
+    except _Ambiguous:
         return {}, "the body gives one name two values"
     except ValueError:  # an integer of thousands of digits
         return {}, "the body holds a number that cannot be read"
     if not isinstance(document, dict):
         return {}, "the body is not a JSON object"
     tokens = document.get("tokenList")
-    if isinstance(tokens, list) and len(tokens) > MOST_TOKENS:
-        return {}, f"tokenList holds more than {MOST_TOKENS} entries"
+    if isinstance(tokens, list) and len(tokens) > MAX_TOKENS:
+        return {}, f"tokenList holds more than {MAX_TOKENS} entries"
     return document, ""
 
 
-class _TwoValues(ValueError):
-    """A name that we read stands twice in one object, with two values."""
+class _Ambiguous(ValueError):
+    """One object has two values for a name that we read."""
 
 
-_READ = frozenset(
+_NAMES_READ = frozenset(
     {"partnerTxnUid", "partnerId", "statusCode", "errorCode", "errorDesc", "tokenList"}
     | {"tokenId", "reference1", "status", "paymentStatus"}
 )
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object, but choose none of two values where the choice could decide."""
+def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the object. Raise `_Ambiguous` if the choice between two values could decide."""
     found = dict(pairs)
     if len(found) < len(pairs) and any(
-        name in _READ and found[name] != value for name, value in pairs
+        name in _NAMES_READ and found[name] != value for name, value in pairs
     ):
-        raise _TwoValues
+        raise _Ambiguous
     return found
 
 
-def _inquired(document: Mapping[str, Any]) -> tuple[TokenEntry, ...]:
-    """Read what an inquiry says of its token; none where it names no token."""
-    token_id = _word(document.get("tokenId"))
+def _inquired(document: Mapping[str, object]) -> tuple[TokenEntry, ...]:
+    """Read the token of an inquiry's answer; empty if it names no token."""
+    token_id = _text(document.get("tokenId"))
     if token_id is None:
         return ()
     status = _statuses(document.get("paymentStatus"))
-    return (TokenEntry(token_id, _word(document.get("reference1")), status),)
+    return (TokenEntry(token_id, _text(document.get("reference1")), status),)
 
 
-def _tokens(entries: Any) -> tuple[TokenEntry, ...]:
+def _tokens(entries: object) -> tuple[TokenEntry, ...]:
     """Read `tokenList`; a single object is taken as a list of one."""
     listed = [entries] if isinstance(entries, dict) else entries
     if not isinstance(listed, list):
         return ()
     return tuple(
         TokenEntry(
-            token_id=_word(entry.get("tokenId")),
-            reference1=_word(entry.get("reference1")),
+            token_id=_text(entry.get("tokenId")),
+            reference1=_text(entry.get("reference1")),
             status=_statuses(entry.get("status")),
         )
         for entry in listed
@@ -259,39 +259,39 @@ def _tokens(entries: Any) -> tuple[TokenEntry, ...]:
     )
 
 
-def _statuses(status: Any) -> tuple[str, ...] | None:
+def _statuses(status: object) -> tuple[str, ...] | None:
     """
     Read a status in any of its forms: string, array of strings, empty array, null.
 
-    What cannot be read, or stands beyond the bound, is kept as a word that no dialect
-    knows: left out, it could make a clear yes of an answer that is none.
+    An item that cannot be read, or is beyond the limit, becomes a word that no dialect knows.
+    If it were left out, an unclear answer could become a clear yes.
     """
     if status is None:
         return None
     listed = status if isinstance(status, list) else [status]
     words = [
-        UNREADABLE if isinstance(item, bool | dict | list) else _word(item)
-        for item in listed[:MOST_STATUSES]
+        UNREADABLE if isinstance(item, bool | dict | list) else _text(item)
+        for item in listed[:MAX_STATUSES]
     ]
-    beyond = [UNREADABLE] if len(listed) > MOST_STATUSES else []
+    beyond = [UNREADABLE] if len(listed) > MAX_STATUSES else []
     return tuple(word for word in words + beyond if word is not None)
 
 
-def read_short_code(error_desc: Any) -> str | None:
-    """Look at the end of what the bank sent: of a long text we keep only the beginning."""
+def read_short_code(error_desc: object) -> str | None:
+    """Read the short code at the end of the whole text; only its beginning is stored."""
     if not isinstance(error_desc, str):
         return None
-    found = _SHORT_CODE.search(error_desc.rstrip()[-LONGEST_WORD:])
+    found = _SHORT_CODE.search(error_desc.rstrip()[-MAX_TEXT_LENGTH:])
     return found.group(1) if found else None
 
 
-def _word(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     """
     Return a scalar as stored text, bounded; None for null, empty text and structures.
 
-    NUL and lone surrogates, which JSON can carry and a database cannot, are replaced.
+    NUL and lone surrogates are valid in JSON but not in a database: they are replaced.
     """
     if value is None or isinstance(value, bool | dict | list):
         return None
-    # Stripped before it is cut: a cut word must never come out equal to one of ours.
-    return _UNSTORABLE.sub("\ufffd", str(value).strip()[:LONGEST_WORD]) or None
+    # Stripped before it is cut: a text that was cut must never equal one of our ids.
+    return _UNSTORABLE.sub("\ufffd", str(value).strip()[:MAX_TEXT_LENGTH]) or None

@@ -1,24 +1,24 @@
 """
-The id of a lease, which begins with the `partnerTxnUid` of an inquiry held under it.
+The id of a lease, which begins with the `partnerTxnUid` of an inquiry made under it.
 
-An inquiry is a request of its own. The worker that makes it may die, and the one that
-speaks for it may have other settings: the lease is what both know, so the uid stands there.
+An inquiry is a request with a uid of its own. If its worker dies, another worker, perhaps with
+other settings, records what happened: the uid is read from the lease, which both know.
 """
 
 import secrets
 from dataclasses import dataclass
 
-SHORTEST_CHANCE = 9
-"""Hexadecimal digits, 36 bits, that keep the uids of inquiries apart."""
-LONGEST_LEASE_ID = 36
+MIN_RANDOM_DIGITS = 9
+"""Random hexadecimal digits, 36 bits, that keep the uids of inquiries apart."""
+MAX_LEASE_ID_LENGTH = 36
 
 
 @dataclass(frozen=True, slots=True)
 class InquiryUids:
     """
-    How the uids of inquiries are made: a prefix, then chance, up to a length.
+    How uids of inquiries are made: a prefix, then random digits, up to a length.
 
-    Fifteen characters are the shortest bound that is known of this bank
+    Fifteen characters are the shortest limit that is known of this bank
     (docs/explanation/judgement.md).
     """
 
@@ -26,17 +26,17 @@ class InquiryUids:
     length: int = 15
 
     @property
-    def chance(self) -> int:
-        """How many characters are left to chance."""
+    def random_digits(self) -> int:
+        """How many characters are random."""
         return self.length - len(self.prefix)
 
     def lease_id(self) -> str:
-        """Return the id of a new lease."""
-        chance = secrets.token_hex(LONGEST_LEASE_ID)
-        uid, rest = chance[: self.chance], chance[self.chance :]
-        return f"{self.prefix}{uid}-{rest}"[:LONGEST_LEASE_ID]
+        """Return a new lease id."""
+        digits = secrets.token_hex(MAX_LEASE_ID_LENGTH)
+        uid, rest = digits[: self.random_digits], digits[self.random_digits :]
+        return f"{self.prefix}{uid}-{rest}"[:MAX_LEASE_ID_LENGTH]
 
 
 def inquiry_uid(lease_id: str) -> str:
-    """Return the uid under which an inquiry goes that is held under this lease."""
+    """Return the uid of an inquiry that is made under this lease."""
     return lease_id.rpartition("-")[0]

@@ -1,16 +1,42 @@
-"""When an undecided job may not try again, what is then said of it, and the last tries before."""
+"""When an undecided job ends, with which outcome, and its last tries before the expiry."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from worker.domain.decision import Case, Policy
-from worker.domain.states import Outcome
+from worker.domain.decision import Case, Decision, Policy
+from worker.domain.states import Event, Outcome
 
 LAST_MOMENT = timedelta(seconds=2)
-"""With less than this left no further try is squeezed in before the expiry."""
+"""With less time left than this, there is no further try before the expiry."""
+
+
+def within_limits(
+    decision: Decision, case: Case, policy: Policy, *, attempts: int, at_expiry: bool = True
+) -> Decision:
+    """End a job that has reached a limit, or set the wait before its next try."""
+    if decision.outcome is not None:
+        return decision
+    limit = limit_reached(case, policy, attempts=attempts, at_expiry=at_expiry)
+    if not limit:
+        return with_wait(decision, case, policy)
+    doubted = case.doubted or decision.event is Event.DOUBT
+    outcome = last_word(doubted=doubted, expires_at=case.expires_at, at=case.at)
+    reason = f"{decision.reason}; {limit}"
+    return replace(decision, event=Event.EXHAUST, outcome=outcome, reason=reason)
+
+
+def with_wait(decision: Decision, case: Case, policy: Policy) -> Decision:
+    """Set the wait. Doubt that an inquiry can settle has its own schedule."""
+    backoff, tries = policy.backoff, case.attempts
+    if decision.event is Event.DOUBT and case.inquiries is not None:
+        backoff, tries = policy.inquiry_backoff, case.inquiries + 1
+    wait = backoff.wait(tries, jitter=case.jitter, retry_after=decision.retry_after)
+    # A time that the bank named outranks even the expiry: earlier calls would be rejected.
+    return replace(decision, wait=wait if decision.retry_after else before_expiry(wait, case))
 
 
 def limit_reached(case: Case, policy: Policy, *, attempts: int, at_expiry: bool = True) -> str:
-    """Return which limit ends an undecided job, in plain words, or an empty string."""
+    """Return the limit that ends an undecided job, as text, or an empty string."""
     if at_expiry and has_expired(case):
         return "the token's own expiry has passed"
     if case.at - case.created_at >= policy.max_age:
@@ -27,21 +53,21 @@ def has_expired(case: Case) -> bool:
 
 def before_expiry(wait: timedelta, case: Case) -> timedelta:
     """
-    Shorten a wait that would sleep past an expiry which an earlier try can still meet.
+    Shorten a wait that would end after the expiry, if an earlier try is still possible.
 
-    Half to three quarters of what is left are waited, so that tries come closer as the
-    expiry does; in its last moment the next look comes just after it.
+    The new wait is half to three quarters of the time left, so tries come closer together as
+    the expiry approaches. With `LAST_MOMENT` or less left, the next try is just after it.
     """
     if case.expires_at is None or case.at + wait < case.expires_at:
         return wait
     left = max(case.expires_at - case.at, timedelta(0))
     if left > LAST_MOMENT:
-        return left * ((2 + case.chance) / 4)
+        return left * ((2 + case.jitter) / 4)
     return min(wait, left + LAST_MOMENT)
 
 
 def last_word(*, doubted: bool, expires_at: datetime | None, at: datetime) -> Outcome:
-    """Return the outcome of a job that ends undecided: doubt outlives every deadline."""
+    """Return the outcome of a job that ends undecided; a doubted one is unknown, expired or not."""
     if doubted:
         return Outcome.UNKNOWN
     if expires_at is not None and expires_at <= at:

@@ -1,4 +1,4 @@
-"""When the bank is known to be closed: windows in Bangkok's time, in which nothing is asked."""
+"""When the bank is closed: maintenance windows in Bangkok's time, in which no call is made."""
 
 import re
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ _DAILY = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Daily:
-    """The same hours every day; those that end before they begin go over midnight."""
+class DailyWindow:
+    """The same hours every day; a window that ends before it begins crosses midnight."""
 
     begins: time
     ends: time
 
     def end(self, at: datetime) -> datetime | None:
-        """Return when the window around `at` ends; None outside of it."""
+        """Return when the window that contains `at` ends, or None if `at` is outside."""
         local = at.astimezone(BANGKOK)
         for day in (local.date() - DAY, local.date()):
             begins = datetime.combine(day, self.begins, BANGKOK)
@@ -32,35 +32,35 @@ class Daily:
 
 
 @dataclass(frozen=True, slots=True)
-class Dated:
-    """One window, from a moment to a moment."""
+class DatedWindow:
+    """One window between two times."""
 
     begins: datetime
     ends: datetime
 
     def end(self, at: datetime) -> datetime | None:
-        """Return when the window around `at` ends; None outside of it."""
+        """Return when the window that contains `at` ends, or None if `at` is outside."""
         return self.ends if self.begins <= at < self.ends else None
 
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """Every window that was announced; the bank's QR pages name one from 22:00 to 02:30."""
+    """All announced windows; the bank's QR pages name one from 22:00 to 02:30."""
 
-    windows: Sequence[Daily | Dated] = ()
+    windows: Sequence[DailyWindow | DatedWindow] = ()
 
     @classmethod
     def read(cls, text: str) -> Self:
         """
         Read windows, separated by commas: `22:00-02:30`, or two ISO 8601 times around a `/`.
 
-        Times without an offset are Bangkok's. Raises ValueError naming the window.
+        Times without an offset are Bangkok's. Raises ValueError, which names the window.
         """
         parts = [part.strip() for part in text.split(",")]
         return cls(tuple(_window(part) for part in parts if part))
 
     def closed_until(self, at: datetime) -> datetime | None:
-        """Return when the bank opens again; None where it is open at that moment."""
+        """Return when the bank opens again, or None if it is open at that time."""
         until: datetime | None = None
         # Windows may touch or overlap: each step ends at least one of them.
         for _ in range(len(self.windows) + 1):
@@ -71,7 +71,7 @@ class Maintenance:
         return until
 
 
-def _window(text: str) -> Daily | Dated:
+def _window(text: str) -> DailyWindow | DatedWindow:
     try:
         return _daily(text) if "/" not in text else _dated(text)
     except ValueError:
@@ -82,21 +82,21 @@ def _window(text: str) -> Daily | Dated:
         raise ValueError(message) from None
 
 
-def _daily(text: str) -> Daily:
+def _daily(text: str) -> DailyWindow:
     found = _DAILY.match(text)
     if found is None:
         raise ValueError
     begins, ends = time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
     if begins == ends:
         raise ValueError
-    return Daily(begins, ends)
+    return DailyWindow(begins, ends)
 
 
-def _dated(text: str) -> Dated:
+def _dated(text: str) -> DatedWindow:
     begins, ends = (_moment(part.strip()) for part in text.split("/"))
     if ends <= begins:
         raise ValueError
-    return Dated(begins, ends)
+    return DatedWindow(begins, ends)
 
 
 def _moment(text: str) -> datetime:

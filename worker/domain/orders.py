@@ -1,13 +1,13 @@
 """
-Cancel orders as producers send them: read strictly, with an error that says what to change.
+Cancel orders as producers send them: read strictly, with errors that say what to change.
 
-A whole order names the token; a hint names only the job, whose row exists already.
+A whole order names the token; a hint names only a job whose row exists already.
 """
 
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -19,18 +19,18 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from worker.domain.validation import IDENTIFIER, complaints
+from worker.domain.validation import IDENTIFIER, error_lines
 from worker.errors import InvalidOrder
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
-LONGEST_UID = 64
+MAX_UID_LENGTH = 64
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 _NO_INSTANT = "must be Unix seconds or ISO 8601 with an offset"
 _OUT_OF_RANGE = "must lie between the years 2000 and 2100"
 
-Read = TypeVar("Read", bound="Hint")
+Model = TypeVar("Model", bound="Hint")
 
 
 def _printable(text: str) -> str:
@@ -59,10 +59,10 @@ def _instant(value: object) -> datetime:
 
 
 def _from_text(text: str) -> datetime:
-    # ASCII digits only: other scripts have digits that float() refuses, quoting them.
+    # ASCII digits only: float() refuses some other digits, and its error quotes them.
     if _SECONDS.fullmatch(text):
         return _from_seconds(float(text))
-    if "\0" in text:  # where Python's own reader stops, taking what stands before it
+    if "\0" in text:  # fromisoformat() reads only what stands before it
         raise ValueError(_NO_INSTANT)
     try:
         return datetime.fromisoformat(text)
@@ -71,7 +71,7 @@ def _from_text(text: str) -> datetime:
 
 
 def _from_seconds(seconds: float) -> datetime:
-    # Compared before it is converted: beyond these bounds the conversion itself fails.
+    # Compared before the conversion, which fails beyond these bounds.
     if seconds < EARLIEST.timestamp():
         raise ValueError(_OUT_OF_RANGE)
     if seconds <= LATEST.timestamp():
@@ -106,16 +106,16 @@ class _Message(BaseModel):
 
 
 class Hint(_Message):
-    """Look at this job: its row is expected to exist."""
+    """A message about a job whose row is expected to exist."""
 
     partner_txn_uid: ShortId = Field(validation_alias="partnerTxnUid")
 
 
 class Order(Hint):
     """
-    What is to be cancelled. `partner_id` is None where the producer left it out.
+    What is to be cancelled. `partner_id` is None if the producer left it out.
 
-    Read from the message's spelling (`partnerTxnUid`) or from ours (`partner_txn_uid`).
+    Both spellings are read: the message's (`partnerTxnUid`) and ours (`partner_txn_uid`).
     """
 
     token_id: Identifier = Field(validation_alias="tokenId")
@@ -124,13 +124,13 @@ class Order(Hint):
     expires_at: Instant | None = Field(default=None, validation_alias="expiresAt")
 
     def of(self, partner_id: str) -> Self:
-        """Return the order as this partner's."""
+        """Return the order with this partner."""
         if self.partner_id == partner_id:
             return self
         return self.model_copy(update={"partner_id": partner_id})
 
-    def row(self) -> dict[str, Any]:
-        """Return the order as the store takes it."""
+    def row(self) -> dict[str, object]:
+        """Return the order as the parameters of the store."""
         return {
             "uid": self.partner_txn_uid,
             "partner_id": self.partner_id,
@@ -140,12 +140,12 @@ class Order(Hint):
         }
 
 
-def read_message(kwargs: Mapping[str, Any], *, uid_length: int = LONGEST_UID) -> Order | Hint:
+def read_message(kwargs: Mapping[str, object], *, uid_length: int = MAX_UID_LENGTH) -> Order | Hint:
     """
     Read the keyword arguments of a `kplus.cancel_token` message.
 
-    Keys that are not ours, and nulls, are left out. Raises `InvalidOrder` naming every
-    key that is wrong.
+    Unknown keys and nulls are ignored. Raises `InvalidOrder`, which names every key that
+    is wrong.
     """
     fields = {key: kwargs[key] for key in _KEYS if kwargs.get(key) is not None}
     if fields.keys() == {"partnerTxnUid"}:
@@ -153,16 +153,16 @@ def read_message(kwargs: Mapping[str, Any], *, uid_length: int = LONGEST_UID) ->
     return _read(Order, fields, uid_length)
 
 
-def read_order(fields: Mapping[str, Any], *, uid_length: int = LONGEST_UID) -> Order:
-    """Read a whole order. Raises `InvalidOrder` naming every key that is wrong."""
+def read_order(fields: Mapping[str, object], *, uid_length: int = MAX_UID_LENGTH) -> Order:
+    """Read a whole order. Raises `InvalidOrder`, which names every key that is wrong."""
     return _read(Order, fields, uid_length)
 
 
-def _read(model: type[Read], fields: Mapping[str, Any], uid_length: int) -> Read:
+def _read(model: type[Model], fields: Mapping[str, object], uid_length: int) -> Model:
     try:
         message = model.model_validate(dict(fields))
     except ValidationError as error:
-        raise InvalidOrder("; ".join(complaints(error))) from None
+        raise InvalidOrder("; ".join(error_lines(error))) from None
     if len(message.partner_txn_uid) > uid_length:
         text = f"partnerTxnUid: must have at most {uid_length} characters (KPLUS_UID_LENGTH)"
         raise InvalidOrder(text)

@@ -1,4 +1,4 @@
-"""The partners on whose behalf the bank is called: identity, credentials, addresses."""
+"""The partners for which the bank is called: identity, credentials, URLs."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -41,33 +41,33 @@ class Partner(BaseModel):
 
     def model_post_init(self, context: Any) -> None:
         """
-        Note what the TLS files hold: with other contents this is another partner.
+        Keep a digest of the TLS files: with other contents this is another partner.
 
-        Whoever reads the files hands it over as `tls_files` in the context of the validation.
+        The caller reads the files and passes `tls_files` in the context of the validation.
         """
         self._tls_files = (context or {}).get("tls_files", "")
 
     @property
     def is_limited(self) -> bool:
-        """Whether the partner's own settings bound its calls."""
+        """Whether the partner's own settings limit its calls."""
         return self.rate_per_second is not None or self.max_concurrency is not None
 
     @cached_property
     def credentials(self) -> str:
         """
-        A fingerprint, 16 hexadecimal digits, of all that proves to the bank who we are.
+        A fingerprint, 16 hexadecimal digits, of everything that identifies us to the bank.
 
-        It changes with the secret, the addresses, and the contents of the TLS files. It is
-        stored beside a pause, so guessing the secret from it is made slow (RFC 7914).
+        It changes with the secret, the URLs, and the contents of the TLS files. It is stored
+        with a pause, so it is made slow to guess the secret from it (scrypt, RFC 7914).
         """
-        shown = [self.secret.get_secret_value(), self.bank_url, self.inquiry_url or ""]
-        proof = "\0".join([*shown, self._tls_files]).encode()
+        parts = [self.secret.get_secret_value(), self.bank_url, self.inquiry_url or ""]
+        identity = "\0".join([*parts, self._tls_files]).encode()
         salt = self.partner_id.encode()
-        return hashlib.scrypt(proof, salt=salt, n=2**14, r=8, p=1, dklen=8).hex()
+        return hashlib.scrypt(identity, salt=salt, n=2**14, r=8, p=1, dklen=8).hex()
 
     @field_validator("secret")
     @classmethod
-    def _travels_in_a_header(cls, value: SecretStr) -> SecretStr:
+    def _fits_in_a_header(cls, value: SecretStr) -> SecretStr:
         secret = value.get_secret_value()
         if not (secret.isascii() and secret.isprintable()) or secret != secret.strip():
             message = "must be printable ASCII without spaces around it: it is a header"
@@ -90,18 +90,17 @@ class Roster(Mapping[str, Partner]):
     def __len__(self) -> int:
         return len(self._partners)
 
-    def resolve(self, partner_id: str | None, *, named: str | None = None) -> str:
+    def resolve(self, partner_id: str | None, *, default: str | None = None) -> str:
         """
-        Return the partner an order belongs to.
+        Return the partner of an order.
 
-        An order may leave its partner out only where exactly one is configured, or where none
-        is and one is `named`, as at a producer, which knows no secret; otherwise
-        `MissingPartner` says so.
+        An order may leave out its partner if exactly one is configured. If none is, as at a
+        producer without a secret, `default` is used. Raises `MissingPartner` otherwise.
         """
         if partner_id is not None:
             return partner_id
-        if not self and named is not None:
-            return named
+        if not self and default is not None:
+            return default
         if len(self) == 1:
             return next(iter(self))
         known = ", ".join(sorted(self)) or "none"
@@ -110,12 +109,12 @@ class Roster(Mapping[str, Partner]):
 
     @cached_property
     def inquirers(self) -> list[str]:
-        """The partners that can ask what became of a token."""
+        """The partners that have an inquiry URL."""
         return [pid for pid, partner in self.items() if partner.inquiry_url is not None]
 
     @cached_property
     def unlimited(self) -> list[str]:
-        """The partners whose calls no setting of theirs bounds."""
+        """The partners whose own settings do not limit their calls."""
         return [pid for pid, partner in self.items() if not partner.is_limited]
 
     def secrets(self) -> list[str]:

@@ -1,8 +1,8 @@
 """
-What a stored answer would be judged as now, and what a job's stored answers say together.
+How a stored answer would be judged now, and how all stored answers of a job end it.
 
-Pure. The whole answer is not stored: where what is left of it could be read in another way
-than the answer itself, the judgement of then is kept.
+Pure. The whole answer is not stored: if the stored part could be judged differently from the
+answer itself, the first judgement is kept.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from worker.domain.dialect import Dialect
 from worker.domain.judgement import PAYABLE, judge
 from worker.domain.kplus import (
-    LONGEST_WORD,
+    MAX_TEXT_LENGTH,
     SUCCESS,
     Answer,
     CancelRequest,
@@ -20,37 +20,37 @@ from worker.domain.kplus import (
     read_short_code,
 )
 from worker.domain.states import Outcome
+from worker.telemetry.redaction import REDACTED
 
 CONTRADICTION = "contradiction"
-READABLE = frozenset(
+REJUDGEABLE = frozenset(
     {"cancelled", "already_cancelled", "paid", "expired", "refused", "later", "ours"}
     | {"duplicate", "doubt", PAYABLE, "not_cancelled", "token_missing", "status_missing"}
     | {"unknown_code", "unknown_status", CONTRADICTION}
 )
 """
-What is heard in answers whose echoed ids were found to be ours, or did not matter.
+The words in `heard` of answers whose echoed ids were ours, or did not matter.
 
-Echoes are not stored: after `foreign_echo` and `no_echo` nothing else of an answer counts,
-and a fault, a body that is not the bank's or a silent worker left no answer.
+Echoes are not stored, so answers judged `foreign_echo` or `no_echo` are not judged again; a
+fault, a body that is not the bank's and an ended lease left no answer to judge.
 """
 
-TRUTHS = {
+FINAL_OUTCOMES = {
     "cancelled": Outcome.CANCELLED,
     "already_cancelled": Outcome.CANCELLED,
     "expired": Outcome.EXPIRED,
     "paid": Outcome.PAID,
 }
-"""What is heard when an answer says what became of the token, and what that is."""
-REDACTED = "[redacted]"
+"""The words in `heard` that say what became of the token, and the outcome of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """
-    One conversation as it is stored; `request` is what was sent.
+    One stored conversation; `request` is what was sent.
 
-    `short_code` is empty where the answer had none, None where a version stored it that did
-    not keep short codes. `tokens` holds the id and the written status of each entry.
+    `short_code` is empty if the answer had none, None if a version without short codes stored
+    it. `tokens` holds the id and the stored status of each entry.
     """
 
     number: int
@@ -65,95 +65,95 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A conversation and what is heard in it now; `again` where it was judged again."""
+class Rejudgement:
+    """A conversation and its judgement now; `rejudged` is False if the first one was kept."""
 
-    of: Conversation
+    conversation: Conversation
     heard: str
     token_status: str | None = None
-    again: bool = False
+    rejudged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
     """
-    What the answers of one job say together.
+    The result of all answers of one job.
 
-    `by` is the first one that says what became of the token; `outcome` is None where none
-    does, or where another one contradicts it.
+    `by` is the first answer that says what became of the token; `outcome` is None if there is
+    none, or if another answer contradicts it.
     """
 
     outcome: Outcome | None = None
-    by: Reading | None = None
+    by: Rejudgement | None = None
 
 
-def read_again(kept: Conversation, dialect: Dialect) -> Reading:
-    """Return what is heard now in a stored conversation; where that is not sure, as then."""
-    answer = _answer(kept)
+def rejudge(stored: Conversation, dialect: Dialect) -> Rejudgement:
+    """Judge a stored conversation with this dialect; keep the first judgement if unsure."""
+    answer = _answer(stored)
     if answer is None:
-        return Reading(kept, kept.heard)
-    judged = judge(answer, kept.request, dialect)
-    return Reading(kept, judged.heard, judged.token_status, again=True)
+        return Rejudgement(stored, stored.heard)
+    judged = judge(answer, stored.request, dialect)
+    return Rejudgement(stored, judged.heard, judged.token_status, rejudged=True)
 
 
-def finding(conversations: Iterable[Conversation], dialect: Dialect) -> Conclusion:
-    """Return how a job in doubt ends by its answers, as this dialect understands them."""
-    return conclude(read_again(each, dialect) for each in conversations)
+def conclusion_of(conversations: Iterable[Conversation], dialect: Dialect) -> Conclusion:
+    """Return how a job in doubt ends by its answers, judged with this dialect."""
+    return conclude(rejudge(stored, dialect) for stored in conversations)
 
 
-def conclude(readings: Iterable[Reading]) -> Conclusion:
+def conclude(rejudgements: Iterable[Rejudgement]) -> Conclusion:
     """
-    Return how a job in doubt ends by its answers, in the order in which they were heard.
+    Return how a job in doubt ends by its answers, in the order in which they came.
 
-    A refusal is no truth about the token: after doubt it may mean "cancelled already".
+    A refusal decides nothing: after doubt it may mean "cancelled already".
     """
-    by: Reading | None = None
-    for reading in readings:
-        truth = TRUTHS.get(reading.heard)
+    by: Rejudgement | None = None
+    for each in rejudgements:
+        outcome = FINAL_OUTCOMES.get(each.heard)
         if by is None:
-            by = reading if truth else None
-        elif reading.heard == PAYABLE or truth not in {None, TRUTHS[by.heard]}:
+            by = each if outcome else None
+        elif each.heard == PAYABLE or outcome not in {None, FINAL_OUTCOMES[by.heard]}:
             return Conclusion(None, by)
     return Conclusion(Outcome(by.heard), by) if by else Conclusion()
 
 
-def _answer(kept: Conversation) -> Answer | None:
-    """Return an answer that is judged as the one that was heard; None where that is not sure."""
-    if kept.http_status is None or kept.heard not in READABLE:
+def _answer(stored: Conversation) -> Answer | None:
+    """Return an answer that is judged as the received one would be; None if that is unsure."""
+    if stored.http_status is None or stored.heard not in REJUDGEABLE:
         return None
-    short_code = _short_code(kept)
-    if short_code is None or (kept.status_code is None and kept.error_code is None):
+    short_code = _short_code(stored)
+    if short_code is None or (stored.status_code is None and stored.error_code is None):
         return None
-    # This one may have been found before the echoes were looked at.
-    if kept.heard == CONTRADICTION and kept.status_code == SUCCESS and short_code:
+    # This contradiction may have been found before the echoes were checked.
+    if stored.heard == CONTRADICTION and stored.status_code == SUCCESS and short_code:
         return None
-    ours = [status for token_id, status in kept.tokens if token_id == kept.request.token_id]
+    ours = [status for token_id, status in stored.tokens if token_id == stored.request.token_id]
     if not all(map(_is_one_word, ours)):
         return None
     envelope = Envelope(
-        partner_txn_uid=kept.request.partner_txn_uid,
-        partner_id=kept.request.partner_id,
-        status_code=kept.status_code,
-        error_code=kept.error_code,
-        tokens=tuple(TokenEntry(token_id, None, _words(text)) for token_id, text in kept.tokens),
+        partner_txn_uid=stored.request.partner_txn_uid,
+        partner_id=stored.request.partner_id,
+        status_code=stored.status_code,
+        error_code=stored.error_code,
+        tokens=tuple(TokenEntry(token_id, None, _words(text)) for token_id, text in stored.tokens),
         short_code=short_code or None,
     )
-    return Answer(kept.http_status, envelope)
+    return Answer(stored.http_status, envelope)
 
 
-def _short_code(kept: Conversation) -> str | None:
-    """Return the short code, empty where there was none; None where it may have been cut off."""
-    if kept.short_code is not None:
-        return kept.short_code
-    text = kept.error_desc or ""
-    if len(text) >= LONGEST_WORD or REDACTED in text:
+def _short_code(stored: Conversation) -> str | None:
+    """Return the short code, empty if there was none; None if it may have been cut off."""
+    if stored.short_code is not None:
+        return stored.short_code
+    text = stored.error_desc or ""
+    if len(text) >= MAX_TEXT_LENGTH or REDACTED in text:
         return None
     return read_short_code(text) or ""
 
 
 def _is_one_word(status: str | None) -> bool:
-    """Say whether a written status is whole, and was no list: a word may hold a comma too."""
-    return status is None or ("," not in status and len(status) < LONGEST_WORD)
+    """Say whether a stored status is whole and was no list: a word may hold a comma too."""
+    return status is None or ("," not in status and len(status) < MAX_TEXT_LENGTH)
 
 
 def _words(status: str | None) -> tuple[str, ...] | None:

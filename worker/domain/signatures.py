@@ -14,15 +14,15 @@ from typing import Final
 
 PREFIX: Final = "whsec_"
 KEY_BYTES: Final = range(24, 65)
-"""How long a key may be, by the specification."""
+"""The allowed lengths of a key, by the specification."""
 HOW_TO: Final = f"{PREFIX} and the base64 of 24 to 64 random bytes"
 
 
 def read_key(secret: str) -> bytes:
-    """Return the key that a secret stands for. Raises ValueError, which never shows it."""
+    """Return the key that a secret encodes. Raises ValueError, which never shows the secret."""
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except (binascii.Error, ValueError):  # ValueError: no ASCII
+    except (binascii.Error, ValueError):  # ValueError: not ASCII
         raise ValueError(f"must be {HOW_TO}") from None
     if not secret.startswith(PREFIX) or len(key) not in KEY_BYTES:
         raise ValueError(f"must be {HOW_TO}")

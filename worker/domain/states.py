@@ -1,8 +1,8 @@
 """
-The states of a cancel job, its outcomes, and the only arrows between them.
+The states of a cancel job, its outcomes, and the only transitions between them.
 
-`store` derives the guard of every statement that writes `state` from TRANSITIONS,
-the tables derive their CHECKs from it, and the diagram in the docs is printed from it.
+`store` derives the guard of every statement that writes `state` from TRANSITIONS, the tables
+derive their CHECKs from it, and the diagram in the docs is generated from it.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 
 class State(StrEnum):
-    """Where a job stands. Ours; the bank's own word is `token_status`."""
+    """The state of a job. Ours; the bank's is `token_status`."""
 
     PENDING = "pending"
     IN_FLIGHT = "in_flight"
@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What the order system acts on; none until the job is final."""
+    """The result that the order system acts on; None until the job is final."""
 
     CANCELLED = "cancelled"
     ALREADY_CANCELLED = "already_cancelled"
@@ -53,41 +53,41 @@ FINAL = frozenset({State.SUCCEEDED, State.REFUSED, State.EXHAUSTED})
 
 
 @dataclass(frozen=True, slots=True)
-class Arrow:
-    """One event: the states it may start from, the state it leads to, and its guard."""
+class Transition:
+    """The transition of one event: its source states, its target state, and its guard."""
 
     sources: frozenset[State]
     target: State
     guard: str
 
 
-TRANSITIONS: Mapping[Event, Arrow] = MappingProxyType(
+TRANSITIONS: Mapping[Event, Transition] = MappingProxyType(
     {
-        Event.CLAIM: Arrow(WAITING, State.IN_FLIGHT, "due, and the partner takes calls"),
-        Event.SUCCEED: Arrow(
+        Event.CLAIM: Transition(WAITING, State.IN_FLIGHT, "due, and the partner takes calls"),
+        Event.SUCCEED: Transition(
             frozenset({State.IN_FLIGHT, State.IN_DOUBT}),
             State.SUCCEEDED,
             "my lease, or still in doubt",
         ),
-        Event.REFUSE: Arrow(
+        Event.REFUSE: Transition(
             frozenset({State.IN_FLIGHT, State.IN_DOUBT}),
             State.REFUSED,
             "my lease, or still in doubt",
         ),
-        Event.RETRY: Arrow(
+        Event.RETRY: Transition(
             frozenset({State.IN_FLIGHT, State.IN_DOUBT}),
             State.RETRYABLE,
             "my lease, or still in doubt",
         ),
-        Event.DOUBT: Arrow(
+        Event.DOUBT: Transition(
             frozenset({State.IN_FLIGHT}), State.IN_DOUBT, "my lease, or the lease ended"
         ),
-        Event.EXHAUST: Arrow(
+        Event.EXHAUST: Transition(
             WAITING | {State.IN_FLIGHT},
             State.EXHAUSTED,
             "past the deadline or the attempt ceiling",
         ),
-        Event.REQUEUE: Arrow(
+        Event.REQUEUE: Transition(
             frozenset({State.EXHAUSTED, State.REFUSED}),
             State.PENDING,
             "an operator, with a reason",
@@ -105,26 +105,26 @@ OUTCOMES: Mapping[State, frozenset[Outcome]] = MappingProxyType(
 
 
 def diagram() -> str:
-    """Return the arrows as a Mermaid state diagram, in the order of TRANSITIONS."""
-    arrows = [
-        f"    {source} --> {arrow.target}: {event}"
-        for event, arrow in TRANSITIONS.items()
+    """Return the transitions as a Mermaid state diagram, in the order of TRANSITIONS."""
+    transitions = [
+        f"    {source} --> {transition.target}: {event}"
+        for event, transition in TRANSITIONS.items()
         for source in State
-        if source in arrow.sources
+        if source in transition.sources
     ]
     ends = [
         f"    {state} --> [*]: {', '.join(sorted(OUTCOMES[state]))}"
         for state in State
         if state in FINAL
     ]
-    return "\n".join(["stateDiagram-v2", "    [*] --> pending: accept", *arrows, *ends])
+    return "\n".join(["stateDiagram-v2", "    [*] --> pending: accept", *transitions, *ends])
 
 
 def table() -> str:
-    """Return the arrows as a Markdown table, one event a line."""
+    """Return the transitions as a Markdown table, one event a line."""
     lines = [
-        f"| {event} | {', '.join(s for s in State if s in arrow.sources)} "
-        f"| {arrow.target} | {arrow.guard} |"
-        for event, arrow in TRANSITIONS.items()
+        f"| {event} | {', '.join(s for s in State if s in transition.sources)} "
+        f"| {transition.target} | {transition.guard} |"
+        for event, transition in TRANSITIONS.items()
     ]
     return "\n".join(["| event | from | to | guard |", "| --- | --- | --- | --- |", *lines])

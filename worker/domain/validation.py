@@ -1,28 +1,40 @@
-"""What is wrong with input, in plain words, and never the input itself."""
+"""What makes texts and URLs valid, and errors as plain text without the input itself."""
 
-from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 IDENTIFIER = "^[!-~]+$"
 UID_PREFIX = "^[A-Za-z0-9_-]{1,6}$"
 WEB_ADDRESS = r"^https?://[^\s/?#]+\S*$"
-_PLAIN = {
+_MESSAGES = {
     IDENTIFIER: "must be printable ASCII characters without blanks",
     UID_PREFIX: "must be 1 to 6 letters, digits, - or _",
     WEB_ADDRESS: "must be a whole address, such as https://host/path",
 }
+"""The message for a text that does not match a pattern."""
 
 
-def complaints(error: ValidationError) -> list[str]:
+def error_lines(error: ValidationError) -> list[str]:
     """Return one line per field, `name: what is wrong`, never the value itself."""
     return [
-        ": ".join(filter(None, (".".join(map(str, item["loc"])), _said(item))))
+        ": ".join(filter(None, (".".join(map(str, item["loc"])), _message(item))))
         for item in error.errors(include_input=False, include_url=False)
     ]
 
 
-def _said(item: Any) -> str:
+def _message(item: ErrorDetails) -> str:
     if item["type"] == "string_pattern_mismatch":
-        return _PLAIN.get(item["ctx"]["pattern"], str(item["msg"]))
-    return str(item["msg"]).removeprefix("Value error, ")
+        return _MESSAGES.get(item["ctx"]["pattern"], item["msg"])
+    return item["msg"].removeprefix("Value error, ")
+
+
+def split_url(url: str) -> SplitResult | None:
+    """Return the parts of a URL, or None if it has no host, or a port that does not exist."""
+    try:
+        parts = urlsplit(url)
+        can_be_reached = parts.hostname and parts.port != 0
+    except ValueError:  # no URL, or a port above 65535
+        return None
+    return parts if can_be_reached else None

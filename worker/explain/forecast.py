@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.domain.dialect import Dialect
 from worker.domain.kplus import SUCCESS
-from worker.domain.rejudgement import Conclusion, Conversation, Reading, conclude, read_again
+from worker.domain.rejudgement import Conclusion, Conversation, Rejudgement, conclude, rejudge
 from worker.domain.states import State
 from worker.explain.text import jobs, shown, typed
 from worker.store import JobConversations
@@ -69,9 +69,9 @@ class Forecast:
 
     def add(self, told: JobConversations, dialect: Dialect) -> None:
         """Count one job."""
-        readings = [read_again(each, dialect) for each in told.conversations]
+        readings = [rejudge(each, dialect) for each in told.conversations]
         self.answers += len(readings)
-        self.judged_again += sum(reading.again for reading in readings)
+        self.judged_again += sum(reading.rejudged for reading in readings)
         changes = Counter(map(_change, readings))
         del changes[None]
         for change, answers in changes.items():
@@ -108,10 +108,10 @@ class Forecast:
         extent.in_doubt += doubtful
 
 
-def _change(reading: Reading) -> Change | None:
-    if reading.heard == reading.of.heard:
+def _change(reading: Rejudgement) -> Change | None:
+    if reading.heard == reading.conversation.heard:
         return None
-    return Change(*_word(reading.of), then=reading.of.heard, now=reading.heard)
+    return Change(*_word(reading.conversation), then=reading.conversation.heard, now=reading.heard)
 
 
 def _word(of: Conversation) -> tuple[str, str | None, str | None]:

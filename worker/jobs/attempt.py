@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from worker.bank import Bank
-from worker.domain.backoff import Chance
+from worker.domain.backoff import RandomSource
 from worker.domain.decision import Case, Decision, Policy
 from worker.domain.judgement import decide, decide_inquiry
 from worker.domain.kplus import Answer, InquiryRequest
@@ -38,7 +38,7 @@ class AttemptContext:
     What an attempt works with.
 
     `closed` says whether the bank is in maintenance now. `monotonic` (seconds), `sleep` and
-    `chance` are arguments, so that tests own them.
+    `random` are arguments, so that tests own them.
     """
 
     store: Store
@@ -47,7 +47,7 @@ class AttemptContext:
     policy: Policy
     lease: timedelta
     deadline: timedelta
-    chance: Chance
+    random: RandomSource
     closed: Callable[[], bool] = bool
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], object] = time.sleep
@@ -98,7 +98,7 @@ def attempt(uid: str, context: AttemptContext) -> Result:
     )
     case = claim.case(
         at=claim.started_at + watch.elapsed(),
-        chance=context.chance(),
+        jitter=context.random(),
         inquirers=roster.inquirers,
     )
     decision = _decide(heard, case, claim, context)
@@ -124,11 +124,11 @@ def _ask(claim: Claim, partner: Partner | None, watch: _Watch) -> Answer | BankE
     bank, request = context.bank, claim.on_the_wire
     # A worker that slept between its claim and here (SIGSTOP, a paused machine) must not
     # call: another may hold the job by the time the request arrives.
-    within = min(context.deadline, watch.before_lease_ends())
+    timeout = min(context.deadline, watch.before_lease_ends())
     try:
         if isinstance(request, InquiryRequest):
-            return bank.inquire(partner, request, within=within)
-        return bank.cancel(partner, request, within=within)
+            return bank.inquire(partner, request, timeout=timeout)
+        return bank.cancel(partner, request, timeout=timeout)
     except BankError as error:
         return error
 
@@ -183,8 +183,10 @@ def _tell(claim: Claim, decision: Decision, evidence: Evidence, result: Result) 
         duration_ms=round(evidence.duration.total_seconds() * 1000),
         result=str(result),
     )
-    if decision.pause is not None:
-        log.error("partner_paused", partner_id=claim.request.partner_id, reason=decision.pause)
+    if decision.pause_reason is not None:
+        log.error(
+            "partner_paused", partner_id=claim.request.partner_id, reason=decision.pause_reason
+        )
 
 
 def _uid(claim: Claim) -> str:

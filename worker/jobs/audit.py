@@ -109,7 +109,7 @@ def _ask(sampled: Sampled, partner: Partner, begun: Audit, context: AttemptConte
         created_at=at,  # an audit has no age, and no limits
         expires_at=None,
         at=at,
-        chance=context.chance(),
+        jitter=context.random(),
         inquiries=0,
     )
     decision = decide_inquiry(heard, case, context.policy)
@@ -134,13 +134,13 @@ def _ask(sampled: Sampled, partner: Partner, begun: Audit, context: AttemptConte
 
 def _inquire(partner: Partner, begun: Audit, context: AttemptContext) -> Answer | BankError:
     request = begun.claim.on_the_wire
-    within = min(context.deadline, context.lease - begun.claim.wait)
+    timeout = min(context.deadline, context.lease - begun.claim.wait)
     try:
         # By its kind it is an inquiry; the claim's type does not say so.
         inquiry = InquiryRequest(
             request.partner_txn_uid, request.partner_id, request.token_id, request.reference1
         )
-        return context.bank.inquire(partner, inquiry, within=within)
+        return context.bank.inquire(partner, inquiry, timeout=timeout)
     except BankError as error:
         return error
 
@@ -154,5 +154,7 @@ def _tell(sampled: Sampled, verdict: AuditVerdict, decision: Decision) -> None:
     uid, held = sampled.request.partner_txn_uid, str(sampled.held)
     if verdict is AuditVerdict.DRIFTS:
         log.error("drift", partner_txn_uid=uid, held=held, heard=decision.heard)
-    if decision.pause is not None:
-        log.error("partner_paused", partner_id=sampled.request.partner_id, reason=decision.pause)
+    if decision.pause_reason is not None:
+        log.error(
+            "partner_paused", partner_id=sampled.request.partner_id, reason=decision.pause_reason
+        )

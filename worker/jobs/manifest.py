@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, BinaryIO
 
-from worker.domain.orders import LONGEST_UID, Order, read_order
+from worker.domain.orders import MAX_UID_LENGTH, Order, read_order
 from worker.domain.states import Outcome
 from worker.errors import InvalidOrder
 
@@ -53,7 +53,7 @@ class RefusedLine:
 
 
 def read_manifest(
-    stream: BinaryIO, *, resolve: Resolve, uid_length: int = LONGEST_UID
+    stream: BinaryIO, *, resolve: Resolve, uid_length: int = MAX_UID_LENGTH
 ) -> Iterator[ManifestEntry | RefusedLine]:
     """
     Yield what each line says, in order; blank lines say nothing.

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from worker.domain.backoff import Chance
+from worker.domain.backoff import RandomSource
 from worker.domain.decision import Policy
-from worker.domain.judgement import abandon
+from worker.domain.judgement import decide_lease_ended
 from worker.domain.partners import Roster
 from worker.domain.states import Event
 from worker.store import INQUIRY, Claim, Evidence, Store
@@ -31,7 +31,7 @@ class SweepContext:
     policy: Policy
     high_water: int
     hint: Callable[[list[str]], None]
-    chance: Chance
+    random: RandomSource
     roster: Callable[[], Roster]
     hint_again_after: timedelta = HINT_AGAIN_AFTER
     closed: Callable[[], bool] = bool
@@ -67,10 +67,10 @@ def rescue(context: SweepContext) -> int:
 def _abandon(claim: Claim, context: SweepContext) -> bool:
     case = claim.case(
         at=claim.lease_ends_at,
-        chance=context.chance(),
+        jitter=context.random(),
         inquirers=context.roster().inquirers,
     )
-    decision = abandon(case, context.policy, inquiry=claim.kind == INQUIRY)
+    decision = decide_lease_ended(case, context.policy, inquiry=claim.kind == INQUIRY)
     evidence = Evidence(
         wire_uid=claim.on_the_wire.partner_txn_uid, duration=claim.lease_ends_at - claim.started_at
     )

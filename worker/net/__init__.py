@@ -1,1 +1,1 @@
-"""HTTP under one deadline, and the names of its faults; the bank and the webhook share it."""
+"""HTTP calls with one deadline, and the words for their faults; for the bank and the webhook."""

@@ -1,17 +1,16 @@
 """
-One deadline for a whole conversation over HTTP, however slowly the other side moves.
+One deadline for a whole HTTP exchange, however slow the peer is.
 
-Timeouts of HTTP libraries bound each socket operation, so that a peer sending one byte
-at a time holds a caller for as long as it likes. Here every operation gets what is left
-of one deadline: connecting, TLS, sending, and each read of the answer.
+Timeouts of HTTP libraries limit each socket operation: a peer that sends one byte at a time
+can keep a caller waiting for as long as it likes. Here every operation gets the rest of one
+deadline: connecting, TLS, sending, and each read of the answer.
 
-The errors below are httpcore's own with a finer meaning, so that the libraries above
-pass them through:
+The errors below are subclasses of httpcore's, so that httpx passes them through:
 
     httpcore.ConnectError
     ├── NameUnknown         the host name could not be resolved
     ├── TlsFailed           the TLS handshake failed
-    ├── TlsUntrusted        the peer's certificate does not prove what it should
+    ├── TlsUntrusted        the peer's certificate does not prove the host's identity
     └── TlsRefused          the peer refused our certificate, before it read anything
     httpcore.ReadTimeout
     └── AnswerUnfinished    the answer had begun to arrive when the deadline passed
@@ -42,15 +41,15 @@ class NameUnknown(httpcore.ConnectError):
 
 
 class TlsFailed(httpcore.ConnectError):
-    """The TLS handshake failed for another reason than trust."""
+    """The TLS handshake failed, but not because of a certificate."""
 
 
 class TlsUntrusted(httpcore.ConnectError):
-    """The peer's certificate does not prove that it is the host we asked for."""
+    """The peer's certificate does not prove that it is the requested host."""
 
 
 class TlsRefused(httpcore.ConnectError):
-    """The peer refused our certificate, or that there is none, before it read anything."""
+    """The peer refused our certificate, or that we have none, before it read anything."""
 
 
 class AnswerUnfinished(httpcore.ReadTimeout):
@@ -63,10 +62,10 @@ class TlsAlert(httpcore.ReadError):
 
 class Deadline:
     """
-    A moment on the monotonic clock; within its `with` block, network calls end by it.
+    A time of the monotonic clock; network calls inside its `with` block end by then.
 
-    It belongs to the thread that entered it, as one call of a synchronous client does:
-    a kept-alive connection obeys the deadline of whoever uses it at the time.
+    It applies to the thread that entered it: a kept-alive connection obeys the deadline of
+    the thread that uses it at the time.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -85,35 +84,35 @@ class Deadline:
         _running.reset(self._entered.pop())
 
 
-# Asked by this name, a `DeadlineStream` says whether anything arrived since its last write.
+# Under this name `get_extra_info` says whether anything arrived since the last write.
 ANSWERING = "answering"
 
 _running: ContextVar[Deadline] = ContextVar("deadline")
 
 
-def _left() -> float:
-    """Return what is left for the next operation; `TimeoutError` if that is nothing."""
+def _seconds_left() -> float:
+    """Return the time left for the next operation. Raises `TimeoutError` if there is none."""
     left = _running.get().left()
-    if left <= 0:  # a socket with timeout 0 would not wait, a negative one is refused
+    if left <= 0:  # a timeout of 0 would not wait, a negative one is an error
         raise TimeoutError("the deadline has passed")
     return left
 
 
 class DeadlineBackend(httpcore.NetworkBackend):
-    """Opens TCP connections that obey the running `Deadline` all their life."""
+    """Opens TCP connections that always obey the running `Deadline`."""
 
     def connect_tcp(
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ARG002 - the deadline stands in its place
+        timeout: float | None = None,  # noqa: ARG002 - the deadline replaces it
         local_address: str | None = None,  # noqa: ARG002 - never set by us
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to the first address of `host` that answers in its share of the time."""
-        with _failing_as(httpcore.ConnectTimeout, httpcore.ConnectError):
-            connection = _dial(_addresses(host, port))
-            # The request leaves in two writes; Nagle's algorithm would hold the second back.
+        """Connect to the first address of `host` that answers within its share of the time."""
+        with _translated_errors(httpcore.ConnectTimeout, httpcore.ConnectError):
+            connection = _connect(_resolve(host, port))
+            # The request is sent in two writes; Nagle's algorithm would delay the second.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for option in socket_options or ():
                 connection.setsockopt(*option)
@@ -121,24 +120,26 @@ class DeadlineBackend(httpcore.NetworkBackend):
 
 
 class DeadlineStream(httpcore.NetworkStream):
-    """One connection; each operation gets what is left of the running `Deadline`."""
+    """One connection; each operation gets the rest of the running `Deadline`."""
 
     def __init__(self, connection: socket.socket, *, may_refuse: bool = False) -> None:
         """`may_refuse`: the first thing read may be a refusal of our certificate."""
-        # It never waits by itself: a timeout that is set anew costs as much as what it bounds.
+        # Non-blocking: setting a timeout for each operation costs as much as the operation.
         connection.setblocking(False)  # noqa: FBT003 -- its only argument
         self._socket = connection
         self._answering = False
         self._may_refuse = may_refuse
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        """Return what has arrived, at most `max_bytes`; empty once the peer has closed."""
-        late = AnswerUnfinished if self._answering else httpcore.ReadTimeout
-        refused = refusal if self._may_refuse else _unrefused
-        with _failing_as(late, httpcore.ReadError, refused=refused):
+        """Return the next bytes, at most `max_bytes`; empty if the peer has closed."""
+        timed_out = AnswerUnfinished if self._answering else httpcore.ReadTimeout
+        refused = refusal if self._may_refuse else _no_refusal
+        with _translated_errors(timed_out, httpcore.ReadError, refused=refused):
             if not _has_read_ahead(self._socket):
                 _wait(self._socket, select.POLLIN)
-            arrived = _done(partial(self._socket.recv, max_bytes), self._socket, select.POLLIN)
+            arrived = _when_ready(
+                partial(self._socket.recv, max_bytes), self._socket, select.POLLIN
+            )
         self._answering, self._may_refuse = True, False
         return arrived
 
@@ -146,30 +147,30 @@ class DeadlineStream(httpcore.NetworkStream):
         """Send all of `buffer`."""
         self._answering = False
         unsent = memoryview(buffer)
-        with _failing_as(httpcore.WriteTimeout, httpcore.WriteError):
+        with _translated_errors(httpcore.WriteTimeout, httpcore.WriteError):
             while unsent:
-                sent = _done(partial(self._socket.send, unsent), self._socket, select.POLLOUT)
+                sent = _when_ready(partial(self._socket.send, unsent), self._socket, select.POLLOUT)
                 unsent = unsent[sent:]
 
     def close(self) -> None:
-        """Close the connection, without a farewell that could block."""
+        """Close the connection at once; a TLS shutdown could block."""
         self._socket.close()
 
     def start_tls(
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002 - the deadline stands in its place
+        timeout: float | None = None,  # noqa: ARG002 - the deadline replaces it
     ) -> httpcore.NetworkStream:
-        """Return this connection under TLS, the peer verified as the context demands."""
+        """Return this connection under TLS; the peer is verified as the context demands."""
         try:
-            with _failing_as(httpcore.ConnectTimeout, TlsFailed):
-                self._socket.settimeout(_left())
+            with _translated_errors(httpcore.ConnectTimeout, TlsFailed):
+                self._socket.settimeout(_seconds_left())
                 self._socket = secured = ssl_context.wrap_socket(
                     self._socket, server_hostname=server_hostname, do_handshake_on_connect=False
                 )
-            refused = partial(refused_in_handshake, line=secured)
-            with _failing_as(httpcore.ConnectTimeout, TlsFailed, refused=refused):
+            refused = partial(refused_in_handshake, connection=secured)
+            with _translated_errors(httpcore.ConnectTimeout, TlsFailed, refused=refused):
                 secured.do_handshake()
         except BaseException:
             self.close()
@@ -177,7 +178,7 @@ class DeadlineStream(httpcore.NetworkStream):
         return DeadlineStream(secured, may_refuse=refuses_late(secured))
 
     def get_extra_info(self, info: str) -> Any:
-        """Answer what httpcore asks of a connection; None for anything else."""
+        """Return what httpcore asks of a connection; None for anything else."""
         if info == "is_readable":
             return _is_readable(self._socket)
         if info == ANSWERING:
@@ -187,9 +188,9 @@ class DeadlineStream(httpcore.NetworkStream):
         return self._socket if info == "socket" else None
 
 
-def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
-    # The resolver cannot be interrupted from Python: a name server that does not answer
-    # holds the call beyond its deadline, for as long as the system's resolver waits
+def _resolve(host: str, port: int) -> list[tuple[Any, ...]]:
+    # The resolver cannot be interrupted from Python: if the name server does not answer, the
+    # call lasts beyond its deadline, until the system's resolver gives up
     # (`options timeout attempts` in resolv.conf). Nothing has been sent by then.
     try:
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
@@ -197,14 +198,14 @@ def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
         raise NameUnknown(str(error)) from error
 
 
-def _dial(addresses: list[tuple[Any, ...]]) -> socket.socket:
-    """Try each address in turn; one that never answers may not use up all the time."""
+def _connect(addresses: list[tuple[Any, ...]]) -> socket.socket:
+    """Try each address in turn; one that never answers gets only its share of the time."""
     failure: OSError = OSError("the name has no address")
     for tried, (family, kind, protocol, _, address) in enumerate(addresses):
-        share = _left() / (len(addresses) - tried)
+        share = _seconds_left() / (len(addresses) - tried)
         try:
             connection = socket.socket(family, kind, protocol)
-        except OSError as error:  # a family that this machine does not have
+        except OSError as error:  # an address family that this machine lacks
             failure = error
             continue
         try:
@@ -218,25 +219,25 @@ def _dial(addresses: list[tuple[Any, ...]]) -> socket.socket:
     raise failure
 
 
-def _done(act: Callable[[], Done], connection: socket.socket, ready: int) -> Done:
-    """Return what `act` returns, once the connection is ready for it; `TimeoutError` if not."""
+def _when_ready(operation: Callable[[], Done], connection: socket.socket, ready: int) -> Done:
+    """Run the operation when the connection is ready. Raises `TimeoutError` at the deadline."""
     while True:
-        _left()
+        _seconds_left()
         try:
-            return act()
+            return operation()
         except BlockingIOError:
             _wait(connection, ready)
-        except ssl.SSLWantReadError:  # TLS has words of its own to hear, and to say
+        except ssl.SSLWantReadError:  # TLS itself must read, or write below, first
             _wait(connection, select.POLLIN)
         except ssl.SSLWantWriteError:
             _wait(connection, select.POLLOUT)
 
 
 def _wait(connection: socket.socket, ready: int) -> None:
-    """Return when the connection is ready, or has ended; `TimeoutError` at the deadline."""
+    """Wait until the connection is ready or has ended. Raises `TimeoutError` at the deadline."""
     poll = select.poll()
     poll.register(connection, ready)
-    if not poll.poll(math.ceil(1000 * _left())):
+    if not poll.poll(math.ceil(1000 * _seconds_left())):
         raise TimeoutError("the deadline has passed")
 
 
@@ -248,8 +249,8 @@ def _is_readable(connection: socket.socket) -> bool:
     """
     Say whether a read would return at once.
 
-    An idle connection that is readable has been closed by the peer: httpcore asks this
-    before it uses one again.
+    An idle connection that is readable was closed by the peer: httpcore checks this before it
+    uses the connection again.
     """
     if connection.fileno() < 0:
         return True
@@ -258,33 +259,33 @@ def _is_readable(connection: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _unrefused(_: ssl.SSLError) -> None:
-    """Find no refusal of our certificate in an error."""
+def _no_refusal(_: ssl.SSLError) -> None:
+    """Return None: this error is no refusal of our certificate."""
 
 
 @contextmanager
-def _failing_as(
-    late: type[Exception],
+def _translated_errors(
+    timed_out: type[Exception],
     failed: type[Exception],
     *,
-    refused: Callable[[ssl.SSLError], str | None] = _unrefused,
+    refused: Callable[[ssl.SSLError], str | None] = _no_refusal,
 ) -> Iterator[None]:
     """
-    Turn the system's errors into httpcore's; what is httpcore's already passes.
+    Translate the system's errors into httpcore's; errors of httpcore pass unchanged.
 
-    `refused` finds the refusal of our certificate in an error, where it is one.
+    `refused` returns the refusal of our certificate if the error is one, else None.
     """
     try:
         yield
     except TimeoutError as error:
-        raise late(str(error)) from error
+        raise timed_out(str(error)) from error
     except ssl.SSLCertVerificationError as error:
         raise TlsUntrusted(error.verify_message or str(error)) from error
     except ssl.SSLError as error:
-        if words := refused(error):
-            raise TlsRefused(words) from error
+        if refusal_text := refused(error):
+            raise TlsRefused(refusal_text) from error
         if failed is TlsFailed or "ALERT" not in (error.reason or ""):
             raise failed(str(error)) from error
         raise TlsAlert(error.reason) from error
-    except (OSError, ValueError) as error:  # ValueError: a server name that TLS refuses
+    except (OSError, ValueError) as error:  # ValueError: a server name that TLS does not accept
         raise failed(str(error)) from error

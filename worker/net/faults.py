@@ -1,4 +1,4 @@
-"""Every error of the HTTP libraries, and of this room, under one stable word."""
+"""One stable word for every error of the HTTP libraries and of this package."""
 
 import re
 
@@ -13,10 +13,10 @@ from worker.net.deadline import (
     TlsUntrusted,
 )
 from worker.net.tls import TlsFilesUnusable
-from worker.net.transport import LibraryUnfit, StrayAnswer
+from worker.net.transport import StrayAnswer, UnsupportedLibrary
 
-# The nearest class of an error decides. What stands nowhere below may have been sent.
-WORDS: dict[type[BaseException], str] = {
+# The nearest class of an error decides. For all others, the request may have been sent.
+FAULTS_BY_ERROR: dict[type[BaseException], str] = {
     NameUnknown: "dns_failed",
     TlsFailed: "tls_failed",
     TlsUntrusted: "tls_untrusted",
@@ -25,7 +25,7 @@ WORDS: dict[type[BaseException], str] = {
     TlsAlert: "tls_alert",
     StrayAnswer: "stray_answer",
     TlsFilesUnusable: "bad_tls_files",
-    LibraryUnfit: "http_library",
+    UnsupportedLibrary: "http_library",
     httpx.PoolTimeout: "pool_timeout",
     httpx.ConnectTimeout: "connect_timeout",
     httpx.WriteTimeout: "write_timeout",
@@ -49,15 +49,15 @@ WORDS: dict[type[BaseException], str] = {
     httpx.RequestNotRead: "unexpected",
     Exception: "unexpected",
 }
-# h11 tells the two apart in words only.
+# h11 distinguishes the two only by its message.
 _CLOSED_EARLY = re.compile(r"disconnected without|closed connection without")
 
 
-def word_for(error: Exception) -> str:
+def fault_of(error: Exception) -> str:
     """Return the stable word for an error of the HTTP libraries."""
     cause = error.__cause__
-    if cause is not None and type(cause) in WORDS:  # our own, carried by one of httpx's
-        return WORDS[type(cause)]
+    if cause is not None and type(cause) in FAULTS_BY_ERROR:  # our own, wrapped by httpx
+        return FAULTS_BY_ERROR[type(cause)]
     if isinstance(error, httpx.RemoteProtocolError) and _CLOSED_EARLY.search(str(error)):
         return "connection_dropped"
-    return next(WORDS[kind] for kind in type(error).__mro__ if kind in WORDS)
+    return next(FAULTS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in FAULTS_BY_ERROR)

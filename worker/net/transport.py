@@ -1,25 +1,30 @@
-"""httpx's transport, held to one deadline; and an answer that is none to our request."""
+"""httpx's transport with one deadline per exchange; it refuses stray answers."""
 
 import logging
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from ssl import SSLContext
+from typing import cast
 
 import httpcore
 import httpx
 
+from worker import __version__
 from worker.net.deadline import ANSWERING, DeadlineBackend
 
-# A connection that the bank closes just as we use it costs a doubt; few servers close
-# an idle one sooner than this.
+USER_AGENT = f"kplus-cancel/{__version__}"
+# If the bank closes a connection just when we use it, the job ends in doubt; few servers
+# close an idle connection sooner than this.
 IDLE_SECONDS = 10.0
 
 
 class StrayAnswer(Exception):
-    """What came back was sent before our request, so it answers something else."""
+    """The answer was sent before our request, so it answers another one."""
 
 
-class LibraryUnfit(Exception):
-    """The installed httpx or httpcore is not one whose calls can be held to a deadline."""
+class UnsupportedLibrary(Exception):
+    """The installed httpx or httpcore does not let us limit calls by a deadline."""
 
 
 def utc_now() -> datetime:
@@ -31,12 +36,12 @@ def bounded_transport(context: SSLContext, *, connections: int) -> httpx.HTTPTra
     """
     Return httpx's transport on a pool whose connections obey the running `Deadline`.
 
-    httpx has no public door for it. Where httpx or httpcore has changed, nothing may be
-    called at all (`LibraryUnfit`): one dripping server would hold every thread there is.
+    httpx has no public API for it. Raises `UnsupportedLibrary` if httpx or httpcore has
+    changed: without a deadline, one slow server could block every thread.
     """
     transport = httpx.HTTPTransport(verify=context, trust_env=False)
     if type(getattr(transport, "_pool", None)) is not httpcore.ConnectionPool:
-        raise LibraryUnfit(f"httpx {httpx.__version__} is here, 0.28 is needed")
+        raise UnsupportedLibrary(f"httpx {httpx.__version__} is here, 0.28 is needed")
     transport._pool = httpcore.ConnectionPool(  # noqa: SLF001 - see above
         ssl_context=context,
         max_connections=connections,
@@ -47,20 +52,37 @@ def bounded_transport(context: SSLContext, *, connections: int) -> httpx.HTTPTra
     return transport
 
 
-def refuse_stray(response: httpx.Response) -> None:
+@contextmanager
+def exchange(transport: httpx.BaseTransport, request: httpx.Request) -> Iterator[httpx.Response]:
     """
-    Raise where the answer lay in wait for our request.
+    Send a request; yield its answer, whose body is still to be read, and close it at the end.
 
-    A server that says more than one answer to a request would have the rest of it taken
-    for the answer to our next one: httpcore keeps what it has read ahead.
+    Raises `StrayAnswer`, and the errors of httpx.
+    """
+    with closing(transport.handle_request(request)) as response:
+        _reject_stray_answer(response)
+        yield response
+
+
+def received(response: httpx.Response) -> Iterable[bytes]:
+    """Return the chunks of a body as they were sent, without decoding."""
+    return cast("Iterable[bytes]", response.stream)  # its type allows for asynchronous streams
+
+
+def _reject_stray_answer(response: httpx.Response) -> None:
+    """
+    Raise `StrayAnswer` if the answer was there before our request was sent.
+
+    If a server sends more than one answer to a request, httpcore keeps the rest and would
+    return it as the answer to our next request.
     """
     stream = response.extensions.get("network_stream")
     if stream is not None and not stream.get_extra_info(ANSWERING):
         raise StrayAnswer
 
 
-def silence_the_wire() -> None:
-    """Keep httpcore's debug lines out of every log: they show the headers of answers."""
+def silence_httpcore() -> None:
+    """Keep httpcore's debug lines out of all logs: they show the headers of answers."""
     for name in ("httpcore.connection", "httpcore.http11"):
         logging.getLogger(name).addFilter(_is_warning)
 

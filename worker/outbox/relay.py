@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from worker.domain.backoff import Backoff, Chance
+from worker.domain.backoff import Backoff, RandomSource
 from worker.domain.destinations import Destination
 from worker.store import Delivery, Endpoint, Store
 from worker.telemetry.log import get_logger
@@ -52,7 +52,7 @@ class Relay:
     within: timedelta
     max_attempts: int
     max_age: timedelta
-    chance: Chance
+    random: RandomSource
 
 
 def deliver(context: Relay) -> bool:
@@ -80,7 +80,7 @@ def _mark(context: Relay, parcel: Delivery, reply: Reply) -> Reply:
     if not reply.fault:
         outbox.delivered(parcel)
         return reply
-    wait = AGAIN.wait(parcel.attempts, chance=context.chance, advice=reply.advice)
+    wait = AGAIN.wait(parcel.attempts, jitter=context.random(), retry_after=reply.advice)
     dead = not reply.gone and _is_spent(parcel, context)
     outbox.failed(parcel, reply.fault, wait=None if dead else wait)
     log.warning(
@@ -114,6 +114,6 @@ def _heed(context: Relay, before: Endpoint, replies: Sequence[Reply]) -> bool:
             receivers.calm(name)
         return not failed
     run = before.failures + 1
-    wait = REST.wait(run, chance=context.chance, advice=advice)
+    wait = REST.wait(run, jitter=context.random(), retry_after=advice)
     receivers.rest(name, failed[-1].fault, run=run, wait=wait)
     return False

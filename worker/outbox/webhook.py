@@ -4,21 +4,20 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
 import httpx
 
-from worker import __version__
 from worker.config.destinations import Webhook
 from worker.domain import signatures
 from worker.domain.retry_after import read_retry_after
 from worker.forksafe import once
 from worker.net.deadline import Deadline
-from worker.net.faults import word_for
-from worker.net.tls import default_context, no_context, trusting
-from worker.net.transport import bounded_transport, refuse_stray, utc_now
+from worker.net.faults import fault_of
+from worker.net.tls import context_for_bundle, context_without_authorities
+from worker.net.transport import USER_AGENT, bounded_transport, exchange, utc_now
 from worker.outbox.relay import BATCH, Reply
 from worker.store import Delivery
 
@@ -88,7 +87,7 @@ class WebhookSender:
             with Deadline(self._webhook.deadline.total_seconds()):
                 return self._converse(self._message(parcel))
         except Exception as error:  # noqa: BLE001 - whatever it is, the event is tried again
-            return Reply(word_for(error))
+            return Reply(fault_of(error))
 
     def _message(self, parcel: Delivery) -> httpx.Request:
         body = parcel.body.encode()
@@ -98,17 +97,15 @@ class WebhookSender:
         own = {
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
-            "User-Agent": f"kplus-cancel/{__version__}",
+            "User-Agent": USER_AGENT,
         }
         return httpx.Request("POST", self._webhook.url, headers=own | signed, content=body)
 
     def _converse(self, message: httpx.Request) -> Reply:
         """Send a message and read its answer, at the level of the transport: no redirects."""
-        with closing(self._transport.handle_request(message)) as response:
-            refuse_stray(response)
-            # What it says beyond its status changes nothing, nor that it says it badly.
-            with suppress(httpx.TransportError):
-                _drain(response)
+        # Only the status counts: a body that breaks off changes nothing.
+        with exchange(self._transport, message) as response, suppress(httpx.TransportError):
+            _drain(response)
         if response.is_success:
             return Reply()
         return Reply(
@@ -121,11 +118,9 @@ class WebhookSender:
     def _transport(self) -> httpx.BaseTransport:
         webhook = self._webhook
         if not webhook.url.startswith("https:"):
-            context = no_context()
-        elif webhook.ca_bundle is not None:
-            context = trusting(webhook.ca_bundle)
+            context = context_without_authorities()
         else:
-            context = default_context()
+            context = context_for_bundle(webhook.ca_bundle)
         return bounded_transport(context, connections=BATCH)
 
 

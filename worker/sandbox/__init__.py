@@ -1,4 +1,4 @@
-"""A simulated bank: tokens with a life of their own, faults on demand, a journal of every POST."""
+"""A simulated bank: tokens that change, faults on demand, and a journal of every POST."""
 
 import signal
 import ssl
@@ -15,18 +15,18 @@ from worker.sandbox.rules import Rules, RulesError
 from worker.sandbox.scenarios import GROUPS, SCENARIOS
 from worker.sandbox.scripts import UnknownScenario, script
 from worker.sandbox.server import Server
-from worker.sandbox.tokens import Life, Token
+from worker.sandbox.tokens import Token, TokenStatus
 
 __all__ = [
     "GROUPS",
     "SCENARIOS",
     "Entry",
     "Journal",
-    "Life",
     "Rules",
     "RulesError",
     "Sandbox",
     "Token",
+    "TokenStatus",
     "UnknownScenario",
     "serve",
 ]
@@ -36,7 +36,7 @@ class Sandbox:
     """
     The simulated bank, in threads of this process.
 
-    Without `secrets` (partner id to secret) any credentials do, as long as header and body agree.
+    Without `secrets` (partner id to secret) all credentials are accepted if header and body agree.
     """
 
     def __init__(  # noqa: PLR0913 - keywords only, each on its own
@@ -57,13 +57,13 @@ class Sandbox:
         self._timer: threading.Timer | None = None
 
     def start(self) -> Self:
-        """Listen; from here on `url` is known."""
+        """Start listening; from now on `url` is known."""
         self._server.start(*self._wanted)
         self._apply_mode()
         return self
 
     def stop(self) -> None:
-        """Stop listening, drop what is under way, and leave no thread behind."""
+        """Stop listening, end all calls, and wait for all threads."""
         self._drop_timer()
         self._server.stop()
 
@@ -80,7 +80,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The address of the bank, without a path."""
+        """The URL of the bank, without a path."""
         host, port = self._server.address
         return (
             f"{self._scheme}://[{host}]:{port}"
@@ -105,21 +105,21 @@ class Sandbox:
 
     @property
     def journal(self) -> Journal:
-        """Every POST since the start, or since the last reset."""
+        """Every POST since the start or the last reset."""
         return self._bank.journal
 
     @property
     def rules(self) -> Rules:
-        """The rules in force for the whole bank."""
+        """The current rules of the whole bank."""
         return self._bank.rules
 
     @property
     def faults(self) -> list[str]:
-        """Names of the exceptions that the bank itself stumbled over: empty in a good test."""
+        """The names of unexpected exceptions in the bank itself: a good test has none."""
         return self._server.faults
 
     def change_rules(self, *, for_seconds: float | None = None, **wanted: object) -> None:
-        """Set some rules anew; after `for_seconds` the mode is `ok` again."""
+        """Change some rules; after `for_seconds` the mode is `ok` again."""
         self._change_rules(wanted, for_seconds)
 
     def expect_secrets(self, secrets: Mapping[str, str] | None) -> None:
@@ -129,29 +129,29 @@ class Sandbox:
     def script(
         self, token_id: str, *, cancel: Sequence[str] = (), inquiry: Sequence[str] = ()
     ) -> None:
-        """Give a token its scenarios by hand, POST by POST; the id then says nothing."""
-        self._bank.prompter.set(token_id, script(cancel, inquiry))
+        """Set a token's scenarios, POST by POST; its id then has no meaning."""
+        self._bank.scripts.set(token_id, script(cancel, inquiry))
 
     def token(self, token_id: str) -> Token | None:
-        """Return how the token stands, or nothing if it never came up."""
+        """Return the token, or None if no request named it."""
         return self._bank.ledger.find(token_id)
 
     def pay(self, token_id: str) -> bool:
-        """Let the customer pay; say whether that was still possible."""
+        """Pay as the customer; return whether that was still possible."""
         self._bank.open_token(token_id)
         return self._bank.ledger.pay(token_id)[1]
 
     def expire(self, token_id: str) -> bool:
-        """Let the token expire; say whether it was still payable."""
+        """Let the token expire; return whether it was still payable."""
         self._bank.open_token(token_id)
         return self._bank.ledger.expire(token_id)[1]
 
     def release(self, token_id: str) -> None:
-        """Let go of the POSTs that are held for the token, now and from now on."""
+        """Release the POSTs that are held for the token, now and later."""
         self._bank.ledger.release(token_id)
 
     def reset(self) -> None:
-        """Forget tokens, journal, scripts and uids; go back to the first rules."""
+        """Delete tokens, journal, scripts and uids; restore the first rules."""
         self._bank.reset()
         self._change_rules({}, None)
 
@@ -186,15 +186,15 @@ def serve(  # noqa: PLR0913 - keywords only, each on its own
     announce: Callable[[str], None] = lambda _url: None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Run the bank until SIGTERM, SIGINT or `stop`; `announce` is told its address."""
+    """Run the bank until SIGTERM, SIGINT or `stop`; `announce` gets its URL."""
     stopping = stop or threading.Event()
 
-    def asked(_number: int, _frame: FrameType | None) -> None:
+    def stop_serving(_number: int, _frame: FrameType | None) -> None:
         stopping.set()
 
     in_main = threading.current_thread() is threading.main_thread()
     signals = (signal.SIGTERM, signal.SIGINT) if in_main else ()
-    earlier = {number: signal.signal(number, asked) for number in signals}
+    earlier = {number: signal.signal(number, stop_serving) for number in signals}
     bank = Sandbox(host=host, port=port, secrets=secrets, rules=rules, ssl_context=ssl_context)
     try:
         with bank:

@@ -1,12 +1,12 @@
-"""The bank's answers as JSON: shapes and words of its documentation, before any fault."""
+"""The bank's answers as JSON, as its documentation has them, before any fault."""
 
 from dataclasses import dataclass, field
 
-from worker.sandbox.tokens import Life, Token
+from worker.sandbox.tokens import Token, TokenStatus
 
 CANCEL = "cancel"
 INQUIRY = "inquiry"
-ELSEWHERE = "elsewhere"
+OTHER = "elsewhere"
 
 # errorCode -> errorDesc, the bank's short code in brackets at its end.
 ERRORS = {
@@ -26,13 +26,13 @@ ERRORS = {
     "settlement_error": "Transaction is already settled (EMSET)",
 }
 
-# The picture of a slip is large, and nobody who only wants the status should mind.
+# A slip image is large; a client that only reads the status must cope with it.
 SLIP_IMAGE = "iVBORw0KGgo" + "A" * 199_988 + "="
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a request asks for, as far as it could be read. The secret never shows in a repr."""
+    """What a request asks for, as far as it could be read. Its `repr` never shows the secret."""
 
     operation: str
     partner_txn_uid: str = ""
@@ -44,17 +44,17 @@ class Call:
 
 @dataclass(slots=True)
 class Draft:
-    """An answer being written: shapes spoil it before it goes out."""
+    """An answer before it is sent; shapes change it."""
 
     call: Call
     answer: dict[str, object]
     http_status: int = 200
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
-    # Bytes that go out in place of the JSON.
+    # Bytes that are sent instead of the JSON.
     raw: bytes | None = None
 
     def summary(self) -> dict[str, object] | None:
-        """Return what the journal keeps of it: codes and the token's status, nothing else."""
+        """Return what the journal keeps: the codes and the token's status."""
         if self.raw is not None:
             return None
         return {
@@ -65,7 +65,7 @@ class Draft:
 
 
 def status_in(answer: dict[str, object]) -> object:
-    """Return the token's status out of either kind of answer."""
+    """Return the token's status in either kind of answer."""
     listed = answer.get("tokenList")
     if isinstance(listed, list) and listed and isinstance(listed[0], dict):
         return listed[0].get("status")
@@ -73,7 +73,7 @@ def status_in(answer: dict[str, object]) -> object:
 
 
 def refusal(call: Call, error_code: str, *, desc: str | None = None) -> dict[str, object]:
-    """Return the answer that says why not."""
+    """Return an answer with an error code."""
     if desc is None:
         desc = ERRORS.get(error_code, f"{error_code} is what the bank says.")
     return _envelope(call, "10", error_code, desc) | {"tokenList": []}
@@ -86,11 +86,11 @@ def cancelled(call: Call, status: str) -> dict[str, object]:
 
 
 def inquired(call: Call, token: Token) -> dict[str, object]:
-    """Return the answer to an inquiry: the token's life, and of a payment all its details."""
-    paid = token.life is Life.PAID
+    """Return the answer to an inquiry: the token's status, and all details of a payment."""
+    paid = token.status is TokenStatus.PAID
     paid_at = int(token.changed_at or token.born_at)
     return _envelope(call, "00", None, None) | {
-        "paymentStatus": token.life.value,
+        "paymentStatus": token.status.value,
         "paymentTimeStamp": paid_at if paid else None,
         "paymentRefernceId": f"PMT{paid_at}" if paid else None,
         "slipImage": SLIP_IMAGE if paid else None,

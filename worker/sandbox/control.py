@@ -1,20 +1,19 @@
-"""The bank's other door: journal, tokens and switches, for tests and demonstrations."""
+"""The control API: journal, tokens and switches, for tests and demonstrations."""
 
-import json
 from collections.abc import Callable
 
 from worker.sandbox.bank import Bank
 from worker.sandbox.rules import RulesError
 from worker.sandbox.scenarios import GROUPS
 from worker.sandbox.scripts import UnknownScenario, script
-from worker.sandbox.tokens import Life
-from worker.sandbox.wire import Request
+from worker.sandbox.tokens import TokenStatus
+from worker.sandbox.wire import Request, json_object
 
 Reply = tuple[int, object]
 
 
 class Control:
-    """Answers everything that is not a call to the bank."""
+    """Answers every request that is not for the bank."""
 
     def __init__(
         self, bank: Bank, change_rules: Callable[[dict[str, object], float | None], None]
@@ -39,7 +38,7 @@ class Control:
         }
 
     def serves(self, request: Request) -> bool:
-        """Say whether the request is for this door: every other POST is for the bank."""
+        """Say whether the request is for the control API: every other POST is for the bank."""
         return request.method != "POST" or request.path.startswith("/control/")
 
     def answer(self, request: Request) -> Reply:
@@ -73,14 +72,14 @@ class Control:
             "overlapping_tokens": _only(journal.overlapping_tokens(), token),
             "posts_per_uid": _narrowed(journal.posts_per_uid(), uid),
             "effects_per_token": _narrowed(journal.effects(), token),
-            "tokens": self._bank.ledger.lives(),
+            "tokens": self._bank.ledger.statuses(),
             "entries": [entry.as_json() for entry in entries],
         }
 
     def _token(self, token_id: str, _request: Request) -> Reply:
         token = self._bank.ledger.find(token_id)
         if token is None:
-            return 404, {"error": f"nobody has asked for token {token_id[:200]} yet"}
+            return 404, {"error": f"no request has named token {token_id[:200]} yet"}
         return 200, token.as_json()
 
     def _pay(self, token_id: str, _request: Request) -> Reply:
@@ -91,10 +90,10 @@ class Control:
         self._bank.open_token(token_id)
         return self._moved(token_id, self._bank.ledger.expire(token_id))
 
-    def _moved(self, token_id: str, moved: tuple[Life, bool]) -> Reply:
-        life, changed = moved
+    def _moved(self, token_id: str, moved: tuple[TokenStatus, bool]) -> Reply:
+        status, changed = moved
         if not changed:
-            return 409, {"error": f"the token is {life.value}", "status": life.value}
+            return 409, {"error": f"the token is {status.value}", "status": status.value}
         return self._token(token_id, Request("GET", "", {}, keep_alive=True, headers={}))
 
     def _release(self, token_id: str, _request: Request) -> Reply:
@@ -102,25 +101,25 @@ class Control:
         return 200, {"released": token_id}
 
     def _script(self, token_id: str, request: Request) -> Reply:
-        wanted = _object(request)
+        wanted = json_object(request.body)
         if wanted is None or not set(wanted) <= {"cancel", "inquiry"}:
             return 422, {"error": 'send {"cancel": [names], "inquiry": [names]}'}
         try:
             chosen = script(_names(wanted.get("cancel")), _names(wanted.get("inquiry")))
         except UnknownScenario as unknown:
             return 422, {"error": str(unknown)}
-        self._bank.prompter.set(token_id, chosen)
+        self._bank.scripts.set(token_id, chosen)
         return 200, {"script": token_id}
 
     def _mode(self, request: Request) -> Reply:
-        wanted = _object(request)
+        wanted = json_object(request.body)
         if wanted is None:
             return 422, {"error": 'send a JSON object, such as {"mode": "down"}'}
         seconds = wanted.pop("for_seconds", None)
         if seconds is not None and not isinstance(seconds, (int, float)):
             return 422, {"error": "for_seconds is a number"}
         if wanted.get("mode") == "refuse" and seconds is None:
-            return 422, {"error": "refuse closes this door too: say for_seconds"}
+            return 422, {"error": "refuse closes this port too: set for_seconds"}
         try:
             self._change_rules(wanted, seconds)
         except RulesError as error:
@@ -131,14 +130,6 @@ class Control:
         self._bank.reset()
         self._change_rules({}, None)
         return 200, {"reset": True}
-
-
-def _object(request: Request) -> dict[str, object] | None:
-    try:
-        content = json.loads(request.body)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _names(value: object) -> list[str]:

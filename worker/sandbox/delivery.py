@@ -1,4 +1,4 @@
-"""Ways in which an answer travels over the line, from in order to not at all."""
+"""How an answer is sent: complete, in parts, broken, or not at all."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ Frames = Callable[[Draft, float], Iterator[bytes]]
 
 
 class End(Enum):
-    """What becomes of the line once the answer is out."""
+    """What happens to the connection after the answer."""
 
     KEEP = auto()
     CLOSE = auto()
@@ -23,19 +23,19 @@ class End(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """The frames of an answer, the pause between them, and the end of the line."""
+class Transmission:
+    """The frames of an answer, the pause between them, and the end of the connection."""
 
     frames: Frames
     end: End = End.KEEP
-    # Where the scenario's number is the pause, in milliseconds.
+    # Whether the scenario's number is the pause between frames, in milliseconds.
     drips: bool = False
-    # Whether a patient client can read what was answered.
+    # Whether a client that waits long enough receives the whole answer.
     whole: bool = True
 
 
 def content(draft: Draft) -> bytes:
-    """Return the body that goes out."""
+    """Return the body that is sent."""
     return wire.as_json(draft.answer) if draft.raw is None else draft.raw
 
 
@@ -132,21 +132,21 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-IN_ORDER = Way(_in_order)
-RESET = Way(_nothing, End.RESET, whole=False)
-CLOSED = Way(_nothing, End.CLOSE, whole=False)
-HALF_A_HEAD = Way(_half_a_head, End.CLOSE, whole=False)
-HALF_A_BODY = Way(_half_a_body, End.CLOSE, whole=False)
-HALF_THEN_RESET = Way(_half_a_body, End.RESET, whole=False)
-DRIPPING_HEAD = Way(_byte_by_byte, drips=True)
-DRIPPING_BODY = Way(_body_by_byte, drips=True)
-HUGE = Way(_huge)
-CHUNKED = Way(_chunked)
-ENDLESS = Way(_endless, End.CLOSE, whole=False)
-ENDLESS_HEAD = Way(_endless_head, End.CLOSE, whole=False)
-UNTIL_CLOSED = Way(_until_closed, End.CLOSE)
-TOO_SHORT = Way(_too_short, End.CLOSE, whole=False)
-WITH_STRAY = Way(_with_stray)
-AFTER_HINTS = Way(_after_hints)
-NOT_HTTP = Way(_not_http, End.CLOSE, whole=False)
-THEN_CLOSED = Way(_in_order, End.CLOSE)
+IN_ORDER = Transmission(_in_order)
+RESET = Transmission(_nothing, End.RESET, whole=False)
+CLOSED = Transmission(_nothing, End.CLOSE, whole=False)
+HALF_A_HEAD = Transmission(_half_a_head, End.CLOSE, whole=False)
+HALF_A_BODY = Transmission(_half_a_body, End.CLOSE, whole=False)
+HALF_THEN_RESET = Transmission(_half_a_body, End.RESET, whole=False)
+DRIPPING_HEAD = Transmission(_byte_by_byte, drips=True)
+DRIPPING_BODY = Transmission(_body_by_byte, drips=True)
+HUGE = Transmission(_huge)
+CHUNKED = Transmission(_chunked)
+ENDLESS = Transmission(_endless, End.CLOSE, whole=False)
+ENDLESS_HEAD = Transmission(_endless_head, End.CLOSE, whole=False)
+UNTIL_CLOSED = Transmission(_until_closed, End.CLOSE)
+TOO_SHORT = Transmission(_too_short, End.CLOSE, whole=False)
+WITH_STRAY = Transmission(_with_stray)
+AFTER_HINTS = Transmission(_after_hints)
+NOT_HTTP = Transmission(_not_http, End.CLOSE, whole=False)
+THEN_CLOSED = Transmission(_in_order, End.CLOSE)

@@ -1,4 +1,4 @@
-"""The journal of every POST, and the judgement that tests draw from it. Never a secret."""
+"""The journal of every POST, and what tests check by it. It never holds a secret."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from itertools import islice
 from operator import attrgetter
 
 
-def _over() -> bool:
+def _left() -> bool:
     return True
 
 
@@ -32,9 +32,9 @@ class Entry:
     effect: bool = False
     credentials_ok: bool | None = None
     client_left: bool = False
-    # Asks the line whether the client has hung up: a client that gave up and asks again
-    # is not a client that asks twice at once.
-    gone: Callable[[], bool] = field(default=_over, repr=False, compare=False)
+    # Returns whether the client has left: a client that gave up and asks again does not have
+    # two POSTs in progress at once.
+    has_left: Callable[[], bool] = field(default=_left, repr=False, compare=False)
 
     def as_json(self) -> dict[str, object]:
         """Return the entry as `GET /journal` shows it."""
@@ -57,37 +57,39 @@ class Entry:
 
 
 class Journal:
-    """Thread-safe, ordered by arrival; judgements are kept up as entries come, not searched for."""
+    """Thread-safe, ordered by arrival; counts and overlaps are kept up to date with each entry."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._changed = threading.Condition()
         self._seq = 0
         self._latest = 0.0
-        self._start_afresh()
+        self._reset()
 
-    def arrive(self, entry: Entry) -> Entry:
-        """Write down a POST that has just arrived; its seq and time are given here."""
+    def add(self, entry: Entry) -> Entry:
+        """Add a POST that has just arrived; its seq and time are set here."""
         with self._changed:
             self._seq += 1
             entry.seq, entry.arrived_at = self._seq, self._now()
             self._entries.append(entry)
             self._by_uid.setdefault(entry.partner_txn_uid, []).append(entry)
             self._operations[entry.operation] += 1
-            self._watch(self._open_uids, self._overlapping_uids, entry.partner_txn_uid, entry)
-            self._watch(self._open_tokens, self._overlapping_tokens, entry.token_id, entry)
+            self._note_overlap(
+                self._open_uids, self._overlapping_uids, entry.partner_txn_uid, entry
+            )
+            self._note_overlap(self._open_tokens, self._overlapping_tokens, entry.token_id, entry)
             self._open.add(entry.seq)
             self._changed.notify_all()
         return entry
 
-    def judged(self, entry: Entry, *, credentials_ok: bool) -> None:
-        """Note what the bank thought of the credentials."""
+    def note_credentials(self, entry: Entry, *, ok: bool) -> None:
+        """Store whether the credentials were accepted."""
         with self._changed:
-            entry.credentials_ok = credentials_ok
-            self._wrong_credentials += not credentials_ok
+            entry.credentials_ok = ok
+            self._wrong_credentials += not ok
 
-    def took_effect(self, entry: Entry) -> None:
-        """Note that this POST itself cancelled the token."""
+    def note_effect(self, entry: Entry) -> None:
+        """Store that this POST cancelled the token."""
         with self._changed:
             entry.effect = True
             self._effects[entry.token_id] += 1
@@ -100,16 +102,16 @@ class Journal:
         http_status: int | None = None,
         answer: dict[str, object] | None = None,
     ) -> None:
-        """Note the end of a POST; a POST ends once, and the first end stands."""
+        """Store the end of a POST; it ends once, so the first end counts."""
         with self._changed:
             if entry.finished_at is None:
                 entry.http_status, entry.answer = http_status, answer
                 self._close(entry)
 
-    def left(self, entry: Entry) -> None:
-        """Note that the client hung up before it had the answer."""
+    def note_left(self, entry: Entry) -> None:
+        """Store that the client left before it had the answer."""
         with self._changed:
-            self._hung_up(entry)
+            self._close_as_left(entry)
 
     def entries(
         self,
@@ -125,7 +127,7 @@ class Journal:
             found = self._entries if uid is None else self._by_uid.get(uid, [])
             newer = islice(found, bisect_right(found, since, key=attrgetter("seq")), None)
             chosen = (
-                replace(entry, gone=_over)
+                replace(entry, has_left=_left)
                 for entry in newer
                 if token in {None, entry.token_id} and operation in {None, entry.operation}
             )
@@ -152,7 +154,7 @@ class Journal:
             return {uid: len(entries) for uid, entries in self._by_uid.items()}
 
     def counts(self) -> dict[str, object]:
-        """Return the whole bank's figures: small, however long the journal."""
+        """Return the figures of the whole bank: few, however long the journal."""
         with self._changed:
             return {
                 "posts": len(self._entries),
@@ -167,7 +169,7 @@ class Journal:
             }
 
     def busiest_second(self, partner_id: str | None = None) -> int:
-        """Return the most POSTs that arrived within any one second (of one partner)."""
+        """Return the largest number of POSTs (of one partner) within any one second."""
         with self._changed:
             arrivals = [
                 entry.arrived_at
@@ -184,7 +186,7 @@ class Journal:
         return most
 
     def wait_until(self, holds: Callable[["Journal"], bool], *, timeout: float = 10.0) -> bool:
-        """Wait until the journal satisfies `holds`; say whether it did in time."""
+        """Wait until `holds` is true for the journal; return whether it was in time."""
         with self._changed:
             return self._changed.wait_for(lambda: holds(self), timeout)
 
@@ -193,14 +195,14 @@ class Journal:
         return self.wait_until(lambda journal: len(journal) >= count, timeout=timeout)
 
     def clear(self) -> None:
-        """Forget every entry; the numbers go on, so that no `since` ever lies."""
+        """Delete every entry; the numbers continue, so that every `since` stays valid."""
         with self._changed:
-            self._start_afresh()
+            self._reset()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _start_afresh(self) -> None:
+    def _reset(self) -> None:
         self._entries: list[Entry] = []
         self._by_uid: dict[str, list[Entry]] = {}
         self._open_uids: dict[str, list[Entry]] = {}
@@ -217,33 +219,33 @@ class Journal:
         self._latest = max(self._latest, self._clock())
         return self._latest
 
-    def _watch(
+    def _note_overlap(
         self, open_posts: dict[str, list[Entry]], overlapping: set[str], key: str, entry: Entry
     ) -> None:
         for other in list(open_posts.get(key, ())):
-            if other.gone():
-                self._hung_up(other)
+            if other.has_left():
+                self._close_as_left(other)
             elif key:
                 overlapping.add(key)
         open_posts.setdefault(key, []).append(entry)
 
-    def _hung_up(self, entry: Entry) -> None:
+    def _close_as_left(self, entry: Entry) -> None:
         if entry.finished_at is None:
             entry.client_left = True
             self._close(entry)
 
     def _close(self, entry: Entry) -> None:
         entry.finished_at = self._now()
-        entry.gone = _over
+        entry.has_left = _left
         if entry.seq in self._open:
             self._open.discard(entry.seq)
             self._statuses[entry.http_status] += 1
-            self._forget(self._open_uids, entry.partner_txn_uid, entry)
-            self._forget(self._open_tokens, entry.token_id, entry)
+            self._remove(self._open_uids, entry.partner_txn_uid, entry)
+            self._remove(self._open_tokens, entry.token_id, entry)
         self._changed.notify_all()
 
     @staticmethod
-    def _forget(open_posts: dict[str, list[Entry]], key: str, entry: Entry) -> None:
+    def _remove(open_posts: dict[str, list[Entry]], key: str, entry: Entry) -> None:
         rest = [other for other in open_posts.get(key, ()) if other is not entry]
         if rest:
             open_posts[key] = rest

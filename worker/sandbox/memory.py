@@ -1,4 +1,4 @@
-"""What the bank remembers of the uids it has seen: needed to refuse or replay a repeated one."""
+"""The uids that the bank has seen: needed to refuse a repeated one, or to repeat its answer."""
 
 import threading
 from copy import deepcopy
@@ -8,40 +8,40 @@ from worker.sandbox.answers import Call
 
 
 @dataclass(slots=True)
-class Seen:
-    """One uid: for which token it came, whether it was taken up, and what was answered."""
+class SeenUid:
+    """One uid: its token, whether it was processed, and the answer."""
 
     token_id: str
-    taken_up: bool
+    processed: bool
     answer: dict[str, object] | None = None
 
 
-class Memory:
-    """The uids of all partners, each partner's apart."""
+class SeenUids:
+    """The uids of all partners, kept per partner."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[tuple[str, str], Seen] = {}
+        self._seen: dict[tuple[str, str], SeenUid] = {}
 
-    def meet(self, call: Call, *, taken_up: bool) -> Seen | None:
-        """Remember the uid; return what was known of it before this POST."""
+    def remember(self, call: Call, *, processed: bool) -> SeenUid | None:
+        """Store the uid; return what was stored before this POST."""
         with self._lock:
             seen = self._seen.get(_key(call))
             before = None if seen is None else replace(seen)
             if seen is None:
-                self._seen[_key(call)] = Seen(call.token_id, taken_up)
+                self._seen[_key(call)] = SeenUid(call.token_id, processed)
             else:
-                seen.taken_up |= taken_up
+                seen.processed |= processed
             return before
 
-    def answered(self, call: Call, answer: dict[str, object]) -> None:
-        """Keep the first result, should it have to be given again."""
+    def keep_answer(self, call: Call, answer: dict[str, object]) -> None:
+        """Store the first answer, which may have to be repeated."""
         with self._lock:
-            seen = self._seen.setdefault(_key(call), Seen(call.token_id, taken_up=True))
+            seen = self._seen.setdefault(_key(call), SeenUid(call.token_id, processed=True))
             seen.answer = seen.answer or deepcopy(answer)
 
     def clear(self) -> None:
-        """Forget every uid."""
+        """Delete every uid."""
         with self._lock:
             self._seen.clear()
 

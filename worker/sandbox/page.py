@@ -13,13 +13,13 @@ _PART = re.compile(r"(<!-- table: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOT
 
 
 def renewed(page: str) -> str:
-    """Return the page with its tables as the code has them now."""
+    """Return the page with its tables generated from the code."""
     tables = {"scenarios": _scenarios(), "modes": _modes()}
     return _PART.sub(lambda part: f"{part[1]}\n{tables[part['name']]}\n{part[3]}", page)
 
 
 def written(scenario: Scenario) -> str:
-    """Return how the scenario is written in a token id."""
+    """Return how a token id names the scenario."""
     number = "N" if scenario.counts else ""
     text = f".{scenario.text.upper().replace(' ', '')}" if scenario.text else ""
     return f"{scenario.name}{number}{text}"

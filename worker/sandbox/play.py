@@ -1,4 +1,4 @@
-"""What a scenario is made of, and one act of it: the part a single POST gets to see."""
+"""A scenario, and a step: a scenario with its parameters, as one POST gets it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from worker.sandbox import delivery
-from worker.sandbox.tokens import Life
+from worker.sandbox.tokens import TokenStatus
 
 if TYPE_CHECKING:
     from worker.sandbox.answers import Draft
 
 
 class Moment(Enum):
-    """When something happens, seen from the effect of the POST on its token."""
+    """When something happens: before or after the POST takes effect on its token."""
 
     BEFORE = auto()
     AFTER = auto()
@@ -25,34 +25,34 @@ class Scenario:
 
     name: str
     does: str
-    shape: Callable[["Draft", "Act"], None]
-    # What the number after the name says (`times`, `seconds`, …), and what it is if left out.
+    shape: Callable[["Draft", "Step"], None]
+    # The meaning of the number after the name (`times`, `seconds`, …), and its default.
     counts: str = ""
     default: float = 0.0
-    # What the text after the dot says, if there is one.
+    # The meaning of the text after the dot, if there is one.
     text: str = ""
-    # The life with which the token is born.
-    born: Life = Life.PAYABLE
-    # Whether this POST takes up the work; otherwise the token stays as it is.
+    # The status with which the token starts.
+    initial: TokenStatus = TokenStatus.PAYABLE
+    # Whether this POST is processed; otherwise the token stays unchanged.
     effect: bool = True
-    # When the customer pays, and when the bank takes its time.
+    # When the customer pays, and when the bank waits.
     pays: Moment | None = None
     waits: Moment | None = None
-    # For how many POSTs it is played before the next act; nothing: for ever.
+    # For how many POSTs it is played before the next step; None: for ever.
     times: int | None = None
-    # How a token that is final already is told, and a repeated uid treated, against the rules.
-    tells: str = ""
+    # These replace the rules: how a final token is reported, how a repeated uid is treated.
+    final_reported_as: str = ""
     repeats: str = ""
-    # Whether inquiries about the token get to see it too.
+    # Whether inquiries about the token get it too.
     inquiry_too: bool = False
     # Whether the credentials count as wrong.
-    mistrusts: bool = False
-    way: delivery.Way = delivery.IN_ORDER
+    rejects_credentials: bool = False
+    transmission: delivery.Transmission = delivery.IN_ORDER
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
-    """One scenario with its parameters, as one POST gets to see it."""
+class Step:
+    """One scenario with its parameters, for one POST."""
 
     scenario: Scenario
     number: float = 0.0
@@ -61,5 +61,5 @@ class Act:
 
     @property
     def times(self) -> int | None:
-        """Return for how many POSTs the act is played."""
+        """For how many POSTs the step is played."""
         return int(self.number) if self.scenario.counts == "times" else self.scenario.times

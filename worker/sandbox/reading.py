@@ -1,27 +1,26 @@
-"""Reading a POST as strictly as the bank's documentation demands, and checking who sent it."""
+"""Reads a POST as strictly as the bank's documentation demands, and checks its credentials."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from hmac import compare_digest
 
-from worker.sandbox.answers import CANCEL, ELSEWHERE, INQUIRY, Call
+from worker.sandbox.answers import CANCEL, INQUIRY, OTHER, Call
 from worker.sandbox.rules import Rules
-from worker.sandbox.wire import Request
+from worker.sandbox.wire import Request, json_object
 
 OPERATIONS = {
     "/v1/kplus/payment/cancel-token": CANCEL,
     "/v1/kplus/payment/inquire-token": INQUIRY,
 }
 _MANDATORY = ("partnerTxnUid", "partnerId", "partnerSecret", "requestDt", "tokenId")
-_LONGEST_KEPT = 200
+_MAX_LENGTH_KEPT = 200
 _BANGKOK = timezone(timedelta(hours=7))
 _FIRST_MS = 10**11
 _END_OF_MS = 10**14
 
 
-class Refused(Exception):
-    """The request is not as documented; says under which errorCode it is refused."""
+class InvalidRequest(Exception):
+    """The request is not as documented; `error_code` is that of the answer."""
 
     def __init__(self, error_code: str, desc: str) -> None:
         super().__init__(error_code)
@@ -30,18 +29,14 @@ class Refused(Exception):
 
 
 def body_of(request: Request) -> dict[str, object]:
-    """Return the JSON object of the body, or nothing at all where there is none."""
-    try:
-        content = json.loads(request.body)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    """Return the JSON object of the body, or an empty one if it is none."""
+    return json_object(request.body) or {}
 
 
 def call_of(request: Request, body: Mapping[str, object]) -> Call:
-    """Return what the request asks for, as far as it can be read, right or wrong."""
+    """Return what the request asks for, valid or not, as far as it can be read."""
     return Call(
-        operation=OPERATIONS.get(request.path, ELSEWHERE),
+        operation=OPERATIONS.get(request.path, OTHER),
         partner_txn_uid=_text(body, "partnerTxnUid"),
         partner_id=_text(body, "partnerId"),
         token_id=_text(body, "tokenId"),
@@ -51,14 +46,14 @@ def call_of(request: Request, body: Mapping[str, object]) -> Call:
 
 
 def without_secrets(call: Call, request: Request, known: Mapping[str, str] | None) -> Call:
-    """Return the call with every secret blackened, also one sent in a place it has no place in."""
+    """Return the call without secrets, also those in fields where none belongs."""
     sent = {call.secret, request.headers.get("partner-secret", ""), *(known or {}).values()}
     secrets = [secret for secret in sent if secret]
 
     def clean(text: str) -> str:
         for secret in secrets:
             text = text.replace(secret, "[secret]")
-        return text[:_LONGEST_KEPT]
+        return text[:_MAX_LENGTH_KEPT]
 
     return Call(
         call.operation,
@@ -72,27 +67,27 @@ def without_secrets(call: Call, request: Request, known: Mapping[str, str] | Non
 def check_shape(
     request: Request, body: Mapping[str, object], *, operation: str, rules: Rules, now: float
 ) -> None:
-    """Raise a refusal unless headers and body are what the documentation calls mandatory."""
+    """Raise `InvalidRequest` unless headers and body have all mandatory fields."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Refused("bad_request", "content-type must be application/json. (EMBR)")
+        raise InvalidRequest("bad_request", "content-type must be application/json. (EMBR)")
     if not body:
-        raise Refused("bad_request", "Invalid JSON. (EMBR)")
+        raise InvalidRequest("bad_request", "Invalid JSON. (EMBR)")
     for header in ("Partner-Id", "Partner-Secret"):
         if not request.headers.get(header.lower()):
-            raise Refused("bad_request", f"Header {header} must not be empty. (EMBR)")
+            raise InvalidRequest("bad_request", f"Header {header} must not be empty. (EMBR)")
     for name in (*_MANDATORY, *(("reference1",) if operation == CANCEL else ())):
         if name != "requestDt" and not _text(body, name):
-            raise Refused(f"invalid_{name}", f"{name} must not be empty.")
+            raise InvalidRequest(f"invalid_{name}", f"{name} must not be empty.")
     if rules.longest_uid is not None and len(_text(body, "partnerTxnUid")) > rules.longest_uid:
-        raise Refused("invalid_partnerTxnUid", "partnerTxnUid is too long.")
+        raise InvalidRequest("invalid_partnerTxnUid", "partnerTxnUid is too long.")
     _check_time(body.get("requestDt"), rules, now)
 
 
 def check_credentials(
     request: Request, body: Mapping[str, object], secrets: Mapping[str, str] | None
 ) -> bool:
-    """Say whether header and body agree with each other and with what the bank expects."""
+    """Say whether header and body agree, and hold the credentials that the bank expects."""
     partner_id, secret = _text(body, "partnerId"), _text(body, "partnerSecret")
     agree = _same(partner_id, request.headers.get("partner-id", ""))
     agree &= _same(secret, request.headers.get("partner-secret", ""))
@@ -104,10 +99,10 @@ def check_credentials(
 def _check_time(value: object, rules: Rules, now: float) -> None:
     kind, moment = _moment(value)
     if kind not in rules.request_dt:
-        raise Refused("invalid_requestDt", "requestDt is not in the agreed form.")
+        raise InvalidRequest("invalid_requestDt", "requestDt is not in the agreed form.")
     skew = rules.clock_skew_seconds
     if skew is not None and abs(moment - now) > skew:
-        raise Refused("invalid_requestDt", "requestDt is too far from the bank's time.")
+        raise InvalidRequest("invalid_requestDt", "requestDt is too far from the bank's time.")
 
 
 def _moment(value: object) -> tuple[str, float]:

@@ -1,4 +1,4 @@
-"""How the whole bank behaves, whatever the token: its mode, and the choices nobody documented."""
+"""How the whole bank behaves, for every token: its mode, and what the documentation leaves open."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -7,8 +7,8 @@ MODES = {
     "ok": "open for business",
     "down": "every POST is answered with an empty HTTP 503",
     "maintenance": "every POST is answered with HTTP 503, an HTML page and `Retry-After`",
-    "silent": "every POST is read and never answered; a change of mode drops the line",
-    "refuse": "nobody listens on the port: connections are refused, idle ones are closed",
+    "silent": "every POST is read and never answered; a change of mode drops the connection",
+    "refuse": "the port is closed: connections are refused, idle ones are closed",
 }
 _CHOICES = {
     "mode": tuple(MODES),
@@ -20,24 +20,24 @@ _REQUEST_DTS = ("unix", "unix_ms", "iso8601")
 
 
 class RulesError(ValueError):
-    """A rule was set to something it cannot be."""
+    """A rule does not exist, or was set to an invalid value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules in force. Each default is the plainest reading of what is documented."""
+    """The current rules. Each default is the simplest reading of the documentation."""
 
-    # What `mode` can be stands in MODES.
+    # One of MODES.
     mode: str = "ok"
     latency_ms: float = 0.0
-    # A repeated partnerTxnUid is processed again, refused (`strict`: where the first one was taken
-    # up; `strictest`: wherever the first one could be read), or answered with the first result.
+    # A repeated partnerTxnUid is processed again, refused (`strict`: if the first one was
+    # processed; `strictest`: if the first one could be read), or answered as the first one.
     repeats: str = "process"
-    # How a cancel learns that its token is cancelled already, and that it is paid or expired:
-    # from the status in the token list, or from an errorCode.
+    # How a cancel reports a token that is cancelled already, and one that is paid or expired:
+    # by the status in the token list, or by an errorCode.
     recancel: str = "list"
     too_late: str = "code"
-    # The HTTP status under which errors travel, and authentication errors apart.
+    # The HTTP status of errors, and that of authentication errors.
     error_http: int = 200
     auth_http: int = 200
     request_dt: tuple[str, ...] = ("unix",)
@@ -49,7 +49,7 @@ class Rules:
     retry_after_seconds: int = 30
 
     def changed(self, wanted: Mapping[str, object]) -> "Rules":
-        """Return these rules with some of them set anew; raise a rules error for nonsense."""
+        """Return these rules with some changes. Raises `RulesError` for invalid values."""
         for name, value in wanted.items():
             _check(name, value)
         settled = {

@@ -1,33 +1,33 @@
-"""The table of scenarios: every behaviour the bank can play, as data."""
+"""The table of scenarios: every behaviour of the simulated bank, as data."""
 
 from worker.sandbox import delivery as d
 from worker.sandbox import shapes as s
 from worker.sandbox.play import Moment, Scenario
-from worker.sandbox.tokens import Life
+from worker.sandbox.tokens import TokenStatus
 
 _BEFORE, _AFTER = Moment.BEFORE, Moment.AFTER
 
 # fmt: off
-# A table reads as a table: one entry to a thought, not one argument to a line.
+# A table: one entry to a behaviour, not one argument to a line.
 
 _LIVES = (
-    Scenario("ok", "a payable token, cancelled in good order", s.truth),
-    Scenario("paid", "paid long ago: `qr_paid`", s.truth, born=Life.PAID),
+    Scenario("ok", "a payable token, which is cancelled", s.truth),
+    Scenario("paid", "paid long ago: `qr_paid`", s.truth, initial=TokenStatus.PAID),
     Scenario("paidlist", "paid long ago: `00`, and `PAID` in the token list", s.truth,
-             born=Life.PAID, tells="list"),
-    Scenario("expired", "expired long ago: `qr_expired`", s.truth, born=Life.EXPIRED),
+             initial=TokenStatus.PAID, final_reported_as="list"),
+    Scenario("expired", "expired long ago: `qr_expired`", s.truth, initial=TokenStatus.EXPIRED),
     Scenario("expiredlist", "expired long ago: `00`, and `EXPIRED` in the token list", s.truth,
-             born=Life.EXPIRED, tells="list"),
+             initial=TokenStatus.EXPIRED, final_reported_as="list"),
     Scenario("expires", "payable, and expires so many seconds after its first POST", s.truth,
              counts="seconds to live", default=60),
     Scenario("cancelled", "cancelled long ago: `00` and `CANCELLED` again", s.truth,
-             born=Life.CANCELLED, tells="list"),
+             initial=TokenStatus.CANCELLED, final_reported_as="list"),
     Scenario("cancelledcode", "cancelled long ago: `qr_cancelled`", s.truth,
-             born=Life.CANCELLED, tells="code"),
-    Scenario("recode", "cancelled in good order; once cancelled, `qr_cancelled`", s.truth,
-             tells="code"),
-    Scenario("unknown", "the bank never heard of the token: `invalid_tokenId`", s.truth,
-             born=Life.NOT_FOUND),
+             initial=TokenStatus.CANCELLED, final_reported_as="code"),
+    Scenario("recode", "a payable token, which is cancelled; after that `qr_cancelled`", s.truth,
+             final_reported_as="code"),
+    Scenario("unknown", "the bank does not know the token: `invalid_tokenId`", s.truth,
+             initial=TokenStatus.NOT_FOUND),
     Scenario("say", "claims the named status, whatever the truth; no effect", s.say,
              text="status", effect=False),
 )
@@ -48,22 +48,22 @@ _LATER = (
 )
 
 _LINE = (
-    Scenario("drop", "takes effect, then drops the line (RST) so many times; then fine", s.truth,
-             counts="times", default=1, way=d.RESET),
-    Scenario("dropbefore", "drops the line (RST) before any effect so many times; then fine",
-             s.truth, counts="times", default=1, effect=False, way=d.RESET),
-    Scenario("close", "takes effect, then closes the line unanswered so many times; then fine",
-             s.truth, counts="times", default=1, way=d.CLOSED),
+    Scenario("drop", "takes effect, then drops the connection (RST) so many times; then fine",
+             s.truth, counts="times", default=1, transmission=d.RESET),
+    Scenario("dropbefore", "drops the connection (RST) before any effect so many times; then fine",
+             s.truth, counts="times", default=1, effect=False, transmission=d.RESET),
+    Scenario("close", "takes effect, closes the connection unanswered so many times; then fine",
+             s.truth, counts="times", default=1, transmission=d.CLOSED),
     Scenario("closehead", "takes effect, sends half a head, closes; so many times, then fine",
-             s.truth, counts="times", default=1, way=d.HALF_A_HEAD),
+             s.truth, counts="times", default=1, transmission=d.HALF_A_HEAD),
     Scenario("closehalf", "takes effect, sends half the body, closes; so many times, then fine",
-             s.truth, counts="times", default=1, way=d.HALF_A_BODY),
+             s.truth, counts="times", default=1, transmission=d.HALF_A_BODY),
     Scenario("drophalf", "takes effect, sends half the body, RST; so many times, then fine",
-             s.truth, counts="times", default=1, way=d.HALF_THEN_RESET),
-    Scenario("stale", "answers well, then closes the line without announcing it", s.truth,
-             way=d.THEN_CLOSED),
-    Scenario("stray", "answers well, and sends an answer nobody asked for behind it", s.truth,
-             way=d.WITH_STRAY),
+             s.truth, counts="times", default=1, transmission=d.HALF_THEN_RESET),
+    Scenario("stale", "answers well, then closes the connection unannounced", s.truth,
+             transmission=d.THEN_CLOSED),
+    Scenario("stray", "answers well, and sends a second answer after it", s.truth,
+             transmission=d.WITH_STRAY),
 )
 
 _TIME = (
@@ -77,9 +77,9 @@ _TIME = (
     Scenario("holdbefore", "takes effect and answers when released", s.truth, waits=_BEFORE,
              times=1),
     Scenario("driphead", "drips the whole answer byte by byte, so many ms apart", s.truth,
-             counts="milliseconds", default=100, way=d.DRIPPING_HEAD),
+             counts="milliseconds", default=100, transmission=d.DRIPPING_HEAD),
     Scenario("dripbody", "sends the head, drips the body byte by byte, so many ms apart", s.truth,
-             counts="milliseconds", default=100, way=d.DRIPPING_BODY),
+             counts="milliseconds", default=100, transmission=d.DRIPPING_BODY),
 )
 
 _HTTP = (
@@ -87,26 +87,28 @@ _HTTP = (
              counts="HTTP status", default=500, effect=False),
     Scenario("under", "takes effect; the true answer under that HTTP status", s.under_as_asked,
              counts="HTTP status", default=500),
-    Scenario("redirect", "a redirect to `/elsewhere`, no effect; whoever follows is in the journal",
+    Scenario("redirect", "a redirect to `/elsewhere`, no effect; the journal shows who follows",
              s.redirected, counts="HTTP status", default=307, effect=False),
     Scenario("garbage", "takes effect; HTTP 200 with an HTML page", s.page(200, "Welcome")),
     Scenario("garbage502", "no effect; HTTP 502 with a gateway's HTML page",
              s.page(502, "Bad Gateway"), effect=False),
-    Scenario("chunked", "harmless: the answer in chunks", s.truth, way=d.CHUNKED),
-    Scenario("untilclosed", "harmless: no length, the body ends with the line", s.truth,
-             way=d.UNTIL_CLOSED),
-    Scenario("hints", "harmless: `103 Early Hints` before the answer", s.truth, way=d.AFTER_HINTS),
+    Scenario("chunked", "harmless: the answer in chunks", s.truth, transmission=d.CHUNKED),
+    Scenario("untilclosed", "harmless: no length, the body ends with the connection", s.truth,
+             transmission=d.UNTIL_CLOSED),
+    Scenario("hints", "harmless: `103 Early Hints` before the answer", s.truth,
+             transmission=d.AFTER_HINTS),
     Scenario("nothttp", "takes effect; answers in something that is not HTTP", s.truth,
-             way=d.NOT_HTTP),
+             transmission=d.NOT_HTTP),
     Scenario("shortlength", "takes effect; `Content-Length` ten bytes short", s.truth,
-             way=d.TOO_SHORT),
-    Scenario("compressed", "takes effect; gzip although nobody asked", s.compressed),
+             transmission=d.TOO_SHORT),
+    Scenario("compressed", "takes effect; gzip, which the request excludes", s.compressed),
     Scenario("bomb", "takes effect; a gzip bomb of so many megabytes", s.bomb,
              counts="megabytes", default=100),
     Scenario("huge", "takes effect; so many megabytes of JSON", s.truth, counts="megabytes",
-             default=64, way=d.HUGE),
-    Scenario("endless", "takes effect; chunks without end", s.truth, way=d.ENDLESS),
-    Scenario("endlesshead", "takes effect; headers without end", s.truth, way=d.ENDLESS_HEAD),
+             default=64, transmission=d.HUGE),
+    Scenario("endless", "takes effect; chunks without end", s.truth, transmission=d.ENDLESS),
+    Scenario("endlesshead", "takes effect; headers without end", s.truth,
+             transmission=d.ENDLESS_HEAD),
 )
 
 _BODY = (
@@ -129,7 +131,7 @@ _BODY = (
                  b'"errorDesc":null', rb'"errorDesc":"\ud83d"'))),
     Scenario("twokeys", "takes effect; `statusCode` twice, `10` and then `00`",
              s.rewritten(lambda body: b'{"statusCode":"10",' + body[1:])),
-    Scenario("extra", "harmless: fields nobody documented",
+    Scenario("extra", "harmless: undocumented fields",
              s.field("futureField", {"any": ["thing", 1, None]})),
     Scenario("contradiction", "takes effect; `00` with an `errorCode`",
              s.field("errorCode", "general_error")),
@@ -144,7 +146,7 @@ _STATUS = (
     Scenario("statusempty", "takes effect; the status an empty array", s.status(lambda _: [])),
     Scenario("statusnull", "takes effect; the status null", s.status(lambda _: None)),
     Scenario("statusmissing", "takes effect; no status", s.without_status),
-    Scenario("statusunknown", "takes effect; a status nobody knows",
+    Scenario("statusunknown", "takes effect; an unknown status",
              s.status(lambda _: "WITHDRAWN")),
     Scenario("statuslower", "takes effect; the status in small letters",
              s.status(lambda st: st.lower())),
@@ -191,7 +193,7 @@ _CODES = (
     Scenario("short", "refuses with an unknown errorCode and the named short code; no effect",
              s.short_code, text="short code", effect=False),
     Scenario("wrongsecret", "`authentication_error`, whatever is sent", s.truth,
-             mistrusts=True, effect=False, inquiry_too=True),
+             rejects_credentials=True, effect=False, inquiry_too=True),
     Scenario("dupstrict", "refuses a uid that came before with `duplicate_request`", s.truth,
              repeats="strict"),
     Scenario("dupreplay", "answers a uid that came before with its first result", s.truth,
@@ -201,18 +203,18 @@ _CODES = (
 _CUSTOMER = (
     Scenario("payrace", "the customer pays between arrival and effect: `qr_paid`", s.truth,
              pays=_BEFORE),
-    Scenario("payracelist", "the same, told as `00` with `PAID` in the list", s.truth,
-             pays=_BEFORE, tells="list"),
+    Scenario("payracelist", "the same, reported as `00` with `PAID` in the list", s.truth,
+             pays=_BEFORE, final_reported_as="list"),
     Scenario("payracedrop", "the customer pays before the effect, and the answer is lost (RST)",
-             s.truth, pays=_BEFORE, times=1, way=d.RESET),
-    Scenario("droppay", "drops the line before any effect; then the customer pays", s.truth,
-             effect=False, pays=_AFTER, times=1, way=d.RESET),
+             s.truth, pays=_BEFORE, times=1, transmission=d.RESET),
+    Scenario("droppay", "drops the connection before any effect; then the customer pays", s.truth,
+             effect=False, pays=_AFTER, times=1, transmission=d.RESET),
     Scenario("busypay", "`general_error` once; then the customer pays", s.code("general_error"),
              effect=False, pays=_AFTER, times=1),
     Scenario("pay502", "HTTP 502 once; then the customer pays", s.page(502, "Bad Gateway"),
              effect=False, pays=_AFTER, times=1),
-    Scenario("latepay", "takes effect, drops the line; then the customer tries to pay, in vain",
-             s.truth, pays=_AFTER, times=1, way=d.RESET),
+    Scenario("latepay", "takes effect, drops the connection; then the customer cannot pay",
+             s.truth, pays=_AFTER, times=1, transmission=d.RESET),
     Scenario("cancelpay", "claims `CANCELLED`, then the customer pays: a bank that contradicts "
              "itself", s.status(lambda _: "CANCELLED"), effect=False, pays=_AFTER, times=1),
 )

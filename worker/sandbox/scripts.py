@@ -1,4 +1,4 @@
-"""From a token id, or a list of names, to the acts that its POSTs get to see one by one."""
+"""From a token id, or a list of names, to the steps that its POSTs get one by one."""
 
 import re
 import threading
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from worker.sandbox.answers import CANCEL, INQUIRY
-from worker.sandbox.play import Act
+from worker.sandbox.play import Step
 from worker.sandbox.scenarios import SCENARIOS
-from worker.sandbox.tokens import Life
+from worker.sandbox.tokens import TokenStatus
 
-_ACT = re.compile(r"([a-z]+)([0-9]+(?:\.[0-9]+)?)?(?:\.(.+))?\Z", re.IGNORECASE)
-_OK = Act(SCENARIOS["ok"])
+_STEP = re.compile(r"([a-z]+)([0-9]+(?:\.[0-9]+)?)?(?:\.(.+))?\Z", re.IGNORECASE)
+_OK = Step(SCENARIOS["ok"])
 
 
 class UnknownScenario(ValueError):
@@ -20,31 +20,33 @@ class UnknownScenario(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The acts of one token: what its cancels see, and what its inquiries see."""
+    """The steps of one token: those of its cancels, and those of its inquiries."""
 
-    cancel: tuple[Act, ...] = (_OK,)
-    inquiry: tuple[Act, ...] = (_OK,)
+    cancel: tuple[Step, ...] = (_OK,)
+    inquiry: tuple[Step, ...] = (_OK,)
 
     @property
-    def born(self) -> Life:
-        """Return the life with which the token is born: the first act that says one decides."""
-        lives = [act.scenario.born for act in (*self.cancel, *self.inquiry)]
-        return next((life for life in lives if life is not Life.PAYABLE), Life.PAYABLE)
+    def initial(self) -> TokenStatus:
+        """The status with which the token starts: that of the first step that names one."""
+        statuses = [step.scenario.initial for step in (*self.cancel, *self.inquiry)]
+        return next(
+            (each for each in statuses if each is not TokenStatus.PAYABLE), TokenStatus.PAYABLE
+        )
 
     @property
     def lifetime(self) -> float | None:
-        """Return after how many seconds the token expires by itself."""
-        found = [act.number for act in self.cancel if act.scenario.counts == "seconds to live"]
+        """After how many seconds the token expires by itself."""
+        found = [step.number for step in self.cancel if step.scenario.counts == "seconds to live"]
         return found[0] if found else None
 
-    def act(self, operation: str, posts: int) -> Act:
-        """Return the act for a POST of this operation that has so many before it."""
-        acts = self.cancel if operation == CANCEL else self.inquiry
-        for at, act in enumerate(acts):
-            last = at == len(acts) - 1
-            times = act.times if last or act.times is not None else 1
+    def step(self, operation: str, posts: int) -> Step:
+        """Return the step for a POST of this operation, after `posts` earlier ones."""
+        steps = self.cancel if operation == CANCEL else self.inquiry
+        for at, step in enumerate(steps):
+            last = at == len(steps) - 1
+            times = step.times if last or step.times is not None else 1
             if times is None or posts < times:
-                return act
+                return step
             posts -= times
         return _OK
 
@@ -53,8 +55,8 @@ def script_of(token_id: str) -> Script:
     """
     Read the script off a token id: `busy3+drop~paid-0001`.
 
-    What stands before the first dash: the acts of cancels, joined by `+`, and after `~` those of
-    inquiries. Whatever is not wholly understood is an ordinary token.
+    Before the first dash come the steps of cancels, joined by `+`, and after `~` those of
+    inquiries. An id that is not fully understood is an ordinary token.
     """
     cancel, _, inquiry = token_id.partition("-")[0].partition("~")
     try:
@@ -64,18 +66,18 @@ def script_of(token_id: str) -> Script:
 
 
 def script(cancel: Sequence[str], inquiry: Sequence[str] | None = None) -> Script:
-    """Return the script of these names; without any for inquiries, they hear the truth."""
-    acts = tuple(act(name) for name in cancel) or (_OK,)
+    """Return the script of these names; inquiries without names get true answers."""
+    steps = tuple(parse_step(name) for name in cancel) or (_OK,)
     if inquiry:
-        return Script(acts, tuple(act(name) for name in inquiry))
-    return Script(acts, acts if all(act.scenario.inquiry_too for act in acts) else (_OK,))
+        return Script(steps, tuple(parse_step(name) for name in inquiry))
+    return Script(steps, steps if all(step.scenario.inquiry_too for step in steps) else (_OK,))
 
 
-def act(written: str) -> Act:
-    """Return the act that is written so: `busy3`, `code.qr_paid`, `http502`."""
+def parse_step(written: str) -> Step:
+    """Read one step: `busy3`, `code.qr_paid`, `http502`."""
     if (plain := SCENARIOS.get(written.lower())) is not None and not plain.text:
-        return Act(plain, plain.default)
-    matched = _ACT.match(written)
+        return Step(plain, plain.default)
+    matched = _STEP.match(written)
     scenario = SCENARIOS.get(matched[1].lower()) if matched else None
     if matched is None or scenario is None:
         message = f"there is no scenario {written!r}"
@@ -84,11 +86,11 @@ def act(written: str) -> Act:
     if (number and not scenario.counts) or bool(text) != bool(scenario.text):
         message = f"{written!r} does not fit the scenario {scenario.name!r}"
         raise UnknownScenario(message)
-    return Act(scenario, float(number) if number else scenario.default, text)
+    return Step(scenario, float(number) if number else scenario.default, text)
 
 
-class Prompter:
-    """Remembers how far each token's script has been played."""
+class Scripts:
+    """The script of each token, and how far it has been played."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -96,24 +98,24 @@ class Prompter:
         self._played: dict[tuple[str, str], int] = {}
 
     def script(self, token_id: str) -> Script:
-        """Return the token's script: one set by hand, or the one its id spells."""
+        """Return the token's script: one that was set, or the one in its id."""
         with self._lock:
             return self._scripts.get(token_id) or script_of(token_id)
 
     def set(self, token_id: str, chosen: Script) -> None:
-        """Give the token another script, played from its start."""
+        """Give the token another script, which begins at its start."""
         with self._lock:
             self._scripts[token_id] = chosen
             for operation in (CANCEL, INQUIRY):
                 self._played.pop((token_id, operation), None)
 
-    def next(self, token_id: str, operation: str, *, now: float) -> Act:
-        """Return the act for the POST that is being answered, and count it."""
+    def next(self, token_id: str, operation: str, *, now: float) -> Step:
+        """Return the step for the current POST, and count it."""
         chosen = self.script(token_id)
         with self._lock:
             posts = self._played.get((token_id, operation), 0)
             self._played[token_id, operation] = posts + 1
-        return replace(chosen.act(operation, posts), now=now)
+        return replace(chosen.step(operation, posts), now=now)
 
     def clear(self) -> None:
         """Forget all scripts, and how far they were played."""

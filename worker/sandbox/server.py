@@ -7,15 +7,15 @@ import threading
 
 from worker.sandbox import wire
 from worker.sandbox.bank import Bank
+from worker.sandbox.connection import ClientLeft, Connection, Stopping, shut_down_and_drain
 from worker.sandbox.control import Control
-from worker.sandbox.line import ClientLeft, Line, Stopping, last_words
 
 _BACKLOG = 4096
 _HANDSHAKE_SECONDS = 10.0
 
 
 class Server:
-    """Accepts connections, reads requests, and hands them to the bank or to its other door."""
+    """Accepts connections, reads requests, and passes them to the bank or to the control API."""
 
     def __init__(
         self, bank: Bank, control: Control, *, ssl_context: ssl.SSLContext | None = None
@@ -26,16 +26,16 @@ class Server:
         self._stopping = threading.Event()
         self._open = threading.Event()
         self._lock = threading.Lock()
-        self._lines: set[Line] = set()
+        self._connections: set[Connection] = set()
         self._threads: set[threading.Thread] = set()
         self._listener: socket.socket | None = None
         self._acceptor = threading.Thread(target=self._accept, name="sandbox", daemon=True)
         self.address = ("", 0)
-        # What went wrong inside the bank itself: names of exceptions, for tests to look at.
+        # The names of unexpected exceptions in the bank itself, for tests.
         self.faults: list[str] = []
 
     def start(self, host: str, port: int) -> None:
-        """Bind the port and begin to listen."""
+        """Bind the port and start to listen."""
         self.address = (host, port)
         self.listen()
         self._acceptor.start()
@@ -59,28 +59,28 @@ class Server:
             self._open.set()
 
     def refuse(self) -> None:
-        """Close the port, and every connection on which nothing is under way."""
+        """Close the port, and every idle connection."""
         with self._lock:
             listener, self._listener = self._listener, None
             self._open.clear()
-            idle = [line for line in self._lines if line.idle]
+            idle = [connection for connection in self._connections if connection.idle]
         if listener is not None:
             with contextlib.suppress(OSError):
-                # A close alone would leave the accepting thread, and with it the port, waiting.
+                # A close alone would not end the accepting thread, and so keep the port open.
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-        for line in idle:
-            line.wake()
+        for connection in idle:
+            connection.interrupt()
 
     def stop(self) -> None:
-        """Stop listening, end every conversation, and wait for its thread."""
+        """Stop listening, end every connection, and wait for its thread."""
         self._stopping.set()
         self.refuse()
         self._open.set()
         with self._lock:
-            lines, threads = list(self._lines), list(self._threads)
-        for line in lines:
-            line.wake()
+            connections, threads = list(self._connections), list(self._threads)
+        for connection in connections:
+            connection.interrupt()
         for thread in (self._acceptor, *threads):
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(timeout=5)
@@ -96,78 +96,78 @@ class Server:
                 # The port was closed, or there is no file descriptor left for a moment.
                 self._stopping.wait(0.005)
                 continue
-            thread = threading.Thread(target=self._attend, args=(sock,), daemon=True)
+            thread = threading.Thread(target=self._serve_connection, args=(sock,), daemon=True)
             with self._lock:
                 self._threads.add(thread)
             thread.start()
 
-    def _attend(self, sock: socket.socket) -> None:
-        line = None
+    def _serve_connection(self, sock: socket.socket) -> None:
+        connection = None
         try:
-            line = self._line(sock)
-            if line is not None:
-                self._serve(line)
-        except (ClientLeft, Stopping, wire.LineClosed):
+            connection = self._connection(sock)
+            if connection is not None:
+                self._serve(connection)
+        except (ClientLeft, Stopping, wire.ConnectionClosed):
             pass
-        except Exception as error:  # noqa: BLE001 - a fault of ours is shown, and ends one line only
+        except Exception as error:  # noqa: BLE001 - our own fault is kept, and ends only one connection
             self.faults.append(type(error).__name__)
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
-                if line is not None:
-                    self._lines.discard(line)
-            if line is not None:
-                line.hang_up()
+                if connection is not None:
+                    self._connections.discard(connection)
+            if connection is not None:
+                connection.close()
 
-    def _line(self, sock: socket.socket) -> Line | None:
+    def _connection(self, sock: socket.socket) -> Connection | None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._ssl_context is not None:
-            secured = self._shake_hands(sock, self._ssl_context)
+            secured = self._tls_handshake(sock, self._ssl_context)
             if secured is None:
                 return None
             sock = secured
-        line = Line(sock, self._stopping)
+        connection = Connection(sock, self._stopping)
         with self._lock:
-            self._lines.add(line)
-        return line
+            self._connections.add(connection)
+        return connection
 
     @staticmethod
-    def _shake_hands(sock: socket.socket, context: ssl.SSLContext) -> socket.socket | None:
+    def _tls_handshake(sock: socket.socket, context: ssl.SSLContext) -> socket.socket | None:
         sock.settimeout(_HANDSHAKE_SECONDS)
         secured = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         try:
             secured.do_handshake()
         except OSError:
             with secured, contextlib.suppress(OSError):
-                last_words(secured)
+                shut_down_and_drain(secured)
             return None
         secured.settimeout(None)
         return secured
 
-    def _serve(self, line: Line) -> None:
-        reader = wire.Reader(line.receive, line.send)
+    def _serve(self, connection: Connection) -> None:
+        reader = wire.Reader(connection.receive, connection.send)
         while not self._stopping.is_set():
-            line.idle = True
+            connection.idle = True
             if self._listener is None:
-                # The bank refuses by now; whoever is idle from here on is told by refuse().
+                # The bank refuses connections now; refuse() closes those that become idle.
                 return
             try:
                 request = reader.request()
-            except wire.LineClosed:
+            except wire.ConnectionClosed:
                 return
             except wire.WireError:
-                line.send(wire.head(400, {"Content-Length": "0", "Connection": "close"}))
-                line.part()
+                connection.send(wire.head(400, {"Content-Length": "0", "Connection": "close"}))
+                connection.close_after_answer()
                 return
-            line.idle = False
-            if not self._handle(request, line) or not request.keep_alive:
+            connection.idle = False
+            if not self._handle(request, connection) or not request.keep_alive:
                 return
 
-    def _handle(self, request: wire.Request, line: Line) -> bool:
+    def _handle(self, request: wire.Request, connection: Connection) -> bool:
         if not self._control.serves(request):
-            return self._bank.converse(request, line)
+            return self._bank.handle(request, connection)
         status, content = self._control.answer(request)
         body = wire.as_json(content) + b"\n"
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        line.send(wire.head(status, headers) + body)
+        connection.send(wire.head(status, headers) + body)
         return True

@@ -1,16 +1,15 @@
-"""Shapes: each takes the bank's true answer and bends one thing about it."""
+"""Shapes: each changes one thing in the bank's true answer."""
 
 import gzip
 import zlib
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import Any
 
 from worker.sandbox import answers, wire
 from worker.sandbox.answers import Draft
-from worker.sandbox.play import Act
+from worker.sandbox.play import Step
 
-Shape = Callable[[Draft, Act], None]
+Shape = Callable[[Draft, Step], None]
 
 _PAGE = (
     b"<!doctype html><html><head><title>%s</title></head><body><h1>%s</h1>"
@@ -18,55 +17,55 @@ _PAGE = (
 )
 
 
-def truth(_draft: Draft, _act: Act) -> None:
-    """Bend nothing."""
+def truth(_draft: Draft, _step: Step) -> None:
+    """Change nothing."""
 
 
 def code(error_code: str, *, http_status: int = 200) -> Shape:
     """Refuse with this errorCode."""
 
-    def shape(draft: Draft, _act: Act) -> None:
+    def shape(draft: Draft, _step: Step) -> None:
         draft.answer = answers.refusal(draft.call, error_code)
         draft.http_status = http_status
 
     return shape
 
 
-def code_as_asked(draft: Draft, act: Act) -> None:
+def code_as_asked(draft: Draft, step: Step) -> None:
     """Refuse with the errorCode, and under the HTTP status, that the token id names."""
-    draft.answer = answers.refusal(draft.call, act.text)
-    draft.http_status = int(act.number)
+    draft.answer = answers.refusal(draft.call, step.text)
+    draft.http_status = int(step.number)
 
 
-def short_code(draft: Draft, act: Act) -> None:
-    """Refuse with an errorCode nobody knows, and the named short code after the description."""
-    desc = f"Something is the matter. ({act.text.upper()})"
+def short_code(draft: Draft, step: Step) -> None:
+    """Refuse with an unknown errorCode, and the named short code after the description."""
+    desc = f"Something is the matter. ({step.text.upper()})"
     draft.answer = answers.refusal(draft.call, "kplus_error", desc=desc)
 
 
-def say(draft: Draft, act: Act) -> None:
+def say(draft: Draft, step: Step) -> None:
     """Claim that the token has the named status."""
-    status = act.text.upper()
+    status = step.text.upper()
     draft.answer = answers.cancelled(draft.call, status)
     if draft.call.operation == answers.INQUIRY:
         draft.answer.pop("tokenList")
         draft.answer |= {"tokenId": draft.call.token_id, "paymentStatus": status}
 
 
-def status(bend: Callable[[str], object]) -> Shape:
+def status(change: Callable[[str], object]) -> Shape:
     """Give the token's status another form."""
 
-    def shape(draft: Draft, _act: Act) -> None:
+    def shape(draft: Draft, _step: Step) -> None:
         listed = _listed(draft)
         if listed:
-            listed[0]["status"] = bend(str(listed[0]["status"]))
+            listed[0]["status"] = change(str(listed[0]["status"]))
         elif "paymentStatus" in draft.answer:
-            draft.answer["paymentStatus"] = bend(str(draft.answer["paymentStatus"]))
+            draft.answer["paymentStatus"] = change(str(draft.answer["paymentStatus"]))
 
     return shape
 
 
-def without_status(draft: Draft, _act: Act) -> None:
+def without_status(draft: Draft, _step: Step) -> None:
     """Leave the token's status out."""
     draft.answer.pop("paymentStatus", None)
     for listed in _listed(draft):
@@ -76,7 +75,7 @@ def without_status(draft: Draft, _act: Act) -> None:
 def field(name: str, value: object) -> Shape:
     """Set one field of the answer."""
 
-    def shape(draft: Draft, _act: Act) -> None:
+    def shape(draft: Draft, _step: Step) -> None:
         draft.answer[name] = value
 
     return shape
@@ -85,7 +84,7 @@ def field(name: str, value: object) -> Shape:
 def without(*names: str) -> Shape:
     """Leave fields out."""
 
-    def shape(draft: Draft, _act: Act) -> None:
+    def shape(draft: Draft, _step: Step) -> None:
         for name in names:
             draft.answer.pop(name, None)
 
@@ -95,19 +94,19 @@ def without(*names: str) -> Shape:
 def listed_field(name: str, value: str) -> Shape:
     """Set one field of the listed token, or of an inquiry's answer."""
 
-    def shape(draft: Draft, _act: Act) -> None:
+    def shape(draft: Draft, _step: Step) -> None:
         for target in _listed(draft) or [draft.answer]:
             target[name] = value
 
     return shape
 
 
-def token_list(bend: Callable[[list[dict[str, Any]]], object]) -> Shape:
+def token_list(change: Callable[[list[dict[str, object]]], object]) -> Shape:
     """Give the token list another form."""
 
-    def shape(draft: Draft, _act: Act) -> None:
+    def shape(draft: Draft, _step: Step) -> None:
         if "tokenList" in draft.answer:
-            draft.answer["tokenList"] = bend(_listed(draft))
+            draft.answer["tokenList"] = change(_listed(draft))
 
     return shape
 
@@ -115,7 +114,7 @@ def token_list(bend: Callable[[list[dict[str, Any]]], object]) -> Shape:
 def raw(body: bytes, *, http_status: int = 200, content_type: str = "application/json") -> Shape:
     """Answer with bytes of another kind."""
 
-    def shape(draft: Draft, _act: Act) -> None:
+    def shape(draft: Draft, _step: Step) -> None:
         draft.raw, draft.http_status = body, http_status
         draft.headers["Content-Type"] = content_type
 
@@ -131,77 +130,77 @@ def page(http_status: int, title: str) -> Shape:
 def rewritten(rewrite: Callable[[bytes], bytes]) -> Shape:
     """Rewrite the bytes of the true answer."""
 
-    def shape(draft: Draft, _act: Act) -> None:
+    def shape(draft: Draft, _step: Step) -> None:
         draft.raw = rewrite(wire.as_json(draft.answer))
 
     return shape
 
 
-def empty_as_asked(draft: Draft, act: Act) -> None:
+def empty_as_asked(draft: Draft, step: Step) -> None:
     """Answer with the HTTP status that the token id names, and an empty body."""
-    draft.http_status, draft.raw, draft.headers = int(act.number), b"", {}
+    draft.http_status, draft.raw, draft.headers = int(step.number), b"", {}
 
 
-def under_as_asked(draft: Draft, act: Act) -> None:
+def under_as_asked(draft: Draft, step: Step) -> None:
     """Send the true answer under the HTTP status that the token id names."""
-    draft.http_status = int(act.number)
+    draft.http_status = int(step.number)
 
 
-def compressed(draft: Draft, _act: Act) -> None:
-    """Compress the answer although nobody asked for it."""
+def compressed(draft: Draft, _step: Step) -> None:
+    """Compress the answer, though the client did not accept that."""
     draft.raw = gzip.compress(wire.as_json(draft.answer))
     draft.headers["Content-Encoding"] = "gzip"
 
 
-def bomb(draft: Draft, act: Act) -> None:
-    """Compress megabytes of blanks into few bytes."""
+def bomb(draft: Draft, step: Step) -> None:
+    """Compress megabytes of blanks into a few bytes."""
     packer = zlib.compressobj(wbits=31)
     blanks = b" " * 1_048_576
-    packed = b"".join(packer.compress(blanks) for _ in range(int(act.number)))
+    packed = b"".join(packer.compress(blanks) for _ in range(int(step.number)))
     draft.raw = packed + packer.flush()
     draft.headers["Content-Encoding"] = "gzip"
 
 
-def limited(draft: Draft, act: Act) -> None:
+def limited(draft: Draft, step: Step) -> None:
     """Ask for a pause of so many seconds."""
-    code("general_error", http_status=429)(draft, act)
-    draft.headers["Retry-After"] = f"{act.number:g}"
+    code("general_error", http_status=429)(draft, step)
+    draft.headers["Retry-After"] = f"{step.number:g}"
 
 
-def limited_until(draft: Draft, act: Act) -> None:
+def limited_until(draft: Draft, step: Step) -> None:
     """Ask for a pause until a date."""
-    code("general_error", http_status=429)(draft, act)
-    draft.headers["Retry-After"] = formatdate(act.now + act.number, usegmt=True)
+    code("general_error", http_status=429)(draft, step)
+    draft.headers["Retry-After"] = formatdate(step.now + step.number, usegmt=True)
 
 
-def limited_oddly(draft: Draft, act: Act) -> None:
+def limited_oddly(draft: Draft, step: Step) -> None:
     """Ask for a pause in words."""
-    code("general_error", http_status=429)(draft, act)
+    code("general_error", http_status=429)(draft, step)
     draft.headers["Retry-After"] = "in a while"
 
 
-def redirected(draft: Draft, act: Act) -> None:
-    """Send the client elsewhere: a POST that follows stands in the journal."""
-    draft.http_status, draft.raw = int(act.number), b""
+def redirected(draft: Draft, step: Step) -> None:
+    """Redirect the client: if it follows with a POST, the journal has it."""
+    draft.http_status, draft.raw = int(step.number), b""
     draft.headers["Location"] = "/elsewhere"
 
 
-def echoes_secret(draft: Draft, _act: Act) -> None:
-    """Send the secret back in a field, as one of the family's answers does."""
+def echoes_secret(draft: Draft, _step: Step) -> None:
+    """Send the secret back in a field, as one answer of the product family does."""
     draft.answer["partnerSecret"] = draft.call.secret
 
 
-def describes_secret(draft: Draft, _act: Act) -> None:
+def describes_secret(draft: Draft, _step: Step) -> None:
     """Refuse, with the secret in the middle of the description."""
     desc = f"Key {draft.call.secret} is not known here. (EMXX)"
     draft.answer = answers.refusal(draft.call, "kplus_error", desc=desc)
 
 
-def prints_secret(draft: Draft, act: Act) -> None:
+def prints_secret(draft: Draft, step: Step) -> None:
     """Answer with an HTML page that prints the request with its secret."""
-    page(500, f"Unhandled: partnerSecret={draft.call.secret}")(draft, act)
+    page(500, f"Unhandled: partnerSecret={draft.call.secret}")(draft, step)
 
 
-def _listed(draft: Draft) -> list[dict[str, Any]]:
+def _listed(draft: Draft) -> list[dict[str, object]]:
     listed = draft.answer.get("tokenList")
     return listed if isinstance(listed, list) else []

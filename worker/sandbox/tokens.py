@@ -1,4 +1,4 @@
-"""The tokens of the simulated bank: each has one life, and its effects are counted."""
+"""The tokens of the simulated bank: the status of each, and how often it was cancelled."""
 
 import threading
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 
-class Life(StrEnum):
-    """Where a token stands, in the bank's own words."""
+class TokenStatus(StrEnum):
+    """The status of a token, in the bank's own words."""
 
     PAYABLE = "REQUESTED"
     PAID = "PAID"
@@ -18,10 +18,10 @@ class Life(StrEnum):
 
 @dataclass(slots=True)
 class Token:
-    """One token: payable at first, then cancelled, paid or expired, and that for ever."""
+    """One token: payable at first, then cancelled, paid or expired for ever."""
 
     token_id: str
-    life: Life
+    status: TokenStatus
     born_at: float
     reference1: str | None = None
     expires_at: float | None = None
@@ -29,15 +29,15 @@ class Token:
     effects: int = 0
 
     def as_json(self) -> dict[str, object]:
-        """Return the token as the control interface shows it."""
+        """Return the token as the control API shows it."""
         shown = asdict(self)
-        return {"tokenId": shown.pop("token_id"), "status": self.life.value} | {
-            key: value for key, value in shown.items() if key != "life"
+        return {"tokenId": shown.pop("token_id"), "status": self.status.value} | {
+            key: value for key, value in shown.items() if key != "status"
         }
 
 
 class Ledger:
-    """Every token the bank has heard of. Only a payable token changes, and only once."""
+    """All tokens that a request has named. Only a payable token changes, and only once."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -49,46 +49,46 @@ class Ledger:
         self,
         token_id: str,
         *,
-        life: Life = Life.PAYABLE,
+        status: TokenStatus = TokenStatus.PAYABLE,
         lifetime: float | None = None,
         reference1: str | None = None,
     ) -> Token:
-        """Return a copy of the token, born now with this life if nobody named it before."""
+        """Return a copy of the token; one that is new gets this status."""
         with self._lock:
             token = self._tokens.get(token_id)
             if token is None:
                 now = self._clock()
                 expires_at = None if lifetime is None else now + lifetime
-                token = Token(token_id, life, now, expires_at=expires_at)
+                token = Token(token_id, status, now, expires_at=expires_at)
                 self._tokens[token_id] = token
             token.reference1 = reference1 or token.reference1
-            return replace(self._aged(token))
+            return replace(self._expired_if_due(token))
 
     def find(self, token_id: str) -> Token | None:
-        """Return a copy of the token, or nothing if the bank never heard of it."""
+        """Return a copy of the token, or None if no request has named it."""
         with self._lock:
             token = self._tokens.get(token_id)
-            return None if token is None else replace(self._aged(token))
+            return None if token is None else replace(self._expired_if_due(token))
 
-    def cancel(self, token_id: str) -> tuple[Life, bool]:
-        """Cancel a payable token; say how it stands now, and whether this call changed it."""
-        return self._move(token_id, Life.CANCELLED)
+    def cancel(self, token_id: str) -> tuple[TokenStatus, bool]:
+        """Cancel a payable token; return its status, and whether this call changed it."""
+        return self._move(token_id, TokenStatus.CANCELLED)
 
-    def pay(self, token_id: str) -> tuple[Life, bool]:
-        """Let the customer pay a payable token."""
-        return self._move(token_id, Life.PAID)
+    def pay(self, token_id: str) -> tuple[TokenStatus, bool]:
+        """Pay a payable token as the customer."""
+        return self._move(token_id, TokenStatus.PAID)
 
-    def expire(self, token_id: str) -> tuple[Life, bool]:
+    def expire(self, token_id: str) -> tuple[TokenStatus, bool]:
         """End the time in which the token could be paid."""
-        return self._move(token_id, Life.EXPIRED)
+        return self._move(token_id, TokenStatus.EXPIRED)
 
     def release(self, token_id: str) -> None:
-        """Let go of every POST held for this token, now and from now on."""
+        """Release every POST that is held for this token, now and later."""
         with self._lock:
             self._released.add(token_id)
 
     def released(self, token_id: str) -> bool:
-        """Say whether POSTs held for this token may go on."""
+        """Say whether POSTs held for this token may continue."""
         return token_id in self._released
 
     def effects(self) -> dict[str, int]:
@@ -96,29 +96,29 @@ class Ledger:
         with self._lock:
             return {key: token.effects for key, token in self._tokens.items() if token.effects}
 
-    def lives(self) -> dict[str, int]:
-        """Return how many tokens stand where."""
+    def statuses(self) -> dict[str, int]:
+        """Return the number of tokens in each status."""
         with self._lock:
-            standing = [self._aged(token).life.value for token in self._tokens.values()]
-        return {life.value: standing.count(life.value) for life in Life}
+            found = [self._expired_if_due(token).status for token in self._tokens.values()]
+        return {status.value: found.count(status) for status in TokenStatus}
 
     def clear(self) -> None:
-        """Forget every token."""
+        """Delete every token."""
         with self._lock:
             self._tokens.clear()
             self._released.clear()
 
-    def _move(self, token_id: str, life: Life) -> tuple[Life, bool]:
+    def _move(self, token_id: str, status: TokenStatus) -> tuple[TokenStatus, bool]:
         with self._lock:
-            token = self._aged(self._tokens[token_id])
-            if token.life is not Life.PAYABLE:
-                return token.life, False
-            token.life, token.changed_at = life, self._clock()
-            token.effects += life is Life.CANCELLED
-            return life, True
+            token = self._expired_if_due(self._tokens[token_id])
+            if token.status is not TokenStatus.PAYABLE:
+                return token.status, False
+            token.status, token.changed_at = status, self._clock()
+            token.effects += status is TokenStatus.CANCELLED
+            return status, True
 
-    def _aged(self, token: Token) -> Token:
+    def _expired_if_due(self, token: Token) -> Token:
         end = token.expires_at
-        if token.life is Life.PAYABLE and end is not None and end <= self._clock():
-            token.life, token.changed_at = Life.EXPIRED, end
+        if token.status is TokenStatus.PAYABLE and end is not None and end <= self._clock():
+            token.status, token.changed_at = TokenStatus.EXPIRED, end
         return token

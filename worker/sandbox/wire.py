@@ -1,4 +1,4 @@
-"""HTTP/1.1 as the bank reads and writes it, by hand: faults need control over every byte."""
+"""HTTP/1.1, read and written without a library: faults need control of every byte."""
 
 import http
 import json
@@ -7,22 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
-LONGEST_HEAD = 65_536
-LONGEST_BODY = 4_194_304
+MAX_HEAD_BYTES = 65_536
+MAX_BODY_BYTES = 4_194_304
 _REQUEST_LINE = re.compile(r"([A-Z]+) (\S+) HTTP/1\.([01])\Z")
 
 
 class WireError(Exception):
-    """What arrived is not HTTP as this server reads it."""
+    """The received bytes are not HTTP that this server can read."""
 
 
-class LineClosed(WireError):
-    """The client closed the line between two requests, or in the middle of one."""
+class ConnectionClosed(WireError):
+    """The client closed the connection, between two requests or within one."""
 
 
 @dataclass(slots=True)
 class Request:
-    """One request. Its headers and body carry secrets, so they never show in a repr."""
+    """One request. Its `repr` never shows headers and body, which hold secrets."""
 
     method: str
     path: str
@@ -33,7 +33,7 @@ class Request:
 
 
 class Reader:
-    """Takes requests off a stream of bytes, one after the other."""
+    """Reads requests from a stream of bytes, one after the other."""
 
     def __init__(self, receive: Callable[[], bytes], send: Callable[[bytes], None]) -> None:
         self._receive = receive
@@ -41,8 +41,8 @@ class Reader:
         self._buffer = b""
 
     def request(self) -> Request:
-        """Return the next request, or raise a wire error."""
-        request = _read_head(self._until(b"\r\n\r\n", LONGEST_HEAD))
+        """Return the next request. Raises `WireError`."""
+        request = _read_head(self._until(b"\r\n\r\n", MAX_HEAD_BYTES))
         if request.headers.get("expect", "").lower() == "100-continue":
             self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.body = self._body(request.headers)
@@ -52,15 +52,15 @@ class Reader:
         if headers.get("transfer-encoding", "").lower() == "chunked":
             return self._chunks()
         length = headers.get("content-length", "0")
-        if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > LONGEST_BODY:
+        if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > MAX_BODY_BYTES:
             raise WireError
         return self._exactly(int(length))
 
     def _chunks(self) -> bytes:
         body = b""
         while True:
-            size = self._until(b"\r\n", LONGEST_HEAD).partition(b";")[0]
-            if not re.fullmatch(rb"[0-9A-Fa-f]{1,7}", size) or len(body) > LONGEST_BODY:
+            size = self._until(b"\r\n", MAX_HEAD_BYTES).partition(b";")[0]
+            if not re.fullmatch(rb"[0-9A-Fa-f]{1,7}", size) or len(body) > MAX_BODY_BYTES:
                 raise WireError
             chunk = self._exactly(int(size, 16) + 2)[:-2]
             if not chunk:
@@ -84,24 +84,33 @@ class Reader:
     def _more(self) -> None:
         received = self._receive()
         if not received:
-            raise LineClosed
+            raise ConnectionClosed
         self._buffer += received
 
 
 def head(status: int, headers: dict[str, str]) -> bytes:
-    """Return a status line and headers, up to and with the empty line."""
+    """Return a status line and headers, including the empty line."""
     lines = [f"HTTP/1.1 {status} {reason(status)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 def as_json(content: object) -> bytes:
-    """Return JSON as the bank writes it: UTF-8, nothing escaped that need not be."""
+    """Return JSON as the bank writes it: UTF-8, with as few escapes as possible."""
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def json_object(body: bytes) -> dict[str, object] | None:
+    """Return the JSON object of a body, or None if it is none."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def reason(status: int) -> str:
-    """Return the words beside a status, also for one that no standard knows."""
+    """Return the reason phrase of a status, also of a non-standard one."""
     try:
         return http.HTTPStatus(status).phrase
     except ValueError:
@@ -122,6 +131,6 @@ def _read_head(text: bytes) -> Request:
     method, target, minor = matched.groups()
     url = urlsplit(target)
     query = {key: values[-1] for key, values in parse_qs(url.query).items()}
-    wish = headers.get("connection", "").lower()
-    keep_alive = wish != "close" and (minor == "1" or wish == "keep-alive")
+    wanted = headers.get("connection", "").lower()
+    keep_alive = wanted != "close" and (minor == "1" or wanted == "keep-alive")
     return Request(method, unquote(url.path), query, keep_alive, headers)

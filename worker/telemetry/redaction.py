@@ -1,4 +1,4 @@
-"""Redaction of secrets: the last line of defence. The first is that no secret is ever passed on."""
+"""Redaction of secrets: the last line of defence. The first is to pass no secret on."""
 
 import base64
 import html
@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 REDACTED = "[redacted]"
-SHORTEST_SECRET = 4
-"""Shorter values would blot out ordinary text without protecting anything."""
+MIN_SECRET_LENGTH = 4
+"""Shorter values are not redacted: they would remove ordinary text and protect nothing."""
 _secrets: list[str] = []
-"""Every form of every registered secret, the longest first: one may stand inside another."""
-# A value behind a name that means a credential, in JSON, in a repr or in a query string.
+"""Every form of every registered secret, longest first: one may be part of another."""
+# A value after the name of a credential, in JSON, in a repr or in a query string.
 _NAMES = r"partner[-_]?secret|password|authorization"
 _NAMED = re.compile(
     rf"""(?P<name>(?:{_NAMES})\\*["']?\s*[:=]\s*)"""
@@ -29,19 +29,19 @@ _URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/@]+@
 
 
 def protect(secrets: Iterable[str]) -> None:
-    """Register secret values: `redact` replaces them wherever they stand, however encoded."""
-    long_enough = (secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
+    """Register secret values: `redact` replaces them everywhere, in every encoding of `_forms`."""
+    long_enough = (secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH)
     known = {*_secrets, *(form for secret in long_enough for form in _forms(secret))}
     _secrets[:] = sorted(known, key=len, reverse=True)
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield the secret as it is, and as JSON, URLs, HTML and base64 show it."""
+    """Yield the secret as it is, and as encoded in JSON, URLs, HTML and base64."""
     written = jsons.dumps(secret)[1:-1]
     for form in (secret, written):
         yield form
         yield form.replace("/", "\\/")  # as PHP writes JSON
-        yield from _packed(form)
+        yield from _base64_forms(form)
     yield jsons.dumps(written)[1:-1]
     yield written.replace('\\"', '"')
     yield html.escape(secret)
@@ -50,12 +50,12 @@ def _forms(secret: str) -> Iterator[str]:
         yield _PERCENT.sub(lambda found: found.group().lower(), form)
 
 
-def _packed(text: str) -> Iterator[str]:
-    """Yield what base64 makes of a text in the middle of others: one form for each alignment."""
-    for before in range(3):
-        packed = base64.b64encode(b"x" * before + text.encode()).decode()
-        inner = packed[4 if before else 0 : -4]
-        if len(inner) > SHORTEST_SECRET:
+def _base64_forms(text: str) -> Iterator[str]:
+    """Yield the base64 of a text in the middle of others: one form for each alignment."""
+    for offset in range(3):
+        encoded = base64.b64encode(b"x" * offset + text.encode()).decode()
+        inner = encoded[4 if offset else 0 : -4]
+        if len(inner) > MIN_SECRET_LENGTH:
             yield inner
             yield inner.translate(_FOR_URLS)
 
@@ -64,7 +64,7 @@ def redact(text: str) -> str:
     """Return the text with registered secrets and credential-like values replaced."""
     for secret in tuple(_secrets):
         text = text.replace(secret, REDACTED)
-    # Nearly all texts are short words: a look for what a pattern needs spares most of the time.
+    # Nearly all texts are short: checking for a character that each pattern needs is faster.
     if ":" in text or "=" in text:
         text = _NAMED.sub(rf"\g<name>{REDACTED}", text)
         if "@" in text:
@@ -72,8 +72,8 @@ def redact(text: str) -> str:
     return text
 
 
-def redact_value(value: Any) -> Any:
-    """Return a structure with every text in it redacted, and what stands under a secret's name."""
+def redact_value(value: object) -> Any:
+    """Return a structure with its texts redacted, and every value under the name of a secret."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
@@ -86,15 +86,15 @@ def redact_value(value: Any) -> Any:
     return value if isinstance(value, int | float | None) else redact(str(value))
 
 
-def is_clean(event: Mapping[str, Any]) -> bool:
-    """Look at all words at once, which is quick, for anything that `redact_value` might change."""
-    words = [*event]
+def is_clean(event: Mapping[str, object]) -> bool:
+    """Say whether `redact_value` would change nothing; fast, as it checks all texts at once."""
+    texts = [*event]
     for value in event.values():
         if isinstance(value, str):
-            words.append(value)
+            texts.append(value)
         elif not isinstance(value, int | float | None):
             return False
-    text = "\0".join(words)
+    text = "\0".join(texts)
     return not (
         _NAME.search(text)
         or ("@" in text and _URL_PASSWORD.search(text))

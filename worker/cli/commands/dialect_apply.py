@@ -12,7 +12,7 @@ from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.params import Reason
 from worker.config.dialect_file import load_dialect
 from worker.domain.dialect import Dialect
-from worker.domain.rejudgement import finding
+from worker.domain.rejudgement import conclusion_of
 from worker.explain.forecast import Forecast, stays
 from worker.explain.text import jobs, shown
 from worker.store import Store, Verdict
@@ -75,7 +75,7 @@ def _clear(store: Store, dialect: Dialect, most: int | None, forecast: Forecast)
     def found() -> Iterator[str]:
         for page in store.conversations.all(in_doubt=True):
             for told in page:
-                what = finding(told.conversations, dialect)
+                what = conclusion_of(told.conversations, dialect)
                 forecast.conclude(told, what)
                 if what.outcome is not None:
                     yield told.uid

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from worker.cli.ui.context import settings_now, store_of
-from worker.domain.events import WORDS
+from worker.domain.events import FIELDS
 from worker.store.reports.exports import Cursor
 
 FORMATS = ("jsonl", "csv")
-COLUMNS = ("cursor", "id", *WORDS)
+COLUMNS = ("cursor", "id", *FIELDS)
 
 
 class Place(click.ParamType[Cursor]):

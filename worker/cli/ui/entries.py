@@ -10,5 +10,5 @@ from worker.jobs.manifest import ManifestEntry, RefusedLine, read_manifest
 
 def entries(file: BinaryIO, settings: Settings) -> Iterator[ManifestEntry | RefusedLine]:
     """Read a file as the producers' door would: an order may leave the one partner out."""
-    resolve = partial(settings.roster().resolve, named=settings.partner_id)
+    resolve = partial(settings.roster().resolve, default=settings.partner_id)
     return read_manifest(file, resolve=resolve, uid_length=settings.uid_length)

@@ -8,7 +8,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from worker.domain.orders import Instant
-from worker.domain.validation import complaints
+from worker.domain.validation import error_lines
 from worker.store import YOUNGEST, NewExpiry
 
 _AGO = re.compile(r"([0-9]{1,6})\s*(s|m|min|h|d)\Z")
@@ -99,7 +99,7 @@ class Expiry(click.ParamType[NewExpiry]):
         try:
             at = _INSTANT.validate_python(value)
         except ValidationError as error:
-            self.fail(f"{'; '.join(complaints(error))}, or never", param, ctx)
+            self.fail(f"{'; '.join(error_lines(error))}, or never", param, ctx)
         if at <= datetime.now(UTC):
             self.fail("lies in the past", param, ctx)
         return NewExpiry(at)

@@ -16,7 +16,7 @@ from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
 from worker.store.schema.tables import cancel_jobs, outbox
 
-TOLD = tuple(cancel_jobs.c[column] for column in events.WORDS.values())
+TOLD = tuple(cancel_jobs.c[column] for column in events.FIELDS.values())
 """What a statement that may end a job has to return of it."""
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from worker.domain.claims import CANCEL, Claim, Evidence
 from worker.domain.decision import Decision
 from worker.domain.judgement import PAYABLE
-from worker.domain.kplus import LONGEST_WORD
+from worker.domain.kplus import MAX_TEXT_LENGTH
 from worker.domain.leases import InquiryUids
 from worker.domain.partners import Roster
 from worker.domain.states import Event, State
@@ -193,7 +193,7 @@ class Jobs:
             "uid": claim.request.partner_txn_uid,
             "lease": claim.lease_id,
             "end": decision.outcome,
-            "token_seen": None if seen is None else storable(seen, LONGEST_WORD),
+            "token_seen": None if seen is None else storable(seen, MAX_TEXT_LENGTH),
             "given_back": 1 if claim.kind == CANCEL and not decision.spent else 0,
             "wait": decision.wait.total_seconds() if decision.wait else 0.0,
             "payable": decision.heard == PAYABLE,

@@ -94,8 +94,8 @@ class Actions:
             if found.by is None:
                 return found.ruling
             done = self._rejudging.end(connection, uid, found.by)
-            by, number = found.by, {"conversation": found.by.of.number}
-            before = {**_shown(found.ruling.job), **number, "heard": by.of.heard}
+            by, number = found.by, {"conversation": found.by.conversation.number}
+            before = {**_shown(found.ruling.job), **number, "heard": by.conversation.heard}
             after = {**_shown(done.job), **number, "heard": by.heard}
             states = {"before": before, "after": after}
             self._keep(connection, "rejudge", uid, who=who, reason=reason, **states)

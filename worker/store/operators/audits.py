@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 
 from worker.domain.claims import INQUIRY, Claim, Evidence
 from worker.domain.decision import Decision
-from worker.domain.kplus import LONGEST_WORD, CancelRequest
+from worker.domain.kplus import MAX_TEXT_LENGTH, CancelRequest
 from worker.domain.leases import InquiryUids
 from worker.domain.partners import Partner
 from worker.domain.states import FINAL, Outcome
@@ -153,7 +153,7 @@ class Audits:
                 "number": audit.number,
                 "judged": str(verdict),
                 "word": storable(decision.heard, 64),
-                "token_seen": None if seen is None else storable(seen, LONGEST_WORD),
+                "token_seen": None if seen is None else storable(seen, MAX_TEXT_LENGTH),
                 "why": storable(decision.reason, LONGEST_DETAIL),
             }
             rows_of(connection, self._end, params)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, String, bindparam, func, select
 
 from worker.domain.dialect import Dialect
-from worker.domain.rejudgement import Reading, finding
+from worker.domain.rejudgement import Rejudgement, conclusion_of
 from worker.domain.states import OUTCOMES, Event, Outcome, State
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.jobs.finish import Finisher
@@ -23,7 +23,7 @@ class RejudgeResult:
     """A verdict on one job, and the answer by which it ends; None where none ends it."""
 
     ruling: RequeueResult
-    by: Reading | None = None
+    by: Rejudgement | None = None
 
 
 class Rejudging:
@@ -58,12 +58,12 @@ class Rejudging:
         if job["state"] != State.IN_DOUBT:
             return RejudgeResult(RequeueResult(uid, Verdict.NOT_IN_DOUBT, job))
         (told,) = self._conversations.of(connection, rows)
-        found = finding(told.conversations, dialect)
+        found = conclusion_of(told.conversations, dialect)
         if found.outcome is None:
             return RejudgeResult(RequeueResult(uid, Verdict.UNCLEAR, job))
         return RejudgeResult(RequeueResult(uid, Verdict.DONE, job), found.by)
 
-    def end(self, connection: Connection, uid: str, by: Reading) -> RequeueResult:
+    def end(self, connection: Connection, uid: str, by: Rejudgement) -> RequeueResult:
         """End a job that `look` holds, by the answer that says what became of its token."""
         outcome = Outcome(by.heard)
         (event,) = (event for state, event in _ENDING.items() if outcome in OUTCOMES[state])
@@ -72,9 +72,9 @@ class Rejudging:
             "uid": uid,
             "end": outcome,
             "seen": by.token_status,
-            "said_status": by.of.status_code,
-            "said_code": by.of.error_code,
-            "said_desc": by.of.error_desc,
+            "said_status": by.conversation.status_code,
+            "said_code": by.conversation.error_code,
+            "said_desc": by.conversation.error_desc,
         }
         (row,) = self._ends.run(connection, self._end[event], params)
         return RequeueResult(uid, Verdict.DONE, _job(row))

@@ -61,8 +61,8 @@ class PartnerModes:
             "partner": claim.request.partner_id,
             "lease": claim.lease_id,
             "began": claim.started_at,
-            "why": storable(decision.pause or decision.reason, LONGEST_REASON),
-            "advised": decision.advice.total_seconds() if decision.advice else 0.0,
+            "why": storable(decision.pause_reason or decision.reason, LONGEST_REASON),
+            "advised": decision.retry_after.total_seconds() if decision.retry_after else 0.0,
             "answered": evidence.answer is not None,
             "shown": evidence.credentials,
         }
@@ -73,13 +73,13 @@ class PartnerModes:
         return not (claim.calm and self._felt(decision) is self._prove)
 
     def _felt(self, decision: Decision) -> Any:
-        if decision.pause is not None:
+        if decision.pause_reason is not None:
             return self._pause
         if decision.throttled:
             return self._throttle
-        if decision.strain:
+        if decision.bank_failed:
             return self._strain
-        return self._prove if decision.proves else self._release
+        return self._prove if decision.proves_partner else self._release
 
     def pause(self, connection: Connection, partner_id: str, reason: str) -> bool:
         """

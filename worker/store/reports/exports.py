@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from sqlalchemy import bindparam, or_, select
 
-from worker.domain.events import event_id, iso, told
+from worker.domain.events import event_data, event_id, iso
 from worker.domain.kplus import EPOCH
 from worker.domain.states import FINAL
 from worker.store.engine.column_types import Utc
@@ -101,4 +101,4 @@ def _place(row: AnyRow) -> tuple[datetime, str]:
 def _record(row: AnyRow) -> dict[str, Any]:
     job = row._asdict()
     named = {"cursor": str(Cursor(*_place(row))), "id": event_id(row.partner_txn_uid, row.ends)}
-    return named | told(job)
+    return named | event_data(job)

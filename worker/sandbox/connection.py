@@ -1,4 +1,4 @@
-"""One client's connection: bytes out, patience, hanging up, and noticing that the client did."""
+"""One client's connection: send, wait, close, and notice that the client has left."""
 
 import contextlib
 import select
@@ -8,34 +8,34 @@ import threading
 import time
 from collections.abc import Callable
 
-# Told apart from data that merely waits: the other side has shut its end.
+# Unlike data that waits to be read: the other side has closed its end.
 _HANGUP = getattr(select, "POLLRDHUP", 0)
 _ENDED = _HANGUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 _SLICE_SECONDS = 0.01
-_LAST_WORDS_SECONDS = 0.5
+_DRAIN_SECONDS = 0.5
 
 
 class ClientLeft(Exception):
-    """The client hung up while the bank was still busy with it."""
+    """The client closed the connection before its answer was complete."""
 
 
 class Stopping(Exception):
     """The bank is being stopped."""
 
 
-def last_words(sock: socket.socket) -> None:
+def shut_down_and_drain(sock: socket.socket) -> None:
     """
-    End our half of the line and hear the client out for a moment.
+    Close our half of the connection, and read the rest of the client's bytes for a moment.
 
-    Closed with something unread, the line would be reset, and the last word lost with it.
+    A close with unread bytes would reset the connection, and the last answer would be lost.
     """
     socket.socket.shutdown(sock, socket.SHUT_WR)
-    sock.settimeout(_LAST_WORDS_SECONDS)
+    sock.settimeout(_DRAIN_SECONDS)
     while socket.socket.recv(sock, 65_536):
         pass
 
 
-class Line:
+class Connection:
     """The bank's end of one connection."""
 
     def __init__(self, sock: socket.socket, stopping: threading.Event) -> None:
@@ -45,25 +45,25 @@ class Line:
         self.idle = True
 
     def receive(self) -> bytes:
-        """Return what came, or nothing once the client has closed the line."""
+        """Return the next bytes, or none if the client has closed the connection."""
         try:
             return self._sock.recv(65_536)
         except OSError:
             return b""
 
     def send(self, data: bytes) -> None:
-        """Send all of it, or learn that the client has left."""
+        """Send all of it. Raises `ClientLeft`."""
         try:
             self._sock.sendall(data)
         except OSError:
             raise ClientLeft from None
 
-    def gone(self, within: float = 0.0) -> bool:
-        """Say whether the client has hung up, now or within so many seconds."""
+    def has_left(self, within: float = 0.0) -> bool:
+        """Say whether the client has left, now or within so many seconds."""
         number = self._sock.fileno()
         if number < 0:
             return True
-        # One poll object per question: two threads may ask at once, and would share none.
+        # One poll object per call: two threads may ask at once, and cannot share one.
         poll = select.poll()
         poll.register(number, _HANGUP)
         return any(event & _ENDED for _, event in poll.poll(within * 1000))
@@ -74,12 +74,13 @@ class Line:
         *,
         until: Callable[[], bool] = lambda: False,
         on_leaving: Callable[[], None] = lambda: None,
-        patient: bool = False,
+        ignore_leaving: bool = False,
     ) -> None:
         """
-        Wait so long, or until something holds; without seconds, for ever.
+        Wait so many seconds, or until a condition holds; with None, for ever.
 
-        A client that hangs up ends the wait, unless the bank is patient: then it is only noted.
+        If the client leaves, `on_leaving` is called, and the wait ends with `ClientLeft` unless
+        `ignore_leaving` is set.
         """
         end = None if seconds is None else time.monotonic() + seconds
         left = False
@@ -91,34 +92,34 @@ class Line:
                 raise Stopping
             if left:
                 self._stopping.wait(rest)
-            elif self.gone(rest):
+            elif self.has_left(rest):
                 left = True
                 on_leaving()
-                if not patient:
+                if not ignore_leaving:
                     raise ClientLeft
 
     def reset(self) -> None:
-        """Drop the line with a TCP reset."""
+        """Drop the connection with a TCP reset."""
         with contextlib.suppress(OSError):
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._close()
 
-    def hang_up(self) -> None:
-        """Close the line in good order: what was sent still arrives."""
+    def close(self) -> None:
+        """Close the connection; sent bytes still arrive."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._close()
 
-    def part(self) -> None:
-        """Close the line so that a last word arrives, though the client may still be talking."""
+    def close_after_answer(self) -> None:
+        """Close so that the last answer arrives, even if the client is still sending."""
         with contextlib.suppress(OSError):
-            last_words(self._sock)
+            shut_down_and_drain(self._sock)
         self._close()
 
-    def wake(self) -> None:
-        """End a blocking read of another thread: that thread then closes the line."""
+    def interrupt(self) -> None:
+        """End a blocking read of another thread, which then closes the connection."""
         with contextlib.suppress(OSError):
-            # The plain method: that of a TLS socket would pull the rug from under the reader.
+            # The plain method: that of a TLS socket would break the other thread's read.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def _close(self) -> None:
