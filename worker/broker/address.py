@@ -9,20 +9,14 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import certifi
 
+from worker.broker.transports import TRANSPORTS
 from worker.errors import SettingsError
 
-_TRANSPORTS: Final = {
-    "redis": "worker.broker.redis:Transport",
-    "rediss": "worker.broker.redis:Transport",
-    "sentinel": "worker.broker.redis:SentinelTransport",
-    "amqp": None,
-    "amqps": None,
-}
 _SENTINEL_KEYS: Final = frozenset({"master_name", "sentinel_username", "sentinel_password"})
 _TLS_KEYS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 
 
-def broker_settings(url: str, *, lease: timedelta, patience: timedelta) -> dict[str, Any]:
+def broker_settings(url: str, *, lease: timedelta, timeout: timedelta) -> dict[str, Any]:
     """Return every broker setting, or raise `SettingsError` naming the remedy."""
     scheme = url.partition("://")[0] if "://" in url else ""
     if "cluster" in scheme:
@@ -30,16 +24,16 @@ def broker_settings(url: str, *, lease: timedelta, patience: timedelta) -> dict[
             "Redis Cluster cannot carry Celery's queues; use one Redis or Sentinel "
             "(redis://, rediss://, sentinel://)"
         )
-    if scheme not in _TRANSPORTS:
-        raise _refused(f"must begin with one of {', '.join(_TRANSPORTS)} and ://")
+    if scheme not in TRANSPORTS:
+        raise _refused(f"must begin with one of {', '.join(TRANSPORTS)} and ://")
     hosts = [_split(part) for part in url.split(";")]
     if {host.scheme for host in hosts} != {scheme}:
         raise _refused(f"all of its addresses must begin with {scheme}://, like the first")
     query = _query(hosts, scheme)
-    wait = patience.total_seconds()
+    wait = timeout.total_seconds()
     return {
         "broker_url": _address(url),
-        "broker_transport": _TRANSPORTS[scheme],
+        "broker_transport": TRANSPORTS[scheme],
         "broker_transport_options": _transport_options(scheme, query, lease=lease, wait=wait),
         "broker_use_ssl": _tls(scheme, query),
         "broker_failover_strategy": _stay if scheme == "sentinel" else "round-robin",
