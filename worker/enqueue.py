@@ -30,7 +30,7 @@ from worker.telemetry.redaction import redact_value
 
 BUDGET = timedelta(seconds=1.5)
 """The longest wait for the broker."""
-PATIENCE = timedelta(seconds=1)
+BROKER_TIMEOUT = timedelta(seconds=1)
 """The longest wait for one answer of the broker."""
 CHUNK = 1000
 """Orders in one statement of `enqueue_many`."""
@@ -70,7 +70,7 @@ class Producer:
         url = broker_url(settings)
         if url is None:
             return None
-        return Hints(create_celery(settings, url=url, patience=PATIENCE))
+        return Hints(create_celery(settings, url=url, timeout=BROKER_TIMEOUT))
 
     def enqueue(
         self, order: Order | Mapping[str, Any], *, session: Session | Connection | None = None

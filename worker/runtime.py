@@ -13,7 +13,7 @@ from functools import partial
 from celery import Celery
 
 from worker.bank import Bank
-from worker.broker.app import create_app
+from worker.broker.app import BROKER_TIMEOUT, create_app
 from worker.broker.embedded import known_url
 from worker.broker.hints import Hints
 from worker.config.dialect_file import load_dialect
@@ -194,11 +194,14 @@ def broker_url(settings: Settings) -> str | None:
     return known_url(settings.home)
 
 
-def create_celery(settings: Settings, *, url: str, **options: object) -> Celery:
-    """Return the Celery application on a broker, as the settings have it."""
+def create_celery(
+    settings: Settings, *, url: str, pool: str = "threads", timeout: timedelta = BROKER_TIMEOUT
+) -> Celery:
+    """Return the Celery application on a broker, by the settings."""
     return create_app(
         broker_url=url,
         lease=settings.lease,
         concurrency=settings.concurrency,
-        **options,  # type: ignore[arg-type]
+        pool=pool,
+        timeout=timeout,
     )

@@ -146,7 +146,7 @@ def test_a_frozen_broker_costs_a_producer_its_patience_and_no_more(
     redis_server: RedisServer,
 ) -> None:
     """Without a bound Celery waits for ever, and redis-py's own retries multiply any bound."""
-    app = app_for(redis_server.url, patience=timedelta(seconds=3))
+    app = app_for(redis_server.url, timeout=timedelta(seconds=3))
     app.send_task(CANCEL_TOKEN, kwargs={})
     redis_server.freeze()
     begun = time.monotonic()
@@ -183,7 +183,7 @@ def tls_front(redis_server: RedisServer, request: pytest.FixtureRequest) -> Iter
 
 
 def sent_over_tls(front: TlsFront, *, scheme: str = "rediss", query: str = "") -> int:
-    app = app_for(f"{scheme}://localhost:{front.port}/0{query}", patience=timedelta(seconds=2))
+    app = app_for(f"{scheme}://localhost:{front.port}/0{query}", timeout=timedelta(seconds=2))
     try:
         app.send_task(CANCEL_TOKEN, kwargs={}, retry=False)
     finally:

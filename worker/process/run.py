@@ -3,12 +3,13 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
+from socket import gethostname
+from typing import Any
 
 from celery import Celery
 from celery.bootsteps import StartStopStep
 from celery.signals import setup_logging
 
-from worker.broker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
 from worker.broker.embedded import EmbeddedBroker, ensure
 from worker.broker.hints import Hints
 from worker.config.settings import Settings
@@ -21,7 +22,7 @@ from worker.outbox.webhook import WebhookSender
 from worker.process.heartbeat import Heartbeat
 from worker.process.liveness import Liveness
 from worker.process.loop import Loop, step
-from worker.process.shutdown import TO_SETTLE, Shutdown
+from worker.process.shutdown import SETTLE_TIME, Shutdown
 from worker.process.tasks import register
 from worker.process.watchdog import Watchdog
 from worker.runtime import Runtime, broker_url, create_celery
@@ -29,29 +30,47 @@ from worker.telemetry.log import configure_logging, get_logger
 
 log = get_logger(__name__)
 
-FAREWELL = 1.0
-"""Seconds that a stop waits for a try under way; what comes of it later is told again."""
+RELAY_STOP_SECONDS = 1.0
+"""How long a stop waits for a delivery under way. Without its result the event is sent again."""
 
 
-def run_worker(settings: Settings, *, pool: str = "threads", level: str = "INFO") -> None:
+def run_worker(
+    settings: Settings,
+    *,
+    pool: str = "threads",
+    level: str = "INFO",
+    hostname: str | None = None,
+    quiet: bool = True,
+    **program: Any,
+) -> int:
     """
-    Work until SIGTERM, which lets calls in flight end; a second one, or SIGQUIT, ends at once.
+    Work until SIGTERM, which lets calls under way end. A second one, or SIGQUIT, ends at once.
 
-    Raises `SettingsError` where the dialect cannot be read, `StoreUnavailable` where the
-    database is not ready, `BrokerUnavailable` where the embedded broker cannot be started,
-    before anything is taken from a queue.
+    Return the exit code: 1 after an error that Celery cannot recover from. `program` are further
+    arguments of Celery's worker: `pidfile`, `optimization`, `no_color`. Raises `SettingsError` if
+    the dialect cannot be read, `StoreUnavailable` if the database is not ready and
+    `BrokerUnavailable` if the embedded broker cannot be started, before anything is taken from a
+    queue.
     """
     configure_logging(level=level)
     # Celery warns of being root over six lines: as one event it does not break the log.
     logging.captureWarnings(capture=True)
-    stop = Shutdown(within=settings.deadline + TO_SETTLE)
-    stop.listen()
-    runtime = PerProcess(lambda: Runtime(settings, stopping=stop))
+    shutdown = Shutdown(within=settings.deadline + SETTLE_TIME)
+    shutdown.listen()
+    runtime = PerProcess(lambda: Runtime(settings, stopping=shutdown))
     broker = None if settings.broker_url is not None else ensure(settings.home)
     try:
-        _greet(runtime)
+        _check_ready(runtime)
         app = build_worker(settings, runtime, pool=pool, broker=broker)
-        app.worker_main(_arguments(settings, pool, level))
+        worker = app.Worker(
+            # Two workers of one name on one host would take each other for one in gossip.
+            hostname=hostname or f"kplus-cancel-{os.getpid()}@{gethostname()}",
+            loglevel=level,
+            quiet=quiet,
+            **program,
+        )
+        worker.start()
+        return int(worker.exitcode or 0)
     finally:
         runtime().close()
         if broker is not None:
@@ -105,15 +124,19 @@ def _relays(
 
         def relay(name: Destination = name, make: Callable[[], bool] = one_round) -> Loop:
             pause = settings.sweep_seconds
-            return Loop(f"{name}-relay", make, pause=pause, farewell=FAREWELL)
+            return Loop(f"{name}-relay", make, pause=pause, farewell=RELAY_STOP_SECONDS)
 
         yield step(f"kplus-{name}-relay", relay)
 
 
-def _greet(runtime: PerProcess[Runtime]) -> None:
-    """Fail early where a file or the database is not ready; let newly configured partners go on."""
+def _check_ready(runtime: PerProcess[Runtime]) -> None:
+    """
+    Read every file and open the database, so that a fault ends the start and not each pass.
+
+    Partners whose credentials have changed are resumed.
+    """
     parts = runtime()
-    _ = parts.policy  # a dialect that cannot be read stops the start, not every pass of the sweep
+    _ = parts.policy
     parts.follow_roster()
     log.info(
         "worker_starts",
@@ -121,21 +144,6 @@ def _greet(runtime: PerProcess[Runtime]) -> None:
         database=parts.store.database.engine.url.render_as_string(hide_password=True),
         concurrency=parts.settings.concurrency,
     )
-
-
-def _arguments(settings: Settings, pool: str, level: str) -> list[str]:
-    return [
-        "--quiet",
-        "worker",
-        # Two workers of one name on one host would take each other for one in gossip.
-        f"--hostname=kplus-cancel-{os.getpid()}@%h",
-        f"--pool={pool}",
-        f"--concurrency={settings.concurrency}",
-        f"--queues={CANCEL_QUEUE},{HOUSEKEEPING_QUEUE}",
-        f"--loglevel={level}",
-        "--without-mingle",
-        "--without-heartbeat",
-    ]
 
 
 @setup_logging.connect

@@ -14,7 +14,7 @@ from types import FrameType
 
 from celery.signals import worker_ready, worker_shutting_down
 
-TO_SETTLE = timedelta(seconds=20)
+SETTLE_TIME = timedelta(seconds=20)
 """What a stop may take beside the calls under way: their outcomes, their messages, the sweep."""
 
 
