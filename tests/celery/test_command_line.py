@@ -176,6 +176,7 @@ def test_a_refused_command_says_why_in_one_line(celery_commands: Run) -> None:
         "control": ["shutdown"],
         "result": ["x"],
         "graph": ["workers"],
+        "logtool": ["stats"],
     }
     answers = celery_commands(*([name, *arguments.get(name, [])] for name in refused))
     for name, answer in zip(refused, answers, strict=True):

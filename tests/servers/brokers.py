@@ -16,7 +16,7 @@ from tests.servers.missing import unavailable
 from tests.servers.waiting import eventually
 from worker.broker.embedded import ensure
 from worker.broker.embedded.guarded import Guarded, Order
-from worker.broker.embedded.server import Seat, find_program
+from worker.broker.embedded.server import ServerAddress, find_program
 from worker.errors import BrokerUnavailable
 
 GIVEN: Final = "KPLUS_TEST_BROKER_URL"
@@ -28,7 +28,7 @@ class RedisServer:
 
     def __init__(self, folder: Path, *, appendonly: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.seat = Seat.fresh()
+        self.seat = ServerAddress.choose()
         self.url = self.seat.url
         self.log = folder / "redis.log"
         self._folder = folder
@@ -62,7 +62,7 @@ class RedisServer:
             options={"cwd": str(self._folder)},
         )
         self._guarded = Guarded(order, log=self.log)
-        eventually(lambda: self.seat.occupant() == self.pid, saying=self.log.read_text)
+        eventually(lambda: self.seat.server_pid() == self.pid, saying=self.log.read_text)
 
     def stop(self) -> None:
         """End it in order, as a machine that is shut down does."""
@@ -142,7 +142,7 @@ def make_redis(tmp_path: Path) -> Iterator[MakeRedis]:
                 find_program()
             except BrokerUnavailable as reason:
                 unavailable("broker", f"{reason} ({REMEDY})")
-            folder = tmp_path / f"redis-{Seat.fresh().port}"
+            folder = tmp_path / f"redis-{ServerAddress.choose().port}"
             return stack.enter_context(RedisServer(folder, appendonly=appendonly))
 
         yield make

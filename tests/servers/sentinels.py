@@ -12,7 +12,7 @@ from tests.servers.brokers import REMEDY, RedisServer
 from tests.servers.missing import unavailable
 from tests.servers.waiting import eventually
 from worker.broker.embedded.guarded import Guarded, Order
-from worker.broker.embedded.server import HOST, Seat, find_program
+from worker.broker.embedded.server import HOST, ServerAddress, find_program
 from worker.errors import BrokerUnavailable
 
 NAME: Final = "kplus"
@@ -24,7 +24,7 @@ class Member(RedisServer):
 
     def __init__(self, folder: Path, *, password: str, of: "Member | None" = None) -> None:
         super().__init__(folder)
-        self.seat = Seat(self.seat.port, password)
+        self.seat = ServerAddress(self.seat.port, password)
         self._of = of
 
     def _configuration(self) -> str:
@@ -45,8 +45,8 @@ class Watched:
         self._folder = folder
         self._log = folder / "sentinel.log"
         self._stack = ExitStack()
-        sentinel = Seat.fresh()
-        self.sentinel = Seat(sentinel.port, "")
+        sentinel = ServerAddress.choose()
+        self.sentinel = ServerAddress(sentinel.port, "")
         password = sentinel.password
         self.url = f"sentinel://:{password}@{HOST}:{self.sentinel.port}/0?master_name={NAME}"
         self.master = Member(folder / "master", password=password)
@@ -92,7 +92,7 @@ class Watched:
         return Guarded(order, log=self._log)
 
     def _knows_both(self) -> bool:
-        if self.sentinel.occupant() is None:
+        if self.sentinel.server_pid() is None:
             return False
         with self.sentinel.client() as client:
             (known,) = [

@@ -1,7 +1,7 @@
 """
-The Celery application: names, queues and delivery settings, the same for worker and producer.
+The Celery application: names, queues and settings, the same for workers and producers.
 
-The names are part of the contract. Messages outlive releases, so they never change.
+The names are part of the contract. They never change, because messages outlive releases.
 """
 
 from datetime import timedelta
@@ -89,7 +89,7 @@ class KplusCelery(Celery):
     def connection(  # type: ignore[override]  # what is not named here is passed on
         self, hostname: str | None = None, **options: Any
     ) -> Connection:
-        """Return a connection of either kind, as in Celery."""
+        """Return a connection for either use, as in Celery."""
         return super().connection(hostname or self.kplus_broker_url, **options)
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Connection:

@@ -1,4 +1,4 @@
-"""One worker process: its broker, its tasks, its sweep."""
+"""One worker process: its broker, its tasks and its threads."""
 
 import logging
 import os
@@ -53,7 +53,7 @@ def run_worker(
     queue.
     """
     configure_logging(level=level)
-    # Celery warns of being root over six lines: as one event it does not break the log.
+    # Celery's warning about root has six lines. As a log event it is one line.
     logging.captureWarnings(capture=True)
     shutdown = Shutdown(within=settings.deadline + SETTLE_TIME)
     shutdown.listen()
@@ -63,7 +63,7 @@ def run_worker(
         _check_ready(runtime)
         app = build_worker(settings, runtime, pool=pool, broker=broker)
         worker = app.Worker(
-            # Two workers of one name on one host would take each other for one in gossip.
+            # Gossip cannot tell two workers of one name on one host apart.
             hostname=hostname or f"kplus-cancel-{os.getpid()}@{gethostname()}",
             loglevel=level,
             quiet=quiet,
@@ -80,14 +80,14 @@ def run_worker(
 def build_worker(
     settings: Settings, runtime: PerProcess[Runtime], *, pool: str, broker: EmbeddedBroker | None
 ) -> Celery:
-    """Return the Celery application of a worker, with its tasks and its sweep."""
+    """Return the Celery application of a worker, with its tasks and threads."""
     url = broker.url if broker is not None else broker_url(settings)
     app = create_celery(settings, url=url or "", pool=pool)
     liveness = Liveness()
     register(app, runtime, liveness)
     hints = Hints(app)
 
-    def one_pass() -> bool:
+    def sweep_once() -> bool:
         if broker is not None:
             broker.renew()
         runtime().follow_roster()
@@ -95,13 +95,13 @@ def build_worker(
         return False
 
     def after() -> None:
-        liveness.passed(queued=hints.look())
+        liveness.sweep_ended(queued=hints.count_waiting())
 
     def sweeper() -> Loop:
-        return Loop("sweep", one_pass, pause=settings.sweep_seconds, after=after)
+        return Loop("sweep", sweep_once, pause=settings.sweep_seconds, after=after)
 
     def watchdog() -> Watchdog:
-        return Watchdog(liveness, Heartbeat(settings.home), patience=settings.stall)
+        return Watchdog(liveness, Heartbeat(settings.home), stall_timeout=settings.stall)
 
     app.steps["worker"] |= {step("kplus-sweep", sweeper), step("kplus-watchdog", watchdog)}
     app.steps["worker"] |= {*_relays(settings, runtime, app)}
@@ -111,20 +111,22 @@ def build_worker(
 def _relays(
     settings: Settings, runtime: PerProcess[Runtime], app: Celery
 ) -> Iterator[type[StartStopStep]]:
-    """Yield a thread for each way to tell of outcomes: a slow receiver holds up nothing else."""
-    ways: dict[Destination, WebhookSender | CeleryPublisher] = {}
+    """Yield a thread for each destination of outcomes: a slow receiver delays nothing else."""
+    senders: dict[Destination, WebhookSender | CeleryPublisher] = {}
     if settings.webhook is not None:
-        ways[Destination.WEBHOOK] = WebhookSender(settings.webhook)
+        senders[Destination.WEBHOOK] = WebhookSender(settings.webhook)
     if settings.message is not None:
-        ways[Destination.MESSAGE] = CeleryPublisher(app, settings.message)
-    for name, way in ways.items():
+        senders[Destination.MESSAGE] = CeleryPublisher(app, settings.message)
+    for name, sender in senders.items():
 
-        def one_round(name: Destination = name, way: WebhookSender | CeleryPublisher = way) -> bool:
-            return deliver(runtime().relay(name, way))
+        def deliver_once(
+            name: Destination = name, sender: WebhookSender | CeleryPublisher = sender
+        ) -> bool:
+            return deliver(runtime().relay(name, sender))
 
-        def relay(name: Destination = name, make: Callable[[], bool] = one_round) -> Loop:
+        def relay(name: Destination = name, run_round: Callable[[], bool] = deliver_once) -> Loop:
             pause = settings.sweep_seconds
-            return Loop(f"{name}-relay", make, pause=pause, farewell=RELAY_STOP_SECONDS)
+            return Loop(f"{name}-relay", run_round, pause=pause, stop_timeout=RELAY_STOP_SECONDS)
 
         yield step(f"kplus-{name}-relay", relay)
 
@@ -148,4 +150,4 @@ def _check_ready(runtime: PerProcess[Runtime]) -> None:
 
 @setup_logging.connect
 def _logging_is_set_up(**_kwargs: object) -> None:
-    """Keep Celery from replacing our handlers: they redact."""
+    """Keep Celery from replacing our log handlers, which redact."""
