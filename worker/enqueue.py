@@ -124,7 +124,7 @@ class Producer:
             yield from receipts
 
     def _accept(
-        self, orders: Sequence[Any], connection: Connection | None, room: int
+        self, orders: Sequence[object], connection: Connection | None, room: int
     ) -> list[Receipt]:
         read = [self._read(order) for order in orders]
         receipts: list[Receipt | None] = [
@@ -147,14 +147,14 @@ class Producer:
             left = [(at, order) for at, order in left if at not in first]
         return [receipt for receipt in receipts if receipt is not None]
 
-    def _compare(self, orders: Sequence[Any]) -> Iterator[Receipt]:
+    def _compare(self, orders: Sequence[object]) -> Iterator[Receipt]:
         read = [self._read(order) for order in orders]
         rows = [each.row() for each in read if isinstance(each, Order)]
         done = self._runtime.store.bulk.compare(rows)
         for each in read:
             yield each if isinstance(each, Receipt) else _receipt(each, done[each.partner_txn_uid])
 
-    def _read(self, order: Any) -> Order | Receipt:
+    def _read(self, order: object) -> Order | Receipt:
         """Return the complete order, or a receipt with the reason why it is invalid."""
         try:
             if not isinstance(order, Order | Mapping):
@@ -225,13 +225,13 @@ def _receipt(order: Order, acceptance: Acceptance) -> Receipt:
     return Receipt(order.partner_txn_uid, acceptance.status, acceptance.state, acceptance.outcome)
 
 
-def _chunks(orders: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def _chunks(orders: Iterable[object], size: int) -> Iterator[list[object]]:
     rest = iter(orders)
     while chunk := list(islice(rest, size)):
         yield chunk
 
 
-def _uid_of(order: Any) -> str:
+def _uid_of(order: object) -> str:
     """Return the uid of an order, even if the rest of it is wrong."""
     if isinstance(order, Mapping):
         uid = order.get("partner_txn_uid", order.get("partnerTxnUid"))

@@ -4,7 +4,7 @@ import math
 import ssl
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import certifi
@@ -16,7 +16,7 @@ _SENTINEL_KEYS: Final = frozenset({"master_name", "sentinel_username", "sentinel
 _TLS_KEYS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 
 
-def broker_settings(url: str, *, lease: timedelta, timeout: timedelta) -> dict[str, Any]:
+def broker_settings(url: str, *, lease: timedelta, timeout: timedelta) -> dict[str, object]:
     """Return every setting of the broker. Raise `SettingsError`, naming the remedy."""
     scheme = url.partition("://")[0] if "://" in url else ""
     if "cluster" in scheme:
@@ -53,10 +53,10 @@ def broker_settings(url: str, *, lease: timedelta, timeout: timedelta) -> dict[s
 
 def _transport_options(
     scheme: str, query: Mapping[str, str], *, lease: timedelta, wait: float
-) -> dict[str, Any]:
+) -> dict[str, object]:
     if scheme in {"amqp", "amqps"}:
         return {"confirm_publish": True}
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         # No global_keyprefix: a producer without it would write to a queue that no worker reads.
         "visibility_timeout": max(300, math.ceil(2 * lease.total_seconds())),
         # By default Celery looks for abandoned messages only every 100 s (measured).
@@ -75,15 +75,15 @@ def _transport_options(
     return options
 
 
-def _sentinel(query: Mapping[str, str], wait: float) -> dict[str, Any]:
+def _sentinel(query: Mapping[str, str], wait: float) -> dict[str, object]:
     names = {"sentinel_username": "username", "sentinel_password": "password"}
-    options: dict[str, Any] = {names[key]: value for key, value in query.items() if key in names}
+    options: dict[str, object] = {names[key]: value for key, value in query.items() if key in names}
     if not query.keys().isdisjoint(_TLS_KEYS):
         options |= {"ssl": True, **_redis_tls(query)}
     return options | {"socket_timeout": wait, "socket_connect_timeout": min(3.0, wait)}
 
 
-def _tls(scheme: str, query: Mapping[str, str]) -> dict[str, Any] | None:
+def _tls(scheme: str, query: Mapping[str, str]) -> dict[str, object] | None:
     """
     Return the TLS options that make kombu verify the broker.
 
@@ -104,7 +104,7 @@ def _tls(scheme: str, query: Mapping[str, str]) -> dict[str, Any] | None:
     return None
 
 
-def _redis_tls(query: Mapping[str, str]) -> dict[str, Any]:
+def _redis_tls(query: Mapping[str, str]) -> dict[str, object]:
     client = {key: query[key] for key in ("ssl_certfile", "ssl_keyfile") if key in query}
     return {
         "ssl_cert_reqs": ssl.CERT_REQUIRED,

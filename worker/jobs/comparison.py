@@ -15,6 +15,7 @@ from worker.domain.states import FINAL, Outcome
 from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.jobs.staging import Staging
 from worker.store import Status, Store
+from worker.store.engine.database import AnyRow
 from worker.store.jobs.lookup import is_same, state_of
 
 Advance = Callable[[int], None]
@@ -131,7 +132,7 @@ class Comparison:
                     self._count(Difference(Kind.NOT_IN_MANIFEST, uid, **found))
             advance(len(page))
 
-    def _compare(self, entry: ManifestEntry, row: Any) -> None:
+    def _compare(self, entry: ManifestEntry, row: AnyRow) -> None:
         if not is_same(row, _as_row(entry)):
             self._count(_about(Kind.OTHER_CONTENT, entry, row))
             return
@@ -143,7 +144,7 @@ class Comparison:
         else:
             self.outcomes[Outcome(last.outcome)] += 1
 
-    def _last(self, row: Any) -> Any:
+    def _last(self, row: AnyRow) -> AnyRow:
         """Return the job that counts for an order: the last one that it was reissued as."""
         seen = {row.partner_txn_uid}
         while row.continued_by is not None and row.continued_by not in seen:
@@ -159,7 +160,7 @@ class Comparison:
         self.report(difference)
 
 
-def _about(kind: Kind, entry: ManifestEntry, row: Any = None) -> Difference:
+def _about(kind: Kind, entry: ManifestEntry, row: AnyRow | None = None) -> Difference:
     return Difference(
         kind,
         entry.order.partner_txn_uid,

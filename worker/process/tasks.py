@@ -8,7 +8,8 @@ database is unavailable, and if its worker stops, so that another takes it at on
 
 import json
 import threading
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import NoReturn
 
 from celery import Celery
 from celery.exceptions import Reject
@@ -42,17 +43,17 @@ def register(app: Celery, runtime: PerProcess[Runtime], liveness: Liveness) -> N
     task_received.connect(lambda **_task: liveness.message_received(), weak=False)
 
     @app.task(name=CANCEL_TOKEN)
-    def cancel_token(*args: Any, **kwargs: Any) -> None:
+    def cancel_token(*args: object, **kwargs: object) -> None:
         with liveness.task_running():
             handle_message(args, kwargs, runtime())
 
     @app.task(name=KEEP_REJECTED)
-    def keep_rejected(*_args: Any, **kwargs: Any) -> None:
+    def keep_rejected(*_args: object, **kwargs: object) -> None:
         with liveness.task_running():
             store_rejected(_read_report(kwargs), runtime())
 
     @app.task(name=RECONCILE)
-    def reconcile(*_args: Any, **_kwargs: Any) -> None:
+    def reconcile(*_args: object, **_kwargs: object) -> None:
         with liveness.task_running():
             _sweep_once(Hints(app), runtime())
 
@@ -66,7 +67,9 @@ def _sweep_once(hints: Hints, runtime: Runtime) -> None:
         log.exception("reconcile_failed")
 
 
-def handle_message(args: tuple[Any, ...], kwargs: dict[str, Any], runtime: Runtime) -> None:
+def handle_message(
+    args: tuple[object, ...], kwargs: Mapping[str, object], runtime: Runtime
+) -> None:
     """Accept the order of a message, then make one attempt. A worker that stops does neither."""
     if runtime.stopping():
         raise Reject("this worker stops", requeue=True)
@@ -84,7 +87,7 @@ def handle_message(args: tuple[Any, ...], kwargs: dict[str, Any], runtime: Runti
     _attempt(message, kwargs, runtime)
 
 
-def _accept(order: Order, kwargs: dict[str, Any], runtime: Runtime) -> bool:
+def _accept(order: Order, kwargs: Mapping[str, object], runtime: Runtime) -> bool:
     """Store the order first. Return False on a conflict, or if its job has ended."""
     try:
         acceptance = runtime.store.jobs.accept(order.row(), hinted=True)
@@ -99,7 +102,7 @@ def _accept(order: Order, kwargs: dict[str, Any], runtime: Runtime) -> bool:
     return acceptance.state not in FINAL
 
 
-def _attempt(message: Hint, kwargs: dict[str, Any], runtime: Runtime) -> None:
+def _attempt(message: Hint, kwargs: Mapping[str, object], runtime: Runtime) -> None:
     uid = message.partner_txn_uid
     try:
         result = attempt(uid, runtime.attempt_context)
@@ -113,7 +116,7 @@ def _attempt(message: Hint, kwargs: dict[str, Any], runtime: Runtime) -> None:
         log.exception("attempt_failed", partner_txn_uid=uid)
 
 
-def _store_hint_without_job(uid: str, kwargs: dict[str, Any], runtime: Runtime) -> None:
+def _store_hint_without_job(uid: str, kwargs: Mapping[str, object], runtime: Runtime) -> None:
     """Store a hint without a row. If the row is committed later, the sweep finds it."""
     if not runtime.store.jobs.exists(uid):
         detail = "no job is stored under this partnerTxnUid, and the message names no token"
@@ -137,7 +140,7 @@ def _return_message(error: StoreUnavailable) -> NoReturn:
 
 
 def _as_rejected(
-    reason: str, detail: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    reason: str, detail: str, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> RejectedMessage:
     """Return the message as it is stored: redacted, as JSON."""
     content = redact_value({"args": args, "kwargs": kwargs})
@@ -152,7 +155,7 @@ def _as_rejected(
     )
 
 
-def _read_report(kwargs: dict[str, Any]) -> RejectedMessage:
+def _read_report(kwargs: Mapping[str, object]) -> RejectedMessage:
     """Read the report that `worker.broker.consumer` sends about a message that no task can run."""
     return RejectedMessage(
         reason=str(kwargs.get("reason", "unknown")),
@@ -162,7 +165,7 @@ def _read_report(kwargs: dict[str, Any]) -> RejectedMessage:
     )
 
 
-def _warn_of_secret(kwargs: dict[str, Any]) -> None:
+def _warn_of_secret(kwargs: Mapping[str, object]) -> None:
     if "partnerSecret" in kwargs and not _warned_of_secret.is_set():
         _warned_of_secret.set()
         log.warning("secret_in_message", advice="a producer sends partnerSecret; it is ignored")

@@ -27,7 +27,7 @@ def normalize(message: Any, *, tasks: Collection[str]) -> None:
     if message.content_type == getattr(message.channel, "UNREADABLE", ""):
         raise _unreadable(message.headers)
     headers = _headers(message)
-    task = headers["task"]
+    task = str(headers["task"])
     try:
         args, kwargs, embed = _payload(message)
     except InvalidMessage as invalid:
@@ -44,7 +44,7 @@ def normalize(message: Any, *, tasks: Collection[str]) -> None:
     }
 
 
-def _unreadable(headers: Any) -> InvalidMessage:
+def _unreadable(headers: object) -> InvalidMessage:
     # The headers of our transport, or of a sender that imitates it.
     found = headers if isinstance(headers, dict) else {}
     reason = str(found.get("reason"))
@@ -53,7 +53,7 @@ def _unreadable(headers: Any) -> InvalidMessage:
     )
 
 
-def _headers(message: Any) -> dict[str, Any]:
+def _headers(message: Any) -> dict[str, object]:
     """Return Celery's headers, built from the two that the sender may set."""
     given = message.headers if isinstance(message.headers, dict) else {}
     task, ident = given.get("task"), given.get("id")
@@ -88,7 +88,7 @@ def _without_task(message: Any) -> InvalidMessage:
     return InvalidMessage("bad_headers", "task is missing")
 
 
-def _payload(message: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+def _payload(message: Any) -> tuple[list[object], dict[str, object], dict[str, object]]:
     payload = _decoded(message)
     if not isinstance(payload, list) or len(payload) != 3:  # noqa: PLR2004 -- args, kwargs, embed
         raise InvalidMessage("wrong_shape", f"body is {_kind(payload)}, not [args, kwargs, embed]")
@@ -106,7 +106,7 @@ def _payload(message: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
     return args, kwargs, embed or {}
 
 
-def _decoded(message: Any) -> Any:
+def _decoded(message: Any) -> object:
     """Return the body as Celery will read it: decoded by kombu, with its conversions."""
     raw = as_bytes(message.body)
     if len(raw) > MAX_BODY:
@@ -131,12 +131,12 @@ def _decoded(message: Any) -> Any:
         raise InvalidMessage("not_json", type(cause).__name__) from None
 
 
-def _write(message: Any, payload: list[Any]) -> None:
+def _write(message: Any, payload: list[object]) -> None:
     message.body = json.dumps(payload).encode()
     message._decoded_cache = None  # noqa: SLF001 -- kombu remembers the body it has decoded
 
 
-def _is_deeper(value: Any, levels: int) -> bool:
+def _is_deeper(value: object, levels: int) -> bool:
     # Celery decodes again elsewhere, and its stack may be deeper than ours.
     if not isinstance(value, dict | list):
         return False
@@ -144,7 +144,7 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     if isinstance(value, str | list | dict):
         return f"{type(value).__name__} of length {len(value)}"
     return "missing" if value is None else type(value).__name__

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 UNREADABLE: Final = "application/vnd.kplus.unreadable"
@@ -40,7 +40,7 @@ def envelope(item: bytes, *, queue: str) -> str:
         return _wrapped(item, queue, reason="unreadable", detail=type(error).__name__)
 
 
-def _normal(item: bytes, queue: str) -> dict[str, Any]:
+def _normal(item: bytes, queue: str) -> dict[str, object]:
     if len(item) > MAX_ITEM:
         raise UnreadableItem("too_large", f"{len(item)} bytes")
     raw = _parsed(item)
@@ -61,14 +61,14 @@ def _normal(item: bytes, queue: str) -> dict[str, Any]:
     }
 
 
-def _parsed(item: bytes) -> Any:
+def _parsed(item: bytes) -> object:
     try:
         return json.loads(item.decode())
     except (ValueError, RecursionError) as error:
         raise UnreadableItem("not_json", type(error).__name__) from None
 
 
-def _body(body: Any, encoding: Any) -> str:
+def _body(body: object, encoding: object) -> str:
     """Return the body in base64."""
     if not isinstance(body, str):
         raise UnreadableItem("no_envelope", f"body is {type(body).__name__}")
@@ -84,7 +84,7 @@ def _body(body: Any, encoding: Any) -> str:
     return base64.b64encode(plain).decode()
 
 
-def _properties(given: dict[str, Any], queue: str) -> dict[str, Any]:
+def _properties(given: dict[str, object], queue: str) -> dict[str, object]:
     """
     Return the properties that kombu needs to acknowledge and restore, and no others.
 
@@ -116,7 +116,7 @@ def _wrapped(item: bytes, queue: str, *, reason: str, detail: str) -> str:
     )
 
 
-def _flat(value: Any) -> Any:
+def _flat(value: object) -> object:
     """
     Return a header's value. Empty an object or a list.
 
