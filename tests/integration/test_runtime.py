@@ -11,7 +11,7 @@ from worker.config.settings import GivenSettings
 from worker.runtime import Runtime
 
 
-@pytest.mark.parametrize("part", ["store", "bank", "roster", "policy", "means"])
+@pytest.mark.parametrize("part", ["store", "bank", "roster", "policy", "attempt_context"])
 def test_eight_threads_that_ask_at_once_get_one_part(tmp_path: Path, part: str) -> None:
     """Python's own cached property takes no lock from 3.12 on."""
     url = SecretStr(f"sqlite:///{tmp_path / 'one.db'}")
