@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 
 from worker.broker.app import KplusCelery, celery_settings
 from worker.cli.commands.worker import start
+from worker.cli.ui.context import settings_now
 from worker.cli.ui.exit_codes import USAGE, explain
 from worker.config.settings import load_settings
 from worker.errors import BrokerUnavailable, KplusError
@@ -29,8 +30,10 @@ from worker.process.celery_options import (
 )
 from worker.runtime import broker_url
 
-PASSED_ON = ("hostname", "pidfile", "optimization", "no_color", "quiet")
+PASSED_ON = ("hostname", "pidfile", "optimization")
 """Options that Celery's own worker reads."""
+DISPLAY = ("quiet", "no_color")
+"""Options before the command that it reads."""
 NO_BROKER = (
     "there is no broker: KPLUS_BROKER_URL is not set, and no worker runs the embedded broker"
 )
@@ -121,11 +124,12 @@ class CommandLineApp(KplusCelery):
     def Worker(self, **options: Any) -> "Program":  # type: ignore[override]  # noqa: N802 - Celery's name
         """Return what `celery worker` starts. Raises `Refused`."""
         context = click.get_current_context(silent=True)
+        display: dict[str, Any] = {name: options.pop(name, False) for name in DISPLAY}
         given = {name: value for name, value in options.items() if value is not None}
         if context is not None:
-            given = {name: value for name, value in given.items() if _source(context, name)}
+            given = {name: value for name, value in given.items() if _is_given(context, name)}
         _refuse(given)
-        return Program(given)
+        return Program(given, display)
 
 
 class Program:
@@ -133,19 +137,22 @@ class Program:
 
     exitcode = 0
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], display: Mapping[str, Any]) -> None:
         self._options = options
+        self._display = display
 
     def start(self) -> None:
         """Work until a signal ends it."""
         given = self._options
         level = given.get("loglevel", logging.INFO)
+        program = {name: given[name] for name in PASSED_ON if name in given}
         with explained():
             self.exitcode = start(
-                load_settings(**{name: given[name] for name in given if name == "concurrency"}),
+                settings_now(concurrency=given.get("concurrency")),
                 pool=POOLS[given.get("pool", "threads")],
                 level=level if isinstance(level, str) else logging.getLevelName(level),
-                **{"quiet": False} | {name: given[name] for name in PASSED_ON if name in given},
+                **self._display,
+                **program,
             )
 
 
@@ -184,27 +191,25 @@ def _keep_name_of_pool(context: click.Context) -> None:
 
 
 def _check_options(context: click.Context, _option: click.Parameter, _value: object) -> None:
-    given = {name: value for name, value in context.params.items() if _source(context, name)}
+    given = {name: value for name, value in context.params.items() if _is_given(context, name)}
     _refuse(given, context)
 
 
 def _refuse(given: Mapping[str, Any], context: click.Context | None = None) -> None:
     for name, value in given.items():
-        if name in GLOBAL_OPTIONS:
-            continue
         complaint = OPTIONS.get(name, UNKNOWN_OPTION).complaint(value)
         if complaint is not None:
             raise Refused(f"{_spelled(context, name)}: {complaint}")
 
 
-def _source(context: click.Context, name: str) -> bool:
+def _is_given(context: click.Context, name: str) -> bool:
     """Say whether an option was given: typed, or by CELERY_WORKER_… in the environment."""
     source = context.get_parameter_source(name)
     return source in {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT}
 
 
 def _spelled(context: click.Context | None, name: str) -> str:
-    """Return an option as people type it."""
+    """Return an option as it is typed."""
     for option in context.command.params if context is not None else ():
         if option.name == name:
             return "/".join(sorted(option.opts, key=len))
