@@ -1,15 +1,20 @@
 """Runs the migrations on the database of the settings, or of the caller's connection."""
 
+import logging
+import sys
 from typing import Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from worker.config.settings import load_settings
+from worker.errors import KplusError, SettingsError
 from worker.store.engine.column_types import Utc
-from worker.store.engine.database import open_database
+from worker.store.engine.database import Database, open_database
 from worker.store.schema.tables import metadata
+from worker.telemetry.redaction import redact
 
 LOCK_TIMEOUT = "5s"
 
@@ -42,15 +47,38 @@ def _run() -> None:
     if given is not None:
         _migrate(given)
         return
-    database = open_database(load_settings().database)
+    database = _open_database()
     with database.connection() as connection:
         _migrate(connection)
     database.close()
+
+
+def _open_database() -> Database:
+    settings = load_settings()
+    try:
+        return open_database(settings.database)
+    except ImportError as error:
+        raise SettingsError(f"KPLUS_DATABASE_URL: its driver cannot be loaded ({error})") from error
+
+
+def _run_command() -> None:
+    """Run for the `alembic` command: print each migration, and an error as one line."""
+    steps = logging.getLogger("alembic.runtime.migration")
+    steps.setLevel(logging.INFO)
+    steps.addHandler(logging.StreamHandler(sys.stderr))
+    # It would print the error a second time, beside Alembic's `FAILED:`.
+    logging.getLogger("alembic.util.messaging").addHandler(logging.NullHandler())
+    try:
+        _run()
+    except KplusError as error:
+        raise CommandError("; ".join(redact(str(error)).splitlines())) from error
 
 
 if context.is_offline_mode():
     context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
+elif context.config.cmd_opts is not None:
+    _run_command()
 else:
     _run()

@@ -25,7 +25,7 @@ from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
 from worker.jobs.attempt import Result, attempt
 from worker.jobs.sweep import SweepResult, sweep
-from worker.process.tasks import take
+from worker.process.tasks import handle_message
 from worker.runtime import Runtime, create_celery
 from worker.sandbox import Sandbox
 from worker.store import Claim, Status
@@ -253,8 +253,8 @@ def test_each_conversation_is_a_row_that_says_why(parts: Parts, sandbox: Sandbox
 def test_the_secret_is_in_no_row_and_no_message(parts: Parts, sandbox: Sandbox) -> None:
     """Promise 8: The partner's secret stays where it belongs."""
     told = {"partnerTxnUid": UID, "tokenId": "echosecretdesc-1", "reference1": "R"}
-    take((), told | {"partnerSecret": SECRET}, parts.runtime)
-    take((), told | {"tokenId": "ok-2", "note": SECRET}, parts.runtime)
+    handle_message((), told | {"partnerSecret": SECRET}, parts.runtime)
+    handle_message((), told | {"tokenId": "ok-2", "note": SECRET}, parts.runtime)
     parts.finish()
     left = tables_as_text(parts.runtime.store.database.engine) | keys_as_text(parts.broker)
 

@@ -1,10 +1,10 @@
 """
-The producers' door: the row first, the message second.
+The interface for producers: it stores the row first and sends the message second.
 
     receipt = enqueue_cancel(partner_txn_uid="…", token_id="…", reference1="…")
 
-The row is what counts. A broker that is down or frozen never makes a call fail, and
-never makes it wait longer than `BUDGET`: the sweep of any worker finds the row.
+A call never fails because the broker is down or hangs, and never waits for it longer than
+`BUDGET`: the sweep of any worker finds the row.
 """
 
 import os
@@ -30,7 +30,7 @@ from worker.telemetry.redaction import redact_value
 
 BUDGET = timedelta(seconds=1.5)
 """The longest wait for the broker."""
-PATIENCE = timedelta(seconds=1)
+BROKER_TIMEOUT = timedelta(seconds=1)
 """The longest wait for one answer of the broker."""
 CHUNK = 1000
 """Orders in one statement of `enqueue_many`."""
@@ -39,12 +39,12 @@ CHUNK = 1000
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """
-    What became of an order, and where its job stands.
+    What became of an order, and the state of its job.
 
     `accepted`: stored now. `duplicate`: stored before, with the same content.
-    `conflict`: stored before with other content, which stands; the order is kept aside.
-    `invalid`, from `enqueue_many` alone: nothing was stored, `reason` names every field that is
-    wrong, `state` is None, and the uid is empty where the order names none.
+    `conflict`: stored before with other content, which is unchanged; the order is kept in
+    `rejected_messages`. `invalid`, from `enqueue_many` only: nothing was stored, `reason` names
+    every wrong field, `state` is None, and the uid is empty if the order has none.
     """
 
     partner_txn_uid: str
@@ -58,7 +58,7 @@ class Producer:
     """
     Enqueues orders with one database engine and one broker connection pool.
 
-    Thread-safe. Make one a process, after any fork, and close it at the end.
+    Threads may share it. Make one in each process, after any fork, and close it at the end.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -70,28 +70,27 @@ class Producer:
         url = broker_url(settings)
         if url is None:
             return None
-        return Hints(create_celery(settings, url=url, patience=PATIENCE))
+        return Hints(create_celery(settings, url=url, timeout=BROKER_TIMEOUT))
 
     def enqueue(
         self, order: Order | Mapping[str, Any], *, session: Session | Connection | None = None
     ) -> Receipt:
         """
-        Store one order and hint at it.
+        Store one order and send a hint.
 
-        With `session` the row joins the caller's transaction, and the sweep finds it
-        once that is committed: no message can run ahead of it. Raises `InvalidOrder`
-        naming every field that is wrong, `SettingsError` and `StoreUnavailable`: then
-        nothing was stored.
+        With `session` the row joins the caller's transaction, and the sweep finds it after the
+        commit: no message can arrive before it. Raises `InvalidOrder`, which names every wrong
+        field, `SettingsError` and `StoreUnavailable`: then nothing was stored.
         """
         if session is None:
-            _ = self._hints  # a broker's URL that cannot be used is told before the row is there
-        whole = self._whole(order)
+            _ = self._hints  # raises for an unusable broker URL before the row is stored
+        complete = self._complete(order)
         connection = session.connection() if isinstance(session, Session) else session
         jobs = self._runtime.store.jobs
-        acceptance = jobs.accept(whole.row(), hinted=connection is None, connection=connection)
+        acceptance = jobs.accept(complete.row(), hinted=connection is None, connection=connection)
         if acceptance.status is Status.ACCEPTED and connection is None and self._hints is not None:
-            self._hints.send_within([whole.partner_txn_uid], BUDGET)
-        return self._told(whole, acceptance, connection)
+            self._hints.send_within([complete.partner_txn_uid], BUDGET)
+        return self._conclude(complete, acceptance, connection)
 
     def enqueue_many(
         self,
@@ -102,31 +101,30 @@ class Producer:
         dry_run: bool = False,
     ) -> Iterator[Receipt]:
         """
-        Store orders by the thousand; yield a receipt for each, in input order.
+        Store orders by the thousand. Yield a receipt for each, in input order.
 
-        Reads no further than one chunk ahead, and each chunk is one transaction: whoever is
-        interrupted brings the same orders again, and those that are stored are duplicates. An
-        order that cannot be read is a receipt, never an error. Hints are sent for as many as the
-        conveyor takes; the sweep sees to the rest. With `session` all rows join the
-        caller's transaction. In a dry run nothing is stored, and `accepted` is what would be.
-        Raises `SettingsError` and `StoreUnavailable`: of the chunk under way nothing was
-        stored then.
+        It reads at most one chunk ahead, and each chunk is one transaction: after an interruption
+        send the same orders again, and those that are stored are duplicates. For an invalid order
+        it yields a receipt, and raises nothing. It sends hints up to the high-water mark; the
+        sweep sends the others. With `session` all rows join the caller's transaction. A dry run
+        stores nothing, and `accepted` means that it would be. Raises `SettingsError` and
+        `StoreUnavailable`: then nothing of the chunk under way was stored.
         """
         if session is None:
             _ = self._hints
         if dry_run:
-            for some in _chunks(orders, chunk):
-                yield from self._looked_at(some)
+            for batch in _chunks(orders, chunk):
+                yield from self._compare(batch)
             return
         connection = session.connection() if isinstance(session, Session) else session
         room = 0 if connection is not None or self._hints is None else self._runtime.high_water
-        for some in _chunks(orders, chunk):
-            receipts = self._chunk(some, connection, room)
+        for batch in _chunks(orders, chunk):
+            receipts = self._accept(batch, connection, room)
             room -= sum(receipt.status is Status.ACCEPTED for receipt in receipts[:room])
             yield from receipts
 
-    def _chunk(
-        self, orders: Sequence[Any], connection: Connection | None, room: int
+    def _accept(
+        self, orders: Sequence[object], connection: Connection | None, room: int
     ) -> list[Receipt]:
         read = [self._read(order) for order in orders]
         receipts: list[Receipt | None] = [
@@ -134,7 +132,7 @@ class Producer:
         ]
         left = [(at, each) for at, each in enumerate(read) if isinstance(each, Order)]
         while left:
-            # A uid that comes twice in a chunk is stored first, and then met again.
+            # If a uid comes twice in a chunk, the second one waits for the next wave.
             wave = {order.partner_txn_uid: (at, order) for at, order in reversed(left)}
             first = {at for at, _ in wave.values()}
             hinted = {order.partner_txn_uid for at, order in wave.values() if at < room}
@@ -142,31 +140,34 @@ class Producer:
                 [order.row() for _, order in wave.values()], hinted=hinted, connection=connection
             )
             for at, order in wave.values():
-                receipts[at] = self._told(order, done[order.partner_txn_uid], connection)
+                receipts[at] = self._conclude(order, done[order.partner_txn_uid], connection)
             new = [uid for uid in hinted if done[uid].status is Status.ACCEPTED]
             if new and self._hints is not None:
                 self._hints.send_within(new, BUDGET)
             left = [(at, order) for at, order in left if at not in first]
         return [receipt for receipt in receipts if receipt is not None]
 
-    def _looked_at(self, orders: Sequence[Any]) -> Iterator[Receipt]:
+    def _compare(self, orders: Sequence[object]) -> Iterator[Receipt]:
         read = [self._read(order) for order in orders]
         rows = [each.row() for each in read if isinstance(each, Order)]
         done = self._runtime.store.bulk.compare(rows)
         for each in read:
             yield each if isinstance(each, Receipt) else _receipt(each, done[each.partner_txn_uid])
 
-    def _read(self, order: Any) -> Order | Receipt:
-        """Return the whole order, or why it cannot be one."""
+    def _read(self, order: object) -> Order | Receipt:
+        """Return the complete order, or a receipt with the reason why it is invalid."""
         try:
             if not isinstance(order, Order | Mapping):
                 raise InvalidOrder("an order is a mapping of its fields")  # noqa: TRY301
-            return self._whole(order)
+            return self._complete(order)
         except InvalidOrder as error:
             uid = _uid_of(order)
             return Receipt(uid, Status.INVALID, None, reason=str(error))
 
-    def _told(self, order: Order, acceptance: Acceptance, connection: Connection | None) -> Receipt:
+    def _conclude(
+        self, order: Order, acceptance: Acceptance, connection: Connection | None
+    ) -> Receipt:
+        """Return the receipt. Keep the order of a conflict."""
         if acceptance.status is Status.CONFLICT:
             self._runtime.store.rejected_messages.keep(_conflict(order), connection=connection)
         return _receipt(order, acceptance)
@@ -175,7 +176,7 @@ class Producer:
         """Close the connections to the database."""
         self._runtime.close()
 
-    def _whole(self, order: Order | Mapping[str, Any]) -> Order:
+    def _complete(self, order: Order | Mapping[str, Any]) -> Order:
         if not isinstance(order, Order):
             order = read_order(order, uid_length=self._runtime.settings.uid_length)
         partner_id = self._runtime.roster.resolve(
@@ -194,9 +195,9 @@ def enqueue_cancel(  # noqa: PLR0913 - the contract's own keywords
     session: Session | Connection | None = None,
 ) -> Receipt:
     """
-    Store one cancel order and hint at it, by the settings of the environment.
+    Store one cancel order and send a hint, with the settings of the environment.
 
-    See `Producer.enqueue` for what is promised.
+    It promises what `Producer.enqueue` promises.
     """
     order = {
         "partner_txn_uid": partner_txn_uid,
@@ -212,10 +213,10 @@ def enqueue_many(
     orders: Iterable[Order | Mapping[str, Any]], *, session: Session | Connection | None = None
 ) -> Iterator[Receipt]:
     """
-    Store orders by the thousand, by the settings of the environment; receipts in input order.
+    Store orders by the thousand, with the settings of the environment; receipts in input order.
 
-    Nothing is stored before the first receipt is asked for. See `Producer.enqueue_many` for
-    what is promised.
+    It stores nothing before the first receipt is read. It promises what `Producer.enqueue_many`
+    promises.
     """
     yield from _producer().enqueue_many(orders, session=session)
 
@@ -224,14 +225,14 @@ def _receipt(order: Order, acceptance: Acceptance) -> Receipt:
     return Receipt(order.partner_txn_uid, acceptance.status, acceptance.state, acceptance.outcome)
 
 
-def _chunks(orders: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def _chunks(orders: Iterable[object], size: int) -> Iterator[list[object]]:
     rest = iter(orders)
     while chunk := list(islice(rest, size)):
         yield chunk
 
 
-def _uid_of(order: Any) -> str:
-    """Return the uid that an order names, however wrong the rest of it is."""
+def _uid_of(order: object) -> str:
+    """Return the uid of an order, even if the rest of it is wrong."""
     if isinstance(order, Mapping):
         uid = order.get("partner_txn_uid", order.get("partnerTxnUid"))
         return uid if isinstance(uid, str) else ""

@@ -1,4 +1,4 @@
-"""One value a process, however the process came to be: nothing of ours survives a fork."""
+"""Values that exist once in each process: nothing of ours survives a fork."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 class once(cached_property[Value]):  # noqa: N801 - it is used as a decorator
     """
-    A property made at first use, by one thread, whatever the Python.
+    A property that is made once, at first use, however many threads ask.
 
     Since Python 3.12 `functools.cached_property` takes no lock: eight threads made eight
     databases of one `Runtime` (measured).
@@ -19,10 +19,10 @@ class once(cached_property[Value]):  # noqa: N801 - it is used as a decorator
 
     def __init__(self, make: Callable[[Any], Value]) -> None:
         super().__init__(make)
-        self._start_anew()
-        os.register_at_fork(after_in_child=self._start_anew)
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
 
-    def _start_anew(self) -> None:
+    def _reset(self) -> None:
         self._once = threading.RLock()
 
     @overload
@@ -32,7 +32,7 @@ class once(cached_property[Value]):  # noqa: N801 - it is used as a decorator
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Value: ...
 
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Self | Value:
-        """Return the value; Python comes here only until the instance holds it."""
+        """Return the value. Python calls this only until the instance holds it."""
         with self._once:
             return super().__get__(instance, owner)
 
@@ -41,7 +41,7 @@ class PerProcess(Generic[Value]):
     """
     Makes its value at the first call in a process, and again when `key` changes.
 
-    Engines and HTTP clients that cross a fork corrupt both sides (measured).
+    An engine or an HTTP client that is used in parent and child corrupts both (measured).
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class PerProcess(Generic[Value]):
         self._make = make
         self._key = key
         self._made: dict[Hashable, Value] = {}
-        # Let go of, a parent's connections would be closed in the child, under the
-        # parent's feet: so they are kept, untouched.
+        # The parent's values are kept, unused: if the child dropped them, it would close
+        # connections that the parent still uses.
         self._inherited: list[dict[Hashable, Value]] = []
         self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._start_anew)
+        os.register_at_fork(after_in_child=self._reset)
 
-    def _start_anew(self) -> None:
-        """Begin empty in a child; the parent may have held the lock at the fork."""
+    def _reset(self) -> None:
+        """Start empty in a child process. The parent may have held the lock at the fork."""
         self._inherited.append(self._made)
         self._made = {}
         self._lock = threading.Lock()

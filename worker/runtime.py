@@ -1,8 +1,8 @@
 """
-What one process works with, put together from the settings in one place.
+The parts of one process, put together from the settings in one place.
 
-Nothing here is made before it is asked for, and nothing survives a fork: engines and
-HTTP clients that cross one corrupt both sides (measured).
+Each part is made at first use, and none survives a fork: an engine or an HTTP client that is
+used in parent and child corrupts both (measured).
 """
 
 import random
@@ -13,7 +13,7 @@ from functools import partial
 from celery import Celery
 
 from worker.bank import Bank
-from worker.broker.app import create_app
+from worker.broker.app import BROKER_TIMEOUT, create_app
 from worker.broker.embedded import known_url
 from worker.broker.hints import Hints
 from worker.config.dialect_file import load_dialect
@@ -37,13 +37,13 @@ from worker.telemetry.redaction import protect
 log = get_logger(__name__)
 
 HINTS_PER_SLOT = 8
-"""How many jobs the sweep keeps on the conveyor for each bank call that may run at once."""
-BLOCKED = 4
-"""How many times the conveyor's high-water mark blocks the queue: others filled it (ADR 15)."""
-SOON = timedelta(seconds=2)
-"""After so long a hint counts as lost in a blocked queue."""
+"""How many hinted jobs may wait for each bank call that may run at once."""
+BLOCKED_FACTOR = 4
+"""From so many times the high-water mark on, the queue counts as blocked by others (ADR 15)."""
+BLOCKED_HINT_AGAIN_AFTER = timedelta(seconds=2)
+"""In a blocked queue a hint counts as lost after so long."""
 SPARE_CONNECTIONS = 6
-"""Database connections beside those of the bank calls: sweep, couriers, consumer, a late rescue."""
+"""Database connections beyond those of the bank calls: sweep, relays, consumer, a late rescue."""
 
 
 class Runtime:
@@ -53,33 +53,34 @@ class Runtime:
         self.settings = settings
         self.stopping = stopping
         self._maintenance = Maintenance.read(settings.maintenance or "")
-        self._live = LiveRoster(settings.roster)
+        self._live_roster = LiveRoster(settings.roster)
         protect(settings.outcome_secrets())
-        self._shown: dict[str, str] = {}
+        self._credentials: dict[str, str] = {}
 
     @property
     def roster(self) -> Roster:
-        """The configured partners, as their file says now."""
-        return self._live()
+        """The configured partners, as their file lists them now."""
+        return self._live_roster()
 
     def follow_roster(self) -> None:
         """
-        Let partners go on whose credentials have changed since the call before.
+        Resume partners whose credentials have changed since the last call.
 
         At the first call all count as changed: a restart may have brought new ones.
         """
-        shown = {name: partner.credentials for name, partner in self.roster.items()}
-        changed = {name: now for name, now in shown.items() if self._shown.get(name) != now}
+        current = {name: partner.credentials for name, partner in self.roster.items()}
+        known = self._credentials
+        changed = {name: now for name, now in current.items() if known.get(name) != now}
         if changed:
             for name in self.store.partners.resume_changed(changed):
                 log.info("partner_resumed", partner_id=name, reason="its credentials have changed")
-        self._shown = shown
+        self._credentials = current
 
     @once
     def store(self) -> Store:
         """The store."""
         settings = self.settings
-        rest = Cooldown(
+        cooldown = Cooldown(
             base=timedelta(seconds=settings.cooldown_base_seconds),
             cap=timedelta(seconds=settings.cooldown_cap_seconds),
         )
@@ -87,14 +88,14 @@ class Runtime:
         database = open_database(settings.database, connections=connections)
         return Store(
             database,
-            rest=rest,
+            rest=cooldown,
             inquiry_uids=settings.inquiry_uids,
             destinations=settings.destinations,
         )
 
     @once
     def policy(self) -> Policy:
-        """How long and how often to try, and how to read the bank."""
+        """How long and how often to try, and how to read the bank's answers."""
         settings = self.settings
         return Policy(
             dialect=load_dialect(settings.dialect_file),
@@ -123,7 +124,7 @@ class Runtime:
 
     @once
     def attempt_context(self) -> AttemptContext:
-        """What an attempt works with."""
+        """What an attempt needs."""
         return AttemptContext(
             store=self.store,
             bank=self.bank,
@@ -136,69 +137,71 @@ class Runtime:
         )
 
     def is_closed(self) -> bool:
-        """Say whether no call may begin: the bank rests, or this worker stops. Others still end."""
+        """Say whether no call may begin: the bank is in maintenance, or this worker stops."""
         return self.stopping() or self._maintenance.closed_until(datetime.now(UTC)) is not None
 
     @property
     def high_water(self) -> int:
-        """How many jobs may be on the conveyor at once."""
+        """How many hinted jobs may wait at once."""
         return self.settings.concurrency * HINTS_PER_SLOT
 
     def sweep(self, hints: Hints | None) -> SweepContext:
         """
-        Return what a pass of the sweep works with.
+        Return what a pass of the sweep needs.
 
-        Without hints none are given: jobs are stamped as they are hinted at, so a stamp
-        that no message follows would only delay them.
+        Without `hints` no job is marked as hinted: a mark without a message would only delay it.
         """
-        blocked = hints is not None and hints.waiting > BLOCKED * self.high_water
+        blocked = hints is not None and hints.waiting > BLOCKED_FACTOR * self.high_water
         return SweepContext(
             store=self.store,
             policy=self.policy,
             high_water=self.high_water if hints else 0,
-            hint=partial(hints.send, aside=blocked) if hints else _nobody,
-            hint_again_after=SOON if blocked else HINT_AGAIN_AFTER,
+            hint=partial(hints.send, second_queue=blocked) if hints else _send_nothing,
+            hint_again_after=BLOCKED_HINT_AGAIN_AFTER if blocked else HINT_AGAIN_AFTER,
             random=random.random,
             closed=self.is_closed,
             roster=lambda: self.roster,
         )
 
-    def relay(self, destination: Destination, way: WebhookSender | CeleryPublisher) -> Relay:
-        """Return what a round of telling the order system works with."""
+    def relay(self, destination: Destination, sender: WebhookSender | CeleryPublisher) -> Relay:
+        """Return what a round of delivery to the order system needs."""
         return Relay(
             store=self.store,
             destination=destination,
-            send=way.send,
-            within=way.within,
+            send=sender.send,
+            within=sender.within,
             max_attempts=self.settings.outcome_max_attempts,
             max_age=timedelta(seconds=self.settings.outcome_max_age_seconds),
             random=random.random,
         )
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the parts that were made."""
         if "bank" in self.__dict__:
             self.bank.close()
         if "store" in self.__dict__:
             self.store.close()
 
 
-def _nobody(_uids: list[str]) -> None:
-    """Hint at nothing."""
+def _send_nothing(_uids: list[str]) -> None:
+    """Take the place of `Hints.send` without a broker."""
 
 
 def broker_url(settings: Settings) -> str | None:
-    """Return the broker's URL; None where the embedded one has never run."""
+    """Return the broker's URL, or None if it is the embedded one and does not run."""
     if settings.broker_url is not None:
         return settings.broker_url.get_secret_value()
     return known_url(settings.home)
 
 
-def create_celery(settings: Settings, *, url: str, **options: object) -> Celery:
-    """Return the Celery application on a broker, as the settings have it."""
+def create_celery(
+    settings: Settings, *, url: str, pool: str = "threads", timeout: timedelta = BROKER_TIMEOUT
+) -> Celery:
+    """Return the Celery application on a broker, by the settings."""
     return create_app(
         broker_url=url,
         lease=settings.lease,
         concurrency=settings.concurrency,
-        **options,  # type: ignore[arg-type]
+        pool=pool,
+        timeout=timeout,
     )

@@ -16,7 +16,7 @@ from tests.servers.waiting import LIMIT
 from worker.config.destinations import Webhook
 from worker.domain.destinations import Destination
 from worker.outbox.relay import BATCH, Reply
-from worker.outbox.webhook import SILENT, WebhookSender
+from worker.outbox.webhook import NO_ANSWER, WebhookSender
 from worker.store import Delivery
 
 BODY = '{"id":"evt_1","type":"kplus.cancellation.finished"}'
@@ -159,5 +159,5 @@ def test_events_go_side_by_side_and_never_more_than_a_batch(
     with counted():
         replies = list(ours.send([parcel(number) for number in range(BATCH + 1)]))
     faults = sorted(answer.fault for _, answer in replies)
-    assert faults == [SILENT] + ["read_timeout"] * BATCH
+    assert faults == [NO_ANSWER] + ["read_timeout"] * BATCH
     assert len(peer.requests) <= BATCH

@@ -151,7 +151,7 @@ def test_a_frozen_broker_costs_a_producer_its_patience_and_no_more(
     Each retry connects anew and waits once more (measured: three of them, 3 s became 19 s).
     """
     with Proxy(redis_server.port) as line:
-        app = app_for(f"redis://127.0.0.1:{line.port}/0", patience=timedelta(seconds=3))
+        app = app_for(f"redis://127.0.0.1:{line.port}/0", timeout=timedelta(seconds=3))
         app.send_task(CANCEL_TOKEN, kwargs={})
         line.freeze()
         before = line.taken
@@ -187,7 +187,7 @@ def tls_front(redis_server: RedisServer, request: pytest.FixtureRequest) -> Iter
 
 
 def sent_over_tls(front: TlsFront, *, scheme: str = "rediss", query: str = "") -> int:
-    app = app_for(f"{scheme}://localhost:{front.port}/0{query}", patience=timedelta(seconds=2))
+    app = app_for(f"{scheme}://localhost:{front.port}/0{query}", timeout=timedelta(seconds=2))
     try:
         app.send_task(CANCEL_TOKEN, kwargs={}, retry=False)
     finally:

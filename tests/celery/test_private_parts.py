@@ -16,7 +16,7 @@ from kombu.transport import virtual
 
 from worker.broker import consumer, redis
 from worker.broker.app import create_app
-from worker.broker.consumer.processes import Processes
+from worker.broker.consumer.processes import ProcessPool
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_pool_does_not_listen_to_a_dead_child() -> None:
     try:
         with pytest.raises(ValueError, match="file descriptor is None"):
             track(AsynPool, hub)
-        track(Processes, hub)
+        track(ProcessPool, hub)
         assert hub.readers == {}
     finally:
         hub.close()
@@ -81,7 +81,7 @@ def test_the_pool_does_not_listen_to_a_dead_child() -> None:
 def test_prefork_means_that_pool() -> None:
     url = "redis://127.0.0.1/0"
     app = create_app(broker_url=url, lease=timedelta(seconds=60), pool="prefork")
-    assert get_implementation(app.conf.worker_pool).Pool is Processes
+    assert get_implementation(app.conf.worker_pool).Pool is ProcessPool
 
 
 def source(owner: Any, name: str) -> str:

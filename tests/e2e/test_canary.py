@@ -227,7 +227,7 @@ def run(
         }
         passwords = {
             "database": make_url(database).password,
-            "broker": broker.seat.password,
+            "broker": broker.address.password,
             "wrong": "canary-b2YtYS13cm9uZy1kYXRhYmFzZQ",
         }
         known = SECRETS | HOOK | {owner: value for owner, value in passwords.items() if value}

@@ -1,10 +1,12 @@
 """A worker killed in the middle of a call: the job is rescued, and asked about again."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.e2e.producers import UNHURRIED, end_leases, order, send
 from tests.servers.waiting import LIMIT, eventually
-from tests.servers.workers import StartWorker
+from tests.servers.workers import CELERY, COMMAND, StartWorker
 from worker.sandbox import Sandbox
 from worker.store import Store
 
@@ -14,7 +16,11 @@ QUICK = UNHURRIED | {
 }
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
+@pytest.mark.parametrize(
+    ("pool", "command"),
+    [("threads", COMMAND), ("prefork", COMMAND), ("threads", CELERY), ("prefork", CELERY)],
+    ids=["threads", "prefork", "celery-threads", "celery-prefork"],
+)
 @pytest.mark.parametrize(
     ("token", "outcome"), [("hold-1", "cancelled"), ("holdbefore-1", "cancelled")]
 )
@@ -25,18 +31,19 @@ def test_a_job_killed_in_mid_call_ends_in_its_right_outcome(
     sandbox: Sandbox,
     store: Store,
     pool: str,
+    command: Sequence[str],
     token: str,
     outcome: str,
 ) -> None:
     """The bank had acted, or had not yet: neither is guessed, and no two calls overlap."""
     environment = worker_env | QUICK
-    first = worker_process(environment, "--pool", pool)
+    first = worker_process(environment, "--pool", pool, command=command)
     send(broker_url, [order("UID1", token)])
     assert sandbox.journal.wait_for_posts(1, timeout=LIMIT)
     first.kill()
     sandbox.release(token)
     end_leases(sandbox, store)
-    worker_process(environment, "--pool", pool)
+    worker_process(environment, "--pool", pool, command=command)
     eventually(lambda: store.reports.stats().outcomes[outcome] == 1)
     file = store.reports.file("UID1")
     assert file is not None

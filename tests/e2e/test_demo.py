@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from tests.servers.waiting import LIMIT
-from tests.servers.workers import COMMAND, clean_environment
+from tests.servers.workers import CELERY, COMMAND, clean_environment
+from worker.demo import stage as stage_module
 from worker.demo.plan import plan
 from worker.demo.play import play
 from worker.demo.proof import Proof, prove
@@ -66,6 +67,18 @@ def _running_in(session: int) -> list[str]:
         if int(its_session) == session and state != "Z":
             found.append(name)
     return found
+
+
+def test_the_proof_holds_for_a_worker_that_celerys_own_command_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Duplicates, faults and a kill -9, as in the demo of `kplus-cancel`."""
+    monkeypatch.setattr(stage_module, "WORKER", (*CELERY, "worker", "-P", "threads", "-c", "8"))
+    with stage(tmp_path) as parts:
+        proof = play(parts, jobs=48, screen=_NoReporter())
+        assert "celery.apps.worker" in parts.log.read_text()
+        assert "[config]" in parts.log.read_text(), "the banner, which only Celery's command prints"
+    assert proof.holds, proof.claims
 
 
 def test_the_proof_fails_where_the_table_or_the_journal_says_otherwise(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import PARTNER_ID, StartWorker, clean_environment
 from tools import asyncapi
 from worker.broker.app import CANCEL_QUEUE
-from worker.broker.embedded.server import Seat
+from worker.broker.embedded.server import ServerAddress
 from worker.domain.orders import Order
 from worker.sandbox import Sandbox
 from worker.store import Store
@@ -178,7 +178,7 @@ def test_a_broker_that_takes_nothing_is_told(
     example: str, broker: str, run: Run, broker_url: str, queue: "redis.Redis"
 ) -> None:
     """Whoever sent it knows that it is to be sent again; the password is in no word of it."""
-    parts = urlsplit(Seat.fresh().url if broker == "away" else broker_url)
+    parts = urlsplit(ServerAddress.choose().url if broker == "away" else broker_url)
     port = "none" if broker == "no address" else parts.port
     url = parts._replace(netloc=f":wrong-canary@{parts.hostname}:{port}").geturl()
     done = run(example, UID, TOKEN, REFERENCE, env=broker_env(url))

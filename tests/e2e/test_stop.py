@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from tests.e2e.producers import UNHURRIED, end_leases, hand_over, order, send
 from tests.servers.brokers import RedisServer
 from tests.servers.waiting import LIMIT, eventually
-from tests.servers.workers import StartWorker, WorkerProcess
+from tests.servers.workers import CELERY, COMMAND, StartWorker, WorkerProcess
 from tests.survival.proxy import HOST, Proxy
 from worker.sandbox import Sandbox
 from worker.store import Store
@@ -24,9 +24,15 @@ TERM, INT, QUIT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SI
 WAITING = 40
 
 GROUNDS = pytest.mark.parametrize(
-    ("database_kind", "pool"),
-    [("sqlite", "threads"), pytest.param("postgresql", "prefork", marks=pytest.mark.postgres)],
+    ("database_kind", "pool", "command"),
+    [
+        ("sqlite", "threads", COMMAND),
+        pytest.param("postgresql", "prefork", COMMAND, marks=pytest.mark.postgres),
+        ("sqlite", "threads", CELERY),
+        pytest.param("postgresql", "prefork", CELERY, marks=pytest.mark.postgres),
+    ],
     indirect=["database_kind"],
+    ids=["threads", "prefork", "celery-threads", "celery-prefork"],
 )
 
 
@@ -80,9 +86,10 @@ def test_a_stop_ends_the_calls_under_way_and_begins_no_other(
     sandbox: Sandbox,
     store: Store,
     pool: str,
+    command: Sequence[str],
 ) -> None:
     """Every slot is held by the bank, and many jobs wait: in the queue, and for the sweep."""
-    first = worker_process(worker_env | PATIENT, "--pool", pool)
+    first = worker_process(worker_env | PATIENT, "--pool", pool, command=command)
     proved(broker_url, store)
     tokens = ["hold-1", "holdbefore-2"]
     held(broker_url, sandbox, tokens)
@@ -97,7 +104,7 @@ def test_a_stop_ends_the_calls_under_way_and_begins_no_other(
         file = store.reports.file(f"HELD{number}")
         assert file is not None
         assert [attempt["heard"] for attempt in file.attempts] == ["cancelled"]
-    worker_process(worker_env | PATIENT, "--pool", pool)
+    worker_process(worker_env | PATIENT, "--pool", pool, command=command)
     everything = 1 + len(tokens) + WAITING
     eventually(lambda: store.reports.stats().states["succeeded"] == everything)
     assert set(sandbox.journal.posts_per_uid().values()) == {1}
@@ -105,7 +112,10 @@ def test_a_stop_ends_the_calls_under_way_and_begins_no_other(
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("ways", [(INT, INT), (QUIT,)])
+@pytest.mark.parametrize(
+    ("ways", "command"),
+    [((INT, INT), COMMAND), ((QUIT,), COMMAND), ((TERM, TERM), CELERY), ((QUIT,), CELERY)],
+)
 def test_whoever_will_not_wait_ends_a_worker_at_once(
     worker_env: dict[str, str],
     worker_process: StartWorker,
@@ -113,8 +123,9 @@ def test_whoever_will_not_wait_ends_a_worker_at_once(
     sandbox: Sandbox,
     store: Store,
     ways: Sequence[signal.Signals],
+    command: Sequence[str],
 ) -> None:
-    worker = worker_process(worker_env | PATIENT)
+    worker = worker_process(worker_env | PATIENT, command=command)
     held(broker_url, sandbox, ["hold-1"])
     *first, last = ways
     for number in first:
@@ -135,9 +146,10 @@ def test_what_a_harder_end_leaves_in_flight_is_rescued(
     sandbox: Sandbox,
     store: Store,
     pool: str,
+    command: Sequence[str],
 ) -> None:
     """The bank had acted on one job and not on the other: neither is guessed."""
-    worker = worker_process(worker_env | PATIENT, "--pool", pool)
+    worker = worker_process(worker_env | PATIENT, "--pool", pool, command=command)
     proved(broker_url, store)
     tokens = ["hold-1", "holdbefore-2"]
     held(broker_url, sandbox, tokens)
@@ -151,7 +163,7 @@ def test_what_a_harder_end_leaves_in_flight_is_rescued(
     for token in tokens:
         sandbox.release(token)
     end_leases(sandbox, store)
-    worker_process(worker_env | PATIENT, "--pool", pool)
+    worker_process(worker_env | PATIENT, "--pool", pool, command=command)
     eventually(lambda: store.reports.stats().states["succeeded"] == 3)
     for number in range(len(tokens)):
         file = store.reports.file(f"HELD{number}")

@@ -14,7 +14,7 @@ from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, SECRET, StartWorker
 from worker.doctor.diagnosis import diagnose
 from worker.doctor.finding import Finding
-from worker.process.heartbeat import beats
+from worker.process.heartbeat import read_heartbeats
 from worker.process.watchdog import EXIT_CODE
 from worker.store import Store
 
@@ -63,8 +63,8 @@ def test_a_worker_whose_sweep_hangs_ends_itself_and_the_next_goes_on(
     environment = worker_env | HASTE | {"KPLUS_PARTNERS_FILE": str(file)}
     home = Path(environment["KPLUS_HOME"])
     first = worker_process(environment, "--pool=prefork")
-    eventually(lambda: [beat.pid for beat in beats(home)] == [first.pid])
-    assert beats(home)[0].stalled is None
+    eventually(lambda: [beat.pid for beat in read_heartbeats(home)] == [first.pid])
+    assert read_heartbeats(home)[0].stalled is None
 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -76,7 +76,7 @@ def test_a_worker_whose_sweep_hangs_ends_itself_and_the_next_goes_on(
     assert "no pass of the sweep has ended" in first.told()
     assert "kplus-sweep" in first.told() or "_look" in first.told(), "where each thread stands"
     assert SECRET not in first.told()
-    assert beats(home) == []
+    assert read_heartbeats(home) == []
 
     partners_file(tmp_path / "mended.toml", worker_env["KPLUS_BANK_URL"]).replace(file)
     second = worker_process(environment)
@@ -113,9 +113,9 @@ def test_a_worker_that_slept_is_no_stalled_one(
     environment = worker_env | HASTE
     worker = worker_process(environment)
     home = Path(environment["KPLUS_HOME"])
-    eventually(lambda: beats(home))
+    eventually(lambda: read_heartbeats(home))
     worker.signal(signal.SIGSTOP)
-    eventually(lambda: beats(home)[0].age > float(HASTE["KPLUS_STALL_SECONDS"]))
+    eventually(lambda: read_heartbeats(home)[0].age > float(HASTE["KPLUS_STALL_SECONDS"]))
     worker.signal(signal.SIGCONT)
     send(broker_url, [order("UID1", "ok-1")])
     eventually(lambda: store.reports.stats().states["succeeded"] == 1)

@@ -11,7 +11,7 @@ import redis
 from tests.embedded.conftest import LINUX, Ensure, StartChild, guard_of
 from tests.servers.waiting import LIMIT
 from worker.broker.embedded import EmbeddedBroker, ensure, known_url
-from worker.broker.embedded.server import Seat
+from worker.broker.embedded.server import ServerAddress
 from worker.errors import BrokerUnavailable
 
 
@@ -21,7 +21,7 @@ def ping(url: str) -> object:
 
 
 def password_in(url: str) -> str:
-    seat = Seat.read(url)
+    seat = ServerAddress.read(url)
     assert seat is not None
     return seat.password
 
@@ -43,7 +43,7 @@ def test_it_refuses_a_wrong_password(ensured: Ensure) -> None:
 
 
 def test_it_listens_on_one_address_of_the_loopback_only(ensured: Ensure) -> None:
-    seat = Seat.read(ensured().url)
+    seat = ServerAddress.read(ensured().url)
     assert seat is not None
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", seat.port), timeout=LIMIT)
@@ -89,7 +89,7 @@ def test_a_restart_leaves_no_messages(ensured: Ensure) -> None:
 def test_another_port_is_taken_where_a_stranger_sits(home: Path, ensured: Ensure) -> None:
     first = ensured()
     first.stop()
-    seat = Seat.read(first.url)
+    seat = ServerAddress.read(first.url)
     assert seat is not None
     with socket.socket() as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

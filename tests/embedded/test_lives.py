@@ -9,7 +9,7 @@ import redis
 from tests.embedded.conftest import LINUX, Ensure, StartChild, guard_of, is_alive
 from tests.servers.waiting import eventually
 from worker.broker.embedded import known_url
-from worker.broker.embedded.server import Seat
+from worker.broker.embedded.server import ServerAddress
 
 FORK = """
 import os
@@ -154,6 +154,6 @@ def test_a_user_learns_where_the_broker_moved(
 ) -> None:
     start_child().says()
     broker = ensured()
-    (home / "broker.url").write_text(moved := Seat.fresh().url)
+    (home / "broker.url").write_text(moved := ServerAddress.choose().url)
     assert broker.renew() is True
     assert broker.url == moved

@@ -100,7 +100,7 @@ def test_redis_serves_as_well(
 def test_a_lock_without_a_broker_is_an_error_that_names_it(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker_module, "START_WITHIN", 0.1)
+    monkeypatch.setattr(broker_module, "START_TIMEOUT_SECONDS", 0.1)
     home.mkdir()
     with (home / "broker.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

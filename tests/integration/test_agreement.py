@@ -187,10 +187,10 @@ def test_jobs_that_the_manifest_does_not_name_are_found_within_a_window(
     end(store, UNKNOWN, "U5")
     store.actions.reissue(RequeueRequest("U5", ()), "U6", who="ploy", reason="why")
     agreement, told = compared(store, staged, entry("U2"), entry("U5"))
-    agreement.look_beyond(since=NOON + SECOND, until=NOON + 3 * SECOND, advance=nothing)
+    agreement.find_unlisted(since=NOON + SECOND, until=NOON + 3 * SECOND, advance=nothing)
     beyond = [each.partner_txn_uid for each in told if each.kind is Kind.NOT_IN_MANIFEST]
     assert beyond == ["U3"]
-    agreement.look_beyond(since=NOON + 3 * SECOND, until=clock.now + SECOND, advance=nothing)
+    agreement.find_unlisted(since=NOON + 3 * SECOND, until=clock.now + SECOND, advance=nothing)
     beyond = [each.partner_txn_uid for each in told if each.kind is Kind.NOT_IN_MANIFEST]
     assert beyond == ["U3", "U4"]
 

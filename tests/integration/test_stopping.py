@@ -15,7 +15,7 @@ from tests.servers.workers import PARTNER_ID, SECRET, clean_environment
 from worker.broker.hints import Hints
 from worker.config.settings import GivenSettings
 from worker.jobs.sweep import sweep
-from worker.process.tasks import take
+from worker.process.tasks import handle_message
 from worker.runtime import Runtime, create_celery
 from worker.store import Store
 
@@ -44,7 +44,7 @@ def test_a_message_that_comes_to_a_thread_after_the_signal_is_given_back(
     runtime = Runtime(settings, stopping=lambda: True)
     order = {"partnerTxnUid": "U1", "tokenId": "ok-1", "reference1": "R"}
     with pytest.raises(Reject) as given_back:
-        take((), order, runtime)
+        handle_message((), order, runtime)
     reject: Any = given_back.value
     assert reject.requeue
     assert not store.jobs.exists("U1")

@@ -18,7 +18,7 @@ from tests.servers.missing import unavailable
 from tests.servers.waiting import LIMIT, eventually
 from worker.broker.embedded import ensure
 from worker.broker.embedded.guarded import Guarded, Order
-from worker.broker.embedded.server import HOST, Seat, find_program
+from worker.broker.embedded.server import HOST, ServerAddress, find_program
 from worker.errors import BrokerUnavailable
 
 GIVEN: Final = "KPLUS_TEST_BROKER_URL"
@@ -30,8 +30,8 @@ class RedisServer:
 
     def __init__(self, folder: Path, *, appendonly: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.seat = Seat.fresh()
-        self.url = self.seat.url
+        self.address = ServerAddress.choose()
+        self.url = self.address.url
         self.log = folder / "redis.log"
         self._folder = folder
         self._appendonly = appendonly
@@ -53,7 +53,7 @@ class RedisServer:
 
     def client(self) -> "redis.Redis":
         """Return a client that waits as long as any test does, and does not try again."""
-        return patient(self.seat)
+        return patient(self.address)
 
     def start(self) -> None:
         """Start on the same port, with what was kept; return once it answers."""
@@ -64,7 +64,7 @@ class RedisServer:
             options={"cwd": str(self._folder)},
         )
         self._guarded = Guarded(order, log=self.log)
-        eventually(lambda: self.seat.occupant() == self.pid, saying=self.log.read_text)
+        eventually(lambda: self.address.server_pid() == self.pid, saying=self.log.read_text)
 
     def stop(self) -> None:
         """End it in order, as a machine that is shut down does."""
@@ -101,19 +101,19 @@ class RedisServer:
     def _configuration(self) -> str:
         return "\n".join(
             (
-                f"bind 127.0.0.1\nport {self.seat.port}\nrequirepass {self.seat.password}",
+                f"bind 127.0.0.1\nport {self.address.port}\nrequirepass {self.address.password}",
                 f'save ""\nappendonly {"yes" if self._appendonly else "no"}',
                 "appendfsync everysec\nmaxmemory-policy noeviction\ndaemonize no\n",
             )
         )
 
 
-def patient(seat: Seat) -> "redis.Redis":
-    """Return a client for the server at a seat; the product's own gives up after a second."""
+def patient(address: ServerAddress) -> "redis.Redis":
+    """Return a client for the server at an address; the product's own gives up after a second."""
     return redis.Redis(
         host=HOST,
-        port=seat.port,
-        password=seat.password or None,
+        port=address.port,
+        password=address.password or None,
         socket_timeout=LIMIT,
         socket_connect_timeout=LIMIT,
         retry=Retry(NoBackoff(), 0),
@@ -156,7 +156,7 @@ def make_redis(tmp_path: Path) -> Iterator[MakeRedis]:
                 find_program()
             except BrokerUnavailable as reason:
                 unavailable("broker", f"{reason} ({REMEDY})")
-            folder = tmp_path / f"redis-{Seat.fresh().port}"
+            folder = tmp_path / f"redis-{ServerAddress.choose().port}"
             return stack.enter_context(RedisServer(folder, appendonly=appendonly))
 
         yield make

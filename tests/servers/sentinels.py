@@ -12,7 +12,7 @@ from tests.servers.brokers import REMEDY, RedisServer, patient
 from tests.servers.missing import unavailable
 from tests.servers.waiting import eventually
 from worker.broker.embedded.guarded import Guarded, Order
-from worker.broker.embedded.server import HOST, Seat, find_program
+from worker.broker.embedded.server import HOST, ServerAddress, find_program
 from worker.errors import BrokerUnavailable
 
 NAME: Final = "kplus"
@@ -23,12 +23,12 @@ class Member(RedisServer):
 
     def __init__(self, folder: Path, *, password: str, of: "Member | None" = None) -> None:
         super().__init__(folder)
-        self.seat = Seat(self.seat.port, password)
+        self.address = ServerAddress(self.address.port, password)
         self._of = of
 
     def _configuration(self) -> str:
-        follows = f"replicaof {HOST} {self._of.seat.port}\n" if self._of else ""
-        auth = f"masterauth {self.seat.password}\nrepl-diskless-sync-delay 0\n"
+        follows = f"replicaof {HOST} {self._of.address.port}\n" if self._of else ""
+        auth = f"masterauth {self.address.password}\nrepl-diskless-sync-delay 0\n"
         return super()._configuration() + auth + follows
 
     def replication(self) -> dict[str, Any]:
@@ -44,8 +44,8 @@ class Watched:
         self._folder = folder
         self._log = folder / "sentinel.log"
         self._stack = ExitStack()
-        sentinel = Seat.fresh()
-        self.sentinel = Seat(sentinel.port, "")
+        sentinel = ServerAddress.choose()
+        self.sentinel = ServerAddress(sentinel.port, "")
         password = sentinel.password
         self.url = f"sentinel://:{password}@{HOST}:{self.sentinel.port}/0?master_name={NAME}"
         self.master = Member(folder / "master", password=password)
@@ -81,8 +81,8 @@ class Watched:
         # The sentinel writes into it what it learns.
         path.write_text(
             f"bind {HOST}\nport {self.sentinel.port}\ndir {self._folder}\n"
-            f"sentinel monitor {NAME} {HOST} {self.master.seat.port} 1\n"
-            f"sentinel auth-pass {NAME} {self.master.seat.password}\n"
+            f"sentinel monitor {NAME} {HOST} {self.master.address.port} 1\n"
+            f"sentinel auth-pass {NAME} {self.master.address.password}\n"
             f"sentinel down-after-milliseconds {NAME} 1000\n"
             f"sentinel failover-timeout {NAME} 10000\n"
         )
@@ -90,7 +90,7 @@ class Watched:
         return Guarded(order, log=self._log)
 
     def _knows_both(self) -> bool:
-        if self.sentinel.occupant() is None:
+        if self.sentinel.server_pid() is None:
             return False
         with patient(self.sentinel) as client:
             (known,) = [

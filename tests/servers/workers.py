@@ -18,6 +18,9 @@ from worker.sandbox import Sandbox
 COMMAND: Final = (sys.executable, "-m", "worker")
 """`kplus-cancel`, of this checkout."""
 
+CELERY: Final = (sys.executable, "-m", "celery", "-A", "worker")
+"""What a Celery user types first."""
+
 READY: Final = " ready."
 """What a worker logs once it takes messages."""
 
@@ -154,11 +157,15 @@ def worker_process(tmp_path: Path) -> Iterator[StartWorker]:
         started = 0
 
         def start(
-            environment: Mapping[str, str], *arguments: str, ready: bool = True
+            environment: Mapping[str, str],
+            *arguments: str,
+            ready: bool = True,
+            command: Sequence[str] = COMMAND,
         ) -> WorkerProcess:
             nonlocal started
             started += 1
-            worker = WorkerProcess(environment, tmp_path / f"worker-{started}", arguments=arguments)
+            folder = tmp_path / f"worker-{started}"
+            worker = WorkerProcess(environment, folder, arguments=arguments, command=command)
             stack.callback(worker.close)
             if ready:
                 worker.wait_until_ready()

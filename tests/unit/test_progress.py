@@ -33,37 +33,37 @@ def progress(time: Time) -> Liveness:
 
 def told(progress: Liveness) -> tuple[str, float]:
     stall = progress.stall()
-    return stall.what, stall.lasts / SECOND
+    return stall.what, stall.duration / SECOND
 
 
 def test_a_worker_that_begins_has_not_stalled(progress: Liveness) -> None:
-    assert progress.stall().lasts == timedelta(0)
+    assert progress.stall().duration == timedelta(0)
 
 
 def test_a_sweep_that_ends_no_pass_stalls(progress: Liveness, time: Time) -> None:
     time.now += 5
-    progress.passed(queued=0)
+    progress.sweep_ended(queued=0)
     time.now += 30
     assert told(progress) == (PASS, 30)
-    progress.passed(queued=0)
-    assert progress.stall().lasts == timedelta(0)
+    progress.sweep_ended(queued=0)
+    assert progress.stall().duration == timedelta(0)
 
 
 def test_a_task_that_does_not_end_stalls_for_as_long_as_it_runs(
     progress: Liveness, time: Time
 ) -> None:
-    with progress.working():
+    with progress.task_running():
         time.now += 40
-        progress.passed(queued=0)
-        with progress.working():
+        progress.sweep_ended(queued=0)
+        with progress.task_running():
             time.now += 1
             assert told(progress) == (TASK, 41)
-    progress.passed(queued=0)
-    assert progress.stall().lasts == timedelta(0)
+    progress.sweep_ended(queued=0)
+    assert progress.stall().duration == timedelta(0)
 
 
 def test_a_task_that_fails_has_ended(progress: Liveness, time: Time) -> None:
-    with pytest.raises(ValueError, match="as tasks may"), progress.working():
+    with pytest.raises(ValueError, match="as tasks may"), progress.task_running():
         raise ValueError("as tasks may")
     time.now += 40
     assert told(progress) == (PASS, 40)
@@ -71,38 +71,38 @@ def test_a_task_that_fails_has_ended(progress: Liveness, time: Time) -> None:
 
 def test_messages_that_wait_while_none_comes_are_a_stall(progress: Liveness, time: Time) -> None:
     time.now += 100
-    progress.passed(queued=3)
-    assert progress.stall().lasts == timedelta(0), "the first look is the beginning"
+    progress.sweep_ended(queued=3)
+    assert progress.stall().duration == timedelta(0), "the first look is the beginning"
     for _ in range(50):
         time.now += 1
-        progress.passed(queued=128)
+        progress.sweep_ended(queued=128)
     assert told(progress) == (IGNORED, 50)
 
 
 def test_a_message_that_comes_ends_that_stall(progress: Liveness, time: Time) -> None:
-    progress.passed(queued=3)
+    progress.sweep_ended(queued=3)
     time.now += 50
-    progress.received()
-    progress.passed(queued=3)
-    assert progress.stall().lasts == timedelta(0)
+    progress.message_received()
+    progress.sweep_ended(queued=3)
+    assert progress.stall().duration == timedelta(0)
 
 
 def test_a_queue_that_is_empty_for_a_moment_ends_it_too(progress: Liveness, time: Time) -> None:
     """Somebody takes the messages: this worker is idle, not stuck."""
-    progress.passed(queued=3)
+    progress.sweep_ended(queued=3)
     time.now += 50
-    progress.passed(queued=0)
-    progress.passed(queued=3)
-    assert progress.stall().lasts == timedelta(0)
+    progress.sweep_ended(queued=0)
+    progress.sweep_ended(queued=3)
+    assert progress.stall().duration == timedelta(0)
 
 
 def test_a_process_that_slept_is_forgiven(progress: Liveness, time: Time) -> None:
     """Its marks are old because nothing of it ran, not because something hangs."""
-    with progress.working():
-        progress.passed(queued=3)
+    with progress.task_running():
+        progress.sweep_ended(queued=3)
         time.now += 3600
-        progress.forgive()
-        assert progress.stall().lasts == timedelta(0)
+        progress.reset()
+        assert progress.stall().duration == timedelta(0)
         time.now += 7
-        progress.passed(queued=0)
+        progress.sweep_ended(queued=0)
         assert told(progress) == (TASK, 7)

@@ -1,1 +1,1 @@
-"""The Celery side: the application, queues, hints, and what stands between Celery and a broker."""
+"""The Celery side: application, queues, hints, consumer and transports."""

@@ -1,45 +1,39 @@
-"""The broker's URL, checked and turned into Celery's settings; TLS is verified or refused."""
+"""The broker's URL, checked and turned into Celery's settings. TLS is always verified."""
 
 import math
 import ssl
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import certifi
 
+from worker.broker.transports import TRANSPORTS
 from worker.errors import SettingsError
 
-_TRANSPORTS: Final = {
-    "redis": "worker.broker.redis:Transport",
-    "rediss": "worker.broker.redis:Transport",
-    "sentinel": "worker.broker.redis:SentinelTransport",
-    "amqp": None,
-    "amqps": None,
-}
 _SENTINEL_KEYS: Final = frozenset({"master_name", "sentinel_username", "sentinel_password"})
 _TLS_KEYS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 
 
-def broker_settings(url: str, *, lease: timedelta, patience: timedelta) -> dict[str, Any]:
-    """Return every broker setting, or raise `SettingsError` naming the remedy."""
+def broker_settings(url: str, *, lease: timedelta, timeout: timedelta) -> dict[str, object]:
+    """Return every setting of the broker. Raise `SettingsError`, naming the remedy."""
     scheme = url.partition("://")[0] if "://" in url else ""
     if "cluster" in scheme:
         raise _refused(
             "Redis Cluster cannot carry Celery's queues; use one Redis or Sentinel "
             "(redis://, rediss://, sentinel://)"
         )
-    if scheme not in _TRANSPORTS:
-        raise _refused(f"must begin with one of {', '.join(_TRANSPORTS)} and ://")
+    if scheme not in TRANSPORTS:
+        raise _refused(f"must begin with one of {', '.join(TRANSPORTS)} and ://")
     hosts = [_split(part) for part in url.split(";")]
     if {host.scheme for host in hosts} != {scheme}:
         raise _refused(f"all of its addresses must begin with {scheme}://, like the first")
     query = _query(hosts, scheme)
-    wait = patience.total_seconds()
+    wait = timeout.total_seconds()
     return {
         "broker_url": _address(url),
-        "broker_transport": _TRANSPORTS[scheme],
+        "broker_transport": TRANSPORTS[scheme],
         "broker_transport_options": _transport_options(scheme, query, lease=lease, wait=wait),
         "broker_use_ssl": _tls(scheme, query),
         "broker_failover_strategy": _stay if scheme == "sentinel" else "round-robin",
@@ -48,31 +42,31 @@ def broker_settings(url: str, *, lease: timedelta, patience: timedelta) -> dict[
         "broker_connection_retry_on_startup": True,
         # Celery's default gives up after 100 attempts.
         "broker_connection_max_retries": None,
-        # A failover's read-only replica or a full Redis would end the worker (measured).
+        # Without it a read-only replica or a full Redis ends the worker (measured).
         "broker_channel_error_retry": True,
-        # Celery's default waits without end.
+        # Celery's default waits for ever.
         "broker_pool_acquire_timeout": wait,
-        # RabbitMQ only, and consumers only: a peer that vanished is noticed in 20 s, not in 240.
+        # RabbitMQ only, and consumers only: a lost peer is noticed after 20 s instead of 240 s.
         "broker_heartbeat": 10,
     }
 
 
 def _transport_options(
     scheme: str, query: Mapping[str, str], *, lease: timedelta, wait: float
-) -> dict[str, Any]:
+) -> dict[str, object]:
     if scheme in {"amqp", "amqps"}:
         return {"confirm_publish": True}
-    options: dict[str, Any] = {
-        # No global_keyprefix: a producer without it would write where nobody reads, unnoticed.
+    options: dict[str, object] = {
+        # No global_keyprefix: a producer without it would write to a queue that no worker reads.
         "visibility_timeout": max(300, math.ceil(2 * lease.total_seconds())),
-        # Celery's defaults look for abandoned messages every 100 s only (measured).
+        # By default Celery looks for abandoned messages only every 100 s (measured).
         "unacked_restore_interval": 10,
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": 30,
         "socket_timeout": wait,
         "socket_connect_timeout": min(3.0, wait),
         "socket_keepalive": True,
-        # A peer that vanished without a word is noticed in 14 s instead of 52 s (measured).
+        # A lost peer is noticed after 14 s instead of 52 s (measured).
         "health_check_interval": 5,
         "client_name": "kplus-cancel",
     }
@@ -81,20 +75,20 @@ def _transport_options(
     return options
 
 
-def _sentinel(query: Mapping[str, str], wait: float) -> dict[str, Any]:
+def _sentinel(query: Mapping[str, str], wait: float) -> dict[str, object]:
     names = {"sentinel_username": "username", "sentinel_password": "password"}
-    options: dict[str, Any] = {names[key]: value for key, value in query.items() if key in names}
+    options: dict[str, object] = {names[key]: value for key, value in query.items() if key in names}
     if not query.keys().isdisjoint(_TLS_KEYS):
         options |= {"ssl": True, **_redis_tls(query)}
     return options | {"socket_timeout": wait, "socket_connect_timeout": min(3.0, wait)}
 
 
-def _tls(scheme: str, query: Mapping[str, str]) -> dict[str, Any] | None:
+def _tls(scheme: str, query: Mapping[str, str]) -> dict[str, object] | None:
     """
-    Return what makes the connection verified.
+    Return the TLS options that make kombu verify the broker.
 
-    Measured: kombu does not verify `rediss://` without such a dict, and with `True` in
-    its place it connects in plain text.
+    Measured: without such a dict kombu does not verify `rediss://`, and with `True` instead of
+    it kombu connects in plain text.
     """
     if scheme == "amqps":
         return {
@@ -102,7 +96,7 @@ def _tls(scheme: str, query: Mapping[str, str]) -> dict[str, Any] | None:
             "ca_certs": _authorities(query),
             "certfile": query.get("ssl_certfile"),
             "keyfile": query.get("ssl_keyfile"),
-            # None: kombu fills in the host's own name, and only then is it checked.
+            # None: kombu sets the host's name, and only then checks it.
             "server_hostname": None,
         }
     if scheme == "rediss" or not query.keys().isdisjoint(_TLS_KEYS):
@@ -110,23 +104,23 @@ def _tls(scheme: str, query: Mapping[str, str]) -> dict[str, Any] | None:
     return None
 
 
-def _redis_tls(query: Mapping[str, str]) -> dict[str, Any]:
-    own = {key: query[key] for key in ("ssl_certfile", "ssl_keyfile") if key in query}
+def _redis_tls(query: Mapping[str, str]) -> dict[str, object]:
+    client = {key: query[key] for key in ("ssl_certfile", "ssl_keyfile") if key in query}
     return {
         "ssl_cert_reqs": ssl.CERT_REQUIRED,
         "ssl_ca_certs": _authorities(query),
         "ssl_check_hostname": True,
-        **own,
+        **client,
     }
 
 
 def _authorities(query: Mapping[str, str]) -> str:
-    """Return the CA file: the URL's own, the system's, or certifi's."""
+    """Return the CA file of the URL, of the system, or of certifi."""
     return query.get("ssl_ca_certs") or ssl.get_default_verify_paths().cafile or certifi.where()
 
 
 def _query(hosts: list[SplitResult], scheme: str) -> dict[str, str]:
-    """Return the URL's options; one that is unknown or unsafe is refused, never ignored."""
+    """Return the URL's options. Raise `SettingsError` if one is unknown or unsafe."""
     query = {key: value for host in hosts for key, value in parse_qsl(host.query)}
     if query.pop("ssl_cert_reqs", "required").lower() not in {"required", "cert_required"}:
         raise _refused("ssl_cert_reqs must be left out or 'required': the broker is verified")
@@ -149,12 +143,12 @@ def _split(url: str) -> SplitResult:
             return parts
     except ValueError:
         pass
-    # User and password are not spelled out: they would be redacted like real ones.
+    # `[credentials@]`: a spelled-out user and password would be redacted like real ones.
     raise _refused("is no URL: expected scheme://[credentials@]host[:port][/database]")
 
 
 def _address(url: str) -> str:
-    """Return the URL without options; kombu reads the database from the first host only."""
+    """Return the URL without options. kombu reads the database from the first host only."""
     hosts = [part.partition("?")[0].rstrip("/") for part in url.split(";")]
     database = urlsplit(hosts[-1]).path
     return ";".join([hosts[0] if urlsplit(hosts[0]).path else hosts[0] + database, *hosts[1:]])
@@ -164,8 +158,8 @@ def _stay(urls: list[str]) -> Iterator[str | None]:
     """
     Yield the first sentinel for ever.
 
-    redis-py asks all sentinels anyway. Celery's own round-robin would, by switching to
-    the next URL, also switch from our transport to kombu's.
+    redis-py asks all sentinels anyway. Celery's round-robin would switch to the next URL, and
+    with it from our transport to kombu's.
     """
     while True:
         yield urlsplit(urls[0]).hostname

@@ -1,7 +1,7 @@
 """
-The Celery application: names, queues and delivery settings, the same for worker and producer.
+The Celery application: names, queues and settings, the same for workers and producers.
 
-The names are part of the contract. Messages outlive releases, so they never change.
+The names are part of the contract. They never change, because messages outlive releases.
 """
 
 from datetime import timedelta
@@ -20,7 +20,7 @@ KEEP_REJECTED: Final = "kplus.keep_rejected"
 CANCEL_QUEUE: Final = "kplus.cancel"
 HOUSEKEEPING_QUEUE: Final = "kplus.housekeeping"
 
-PATIENCE: Final = timedelta(seconds=5)
+BROKER_TIMEOUT: Final = timedelta(seconds=5)
 """How long a worker waits for one answer of the broker."""
 
 
@@ -30,44 +30,66 @@ def create_app(
     lease: timedelta,
     concurrency: int = 16,
     pool: str = "threads",
-    patience: timedelta = PATIENCE,
+    timeout: timedelta = BROKER_TIMEOUT,
 ) -> Celery:
     """
-    Return the application; its tasks are registered by the caller.
+    Return the application. The caller registers its tasks.
 
-    Nothing is connected yet. `patience` bounds each wait for the broker: a producer
-    that must answer soon passes a short one. Raises `SettingsError` where Celery would
-    not run safely on the URL.
+    It does not connect yet. `timeout` bounds each wait for the broker: a producer that must
+    answer soon passes a short one. Raises `SettingsError` if Celery would not run safely on
+    the URL.
     """
-    # The embedding program may use Celery itself: its current app, its configuration module and
-    # its Django settings are none of ours.
-    app = KplusCelery("kplus-cancel", loader="app", fixups=[], set_as_current=False)
-    broker = broker_settings(broker_url, lease=lease, patience=patience)
-    app.kplus_broker_url = broker["broker_url"]
+    app = KplusCelery()
     app.conf.update(
-        **broker,
-        **_routing(quorum=broker["broker_transport"] is None),
-        **_tasks(lease),
-        **_worker(concurrency, pool),
+        **celery_settings(
+            broker_url=broker_url, lease=lease, concurrency=concurrency, pool=pool, timeout=timeout
+        )
     )
     return app
+
+
+def celery_settings(
+    *,
+    broker_url: str | None,
+    lease: timedelta,
+    concurrency: int = 16,
+    pool: str = "threads",
+    timeout: timedelta = BROKER_TIMEOUT,
+) -> dict[str, Any]:
+    """
+    Return every setting of Celery. Without a URL those of the broker are left out.
+
+    Raises `SettingsError` if Celery would not run safely on the URL.
+    """
+    broker = {} if broker_url is None else broker_settings(broker_url, lease=lease, timeout=timeout)
+    quorum = broker.get("broker_transport", "") is None
+    return {**broker, **_routing(quorum=quorum), **_tasks(lease), **_worker(concurrency, pool)}
 
 
 class KplusCelery(Celery):
     """
     Celery that connects where the settings say.
 
-    Celery's own `broker_url` gives way to CELERY_BROKER_URL in the environment, and its
-    result backend to CELERY_RESULT_BACKEND; both belong to whatever else the user runs.
+    In Celery itself CELERY_BROKER_URL in the environment replaces `broker_url`, and
+    CELERY_RESULT_BACKEND the result backend. Both may belong to another program of the user.
     """
 
-    kplus_broker_url: str = ""
     backend_cls = "disabled"
+
+    def __init__(self) -> None:
+        # The embedding program may use Celery itself. Its current app, its configuration module
+        # and its Django settings must not change this one.
+        super().__init__("kplus-cancel", loader="app", fixups=[], set_as_current=False)
+
+    @property
+    def kplus_broker_url(self) -> str:
+        """The broker's URL. An item of `conf` is not replaced by the environment."""
+        return str(self.conf["broker_url"])
 
     def connection(  # type: ignore[override]  # what is not named here is passed on
         self, hostname: str | None = None, **options: Any
     ) -> Connection:
-        """Return a connection of either kind, as in Celery."""
+        """Return a connection for either use, as in Celery."""
         return super().connection(hostname or self.kplus_broker_url, **options)
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Connection:
@@ -80,9 +102,9 @@ class KplusCelery(Celery):
 
     def send_task(self, *args: Any, **options: Any) -> Any:
         """
-        Send a task, as in Celery, and wait for RabbitMQ's word no longer than for any other.
+        Send a task, as in Celery, and bound the wait for RabbitMQ's confirmation.
 
-        Without a bound a RabbitMQ that stands still would hold the sweep for ever.
+        Without a bound, a RabbitMQ that hangs would block the sweep for ever.
         """
         return super().send_task(
             *args, **{"confirm_timeout": self.conf.broker_connection_timeout} | options
@@ -90,7 +112,7 @@ class KplusCelery(Celery):
 
 
 def _routing(*, quorum: bool) -> dict[str, Any]:
-    """Two fixed queues: a mistyped name fails instead of filling a queue that nobody reads."""
+    """Two fixed queues: a mistyped name fails; it does not fill a queue that no worker reads."""
     queues = [queue(name, quorum=quorum) for name in (CANCEL_QUEUE, HOUSEKEEPING_QUEUE)]
     return {
         "task_queues": queues,
@@ -103,7 +125,7 @@ def _routing(*, quorum: bool) -> dict[str, Any]:
             RECONCILE: {"queue": HOUSEKEEPING_QUEUE},
             KEEP_REJECTED: {"queue": HOUSEKEEPING_QUEUE},
         },
-        # Not Celery's: where `worker.broker.consumer` sends what cannot be handed to a task.
+        # Our own: the task to which `worker.broker.consumer` sends what no task can run.
         "kplus_keep_task": KEEP_REJECTED,
     }
 
@@ -116,8 +138,8 @@ def _tasks(lease: timedelta) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
         "task_acks_late": True,
-        # Without it a prefork child's death acknowledges the message (measured: job lost). No loop
-        # comes of it: the row's lease refuses the second delivery.
+        # Without it the death of a prefork child acknowledges the message (measured: job lost).
+        # It causes no loop: the row's lease refuses the second delivery.
         "task_reject_on_worker_lost": True,
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
@@ -139,7 +161,7 @@ def _worker(concurrency: int, pool: str) -> dict[str, Any]:
         "worker_pool": "worker.broker.consumer.processes:TaskPool" if pool == "prefork" else pool,
         "worker_concurrency": concurrency,
         "worker_prefetch_multiplier": 1,
-        # Reduced at a reconnect, it returns only as tasks end. A hint too many costs nothing.
+        # Once reduced at a reconnect, it grows back only as tasks end. An extra hint is harmless.
         "worker_enable_prefetch_count_reduction": False,
         # True kills a bank call under way (measured) and cannot do so with threads.
         "worker_cancel_long_running_tasks_on_connection_loss": False,

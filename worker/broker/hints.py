@@ -1,8 +1,8 @@
 """
-Hints: messages that say "look at this job". Losing one changes nothing.
+Hints: messages that say "this job is due". A lost hint loses nothing.
 
-A hint never fails its sender and never makes it wait for longer than its budget: the
-row is stored already, and the sweep hints again.
+Sending a hint never raises, and never takes longer than its budget: the row is already stored,
+and the sweep sends the hint again.
 """
 
 import threading
@@ -19,8 +19,8 @@ from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 
-QUIET = 5.0
-"""Seconds without a hint after the broker failed: nobody waits for it job by job."""
+PAUSE_AFTER_FAILURE_SECONDS = 5.0
+"""After the broker failed, no hint is tried for so long. Each try could cost a timeout."""
 
 
 class Hints:
@@ -29,64 +29,64 @@ class Hints:
     def __init__(self, app: Celery, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._monotonic = monotonic
-        self._quiet_until = 0.0
+        self._paused_until = 0.0
         self.waiting = 0
-        """How many messages waited for a worker at the last look."""
+        """How many messages waited in the queue at the last count."""
 
-    def send(self, uids: Iterable[str], *, aside: bool = False) -> None:
+    def send(self, uids: Iterable[str], *, second_queue: bool = False) -> None:
         """
         Send one hint a job, until all are sent or the broker fails.
 
-        `aside` they go by the second queue, which workers serve in turn with the first.
+        With `second_queue` they go through the queue that workers serve in turn with the first.
         """
-        if self._monotonic() < self._quiet_until:
+        if self._monotonic() < self._paused_until:
             return
-        queue = HOUSEKEEPING_QUEUE if aside else CANCEL_QUEUE
+        queue = HOUSEKEEPING_QUEUE if second_queue else CANCEL_QUEUE
         for uid in uids:
             if not self._send(uid, queue):
                 break
 
     def send_within(self, uids: Iterable[str], budget: timedelta) -> None:
         """
-        Send hints, and come back when they are sent or the budget is spent.
+        Send hints, and return when they are sent or the budget is spent.
 
-        A connection that is being made cannot be given up from inside: redis-py tries
-        again by itself, and names are looked up without a timeout (both measured).
+        A connection attempt cannot be cancelled from inside: redis-py tries again by itself, and
+        the name lookup has no timeout (both measured).
         """
         sender = threading.Thread(target=self.send, args=(uids,), daemon=True, name="kplus-hints")
         sender.start()
         sender.join(budget.total_seconds())
         if sender.is_alive():
-            self._fall_silent("the broker did not answer in time")
+            self._pause("the broker did not answer in time")
 
-    def look(self) -> int:
-        """Return how many messages wait for a worker; 0 where the broker does not say."""
-        self.waiting = 0 if self._monotonic() < self._quiet_until else self._length()
+    def count_waiting(self) -> int:
+        """Return how many messages wait in the queue, or 0 if the broker does not answer."""
+        self.waiting = 0 if self._monotonic() < self._paused_until else self._length()
         return self.waiting
 
     def _length(self) -> int:
         try:
-            pool: Any = self._app.pool  # its stubs know less
+            pool: Any = self._app.pool  # missing in celery-types
             with pool.acquire(block=True) as connection:
                 declared = connection.default_channel.queue_declare(CANCEL_QUEUE, passive=True)
                 return int(declared.message_count)
         except ChannelError:
-            return 0  # an empty queue of Redis does not exist
-        except Exception as error:  # noqa: BLE001 - whatever it is, hints would fare no better
-            self._fall_silent(f"{type(error).__name__}: {error}")
+            return 0  # on Redis an empty queue does not exist
+        except Exception as error:  # noqa: BLE001 - whatever it is, hints would fail too
+            self._pause(f"{type(error).__name__}: {error}")
             return 0
 
     def _send(self, uid: str, queue: str) -> bool:
         try:
-            # No retry here: a second try would double the wait of the caller.
+            # A second try would double the caller's wait.
             self._app.send_task(
                 CANCEL_TOKEN, kwargs={"partnerTxnUid": uid}, queue=queue, retry=False
             )
-        except Exception as error:  # noqa: BLE001 - whatever it is, the row is worth more
-            self._fall_silent(f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the row is stored
+            self._pause(f"{type(error).__name__}: {error}")
             return False
         return True
 
-    def _fall_silent(self, reason: str) -> None:
-        self._quiet_until = self._monotonic() + QUIET
+    def _pause(self, reason: str) -> None:
+        self._paused_until = self._monotonic() + PAUSE_AFTER_FAILURE_SECONDS
         log.warning("hint_not_sent", reason=reason)

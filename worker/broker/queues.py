@@ -1,4 +1,4 @@
-"""The two queues: durable, and on RabbitMQ kept by several of its nodes (quorum queues)."""
+"""The two queues: durable, and on RabbitMQ replicated (quorum queues)."""
 
 from typing import Any, Final
 
@@ -11,13 +11,13 @@ OTHER: Final = "other"
 ARGUMENTS: Final = {"x-queue-type": QUORUM}
 MISSING: Final = 404
 OF_ANOTHER_KIND: Final = 406
-"""RabbitMQ's code for a queue that exists and was declared otherwise."""
+"""RabbitMQ's code for a queue that exists with other arguments."""
 
 log = get_logger(__name__)
 
 
 def queue(name: str, *, quorum: bool) -> Queue:
-    """Return a queue of this name, on an exchange of its own as Celery itself would make it."""
+    """Return a queue with its own exchange, as Celery itself would declare it."""
     exchange = Exchange(name, type="direct", durable=True)
     if quorum:
         return QuorumQueue(
@@ -27,23 +27,23 @@ def queue(name: str, *, quorum: bool) -> Queue:
 
 
 class QuorumQueue(Queue):
-    """A queue of RabbitMQ that is made a quorum queue, and used as it is where it exists."""
+    """A RabbitMQ queue that is declared as a quorum queue, or used as it is if it exists."""
 
     def queue_declare(self, *args: Any, channel: Any = None, **kwargs: Any) -> Any:
         """
-        Make the queue where there is none.
+        Declare the queue if it does not exist.
 
-        A plain Celery client that comes first makes a classic queue. Measured with Celery
-        5.7.0: the refusal then closes the channel, and the worker reconnects without end. So it
-        is asked on a channel of its own, and a classic queue is served too, with a warning.
+        A plain Celery client that comes first declares a classic queue. Measured with Celery
+        5.7.0: the refusal of ours then closes the channel, and the worker reconnects for ever. So
+        it is declared on a separate channel, and a classic queue is served too, with a warning.
         """
         channel = channel or self.channel
         parent: Any = super()
-        asking = channel.connection.channel()
+        separate = channel.connection.channel()
         try:
-            return parent.queue_declare(*args, channel=asking, **kwargs)
-        except channel.connection.channel_errors as refusal:
-            if getattr(refusal, "reply_code", None) != OF_ANOTHER_KIND:
+            return parent.queue_declare(*args, channel=separate, **kwargs)
+        except channel.connection.channel_errors as error:
+            if getattr(error, "reply_code", None) != OF_ANOTHER_KIND:
                 raise
             log.warning(
                 "queue_not_quorum",
@@ -52,20 +52,20 @@ class QuorumQueue(Queue):
             )
             return self.name
         finally:
-            asking.close()
+            separate.close()
 
 
 def kind_of(name: str, connection: Any) -> str | None:
-    """Return of what kind a queue of RabbitMQ is, None where there is none; nothing is made."""
-    for question, unless in ({"passive": True}, MISSING), ({"durable": True}, OF_ANOTHER_KIND):
-        asking = connection.channel()
+    """Return the kind of a RabbitMQ queue, or None if it does not exist. Declare nothing."""
+    for options, refusal in ({"passive": True}, MISSING), ({"durable": True}, OF_ANOTHER_KIND):
+        channel = connection.channel()
         try:
-            # The second declares what is there already, and so changes nothing.
-            asking.queue_declare(name, auto_delete=False, arguments=ARGUMENTS, **question)
-        except connection.channel_errors as refusal:
-            if getattr(refusal, "reply_code", None) != unless:
+            # By the second declaration the queue exists, so that it changes nothing.
+            channel.queue_declare(name, auto_delete=False, arguments=ARGUMENTS, **options)
+        except connection.channel_errors as error:
+            if getattr(error, "reply_code", None) != refusal:
                 raise
-            return None if unless == MISSING else OTHER
+            return None if refusal == MISSING else OTHER
         finally:
-            asking.close()
+            channel.close()
     return QUORUM

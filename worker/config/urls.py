@@ -3,7 +3,8 @@
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps")
+from worker.broker.transports import TRANSPORTS
+
 DATABASE_BACKENDS = ("sqlite", "postgresql")
 
 
@@ -27,7 +28,7 @@ def check_database_url(url: str) -> None:
 def check_broker_url(url: str) -> None:
     """Raise ValueError where the broker cannot be used; the URL is never shown."""
     scheme = url.partition("://")[0] if "://" in url else ""
-    if scheme not in BROKER_SCHEMES:
+    if scheme not in TRANSPORTS:
         hint = "; Redis Cluster is not supported by Celery" if "cluster" in scheme else ""
-        message = f"KPLUS_BROKER_URL must begin with {', '.join(BROKER_SCHEMES)} and ://{hint}"
+        message = f"KPLUS_BROKER_URL must begin with {', '.join(TRANSPORTS)} and ://{hint}"
         raise ValueError(message)

@@ -27,6 +27,8 @@ from worker.store import Database, Store, open_database
 from worker.store.schema.migrate import upgrade
 
 DATABASE = "demo.db"
+WORKER = (sys.executable, "-m", "worker", "worker")
+"""The command of the worker that is killed."""
 STOP_SECONDS = 10.0
 # Seconds instead of the minutes of production; the rules are the same.
 TIMES: dict[str, Any] = {
@@ -62,8 +64,8 @@ class Stage:
     def start_worker(self) -> int:
         """Start a worker process; return its pid."""
         with self.log.open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "worker", "worker"],
+            worker = subprocess.Popen(  # noqa: S603 - our own command
+                WORKER,
                 cwd=self.settings.home,
                 env=_environment(self.settings, self.broker.url),
                 stdout=log,

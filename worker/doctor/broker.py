@@ -89,7 +89,7 @@ def _ask(settings: Settings) -> dict[str, Any]:
 def _converse(settings: Settings, url: str, heard: list[dict[str, Any] | Exception]) -> None:
     """Ask through the worker's own transport: its TLS, its sentinels, its patience."""
     try:
-        app = create_celery(settings, url=url, patience=PATIENCE)
+        app = create_celery(settings, url=url, timeout=PATIENCE)
         with app.connection_for_write() as connection:
             connection.connect()
             client = getattr(connection.channel(), "client", None)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from worker.config.settings import Settings
 from worker.doctor.finding import Finding, wrong
-from worker.process.heartbeat import Beat, beats
+from worker.process.heartbeat import Beat, read_heartbeats
 
 SILENT = 30.0
 """Seconds; a worker that moves says so every five."""
@@ -12,7 +12,7 @@ SILENT = 30.0
 
 def workers(settings: Settings) -> Iterator[Finding]:
     """Yield a finding for each living worker of the home, or one for none."""
-    living = beats(settings.home)
+    living = read_heartbeats(settings.home)
     if not living:
         yield Finding("workers", f"none runs here (in {settings.home})")
     for beat in living:
@@ -21,7 +21,7 @@ def workers(settings: Settings) -> Iterator[Finding]:
 
 def a_worker_moves(settings: Settings) -> Iterator[Finding]:
     """Yield the same for a health check, for which no worker is none that moves."""
-    living = beats(settings.home)
+    living = read_heartbeats(settings.home)
     if not living:
         remedy = "start one (`kplus-cancel worker`), or set KPLUS_HOME to the home of the worker"
         yield wrong("workers", f"none runs here (in {settings.home})", remedy)

@@ -1,1 +1,1 @@
-"""The use cases, as plain functions: an attempt, a pass of the sweep, an audit, a comparison."""
+"""The use cases as plain functions: attempt, sweep, audit and comparison."""

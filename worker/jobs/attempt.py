@@ -18,12 +18,12 @@ from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 
-SETTLE_PAUSE = 0.2
-"""Seconds between two tries to write an outcome while the database is away."""
+SETTLE_PAUSE_SECONDS = 0.2
+"""The wait between two tries to write an outcome while the database is unavailable."""
 
 
 class Result(StrEnum):
-    """What one look at a job led to."""
+    """What became of one message or hint."""
 
     UNKNOWN = "unknown"
     NOTHING = "nothing"
@@ -35,10 +35,10 @@ class Result(StrEnum):
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
     """
-    What an attempt works with.
+    What an attempt needs.
 
-    `closed` says whether the bank is in maintenance now. `monotonic` (seconds), `sleep` and
-    `random` are arguments, so that tests own them.
+    `closed` says whether no call may begin now. `monotonic` (seconds), `sleep` and `random` are
+    arguments, so that tests control them.
     """
 
     store: Store
@@ -54,8 +54,8 @@ class AttemptContext:
 
 
 @dataclass(frozen=True, slots=True)
-class _Watch:
-    """The time since just before the claim, by a clock that nobody can set."""
+class _Stopwatch:
+    """Measures the time since just before the claim, by a monotonic clock."""
 
     context: AttemptContext
     started: float
@@ -69,15 +69,15 @@ class _Watch:
 
 def attempt(uid: str, context: AttemptContext) -> Result:
     """
-    Hold one conversation with the bank about a job, if its turn has come.
+    Ask the bank once about a job, if it is due.
 
-    `nothing` where the bank is closed or the claim was refused: not due, final, held by
-    another, its partner taking no call now; `unknown` where there is no such job. Raises
-    `StoreUnavailable` only before the bank was asked.
+    Return `nothing` if no call may begin or the claim was refused: the job is not due, final or
+    claimed by another worker, or its partner takes no call now. Return `unknown` if there is no
+    such job. Raises `StoreUnavailable` only before the bank is asked.
     """
     if context.closed():
         return Result.NOTHING if context.store.jobs.exists(uid) else Result.UNKNOWN
-    watch = _Watch(context, context.monotonic())
+    watch = _Stopwatch(context, context.monotonic())
     roster = context.roster()
     try:
         claim = context.store.jobs.claim(uid, lease=context.lease, roster=roster)
@@ -103,7 +103,7 @@ def attempt(uid: str, context: AttemptContext) -> Result:
     )
     decision = _decide(heard, case, claim, context)
     result = _settle(claim, decision, evidence, watch)
-    _tell(claim, decision, evidence, result)
+    _log_attempt(claim, decision, evidence, result)
     if result is Result.LATE:
         _settle_late(claim, heard, case, evidence, context)
     return result
@@ -116,14 +116,14 @@ def _decide(
     return judge(heard, case, context.policy)
 
 
-def _ask(claim: Claim, partner: Partner | None, watch: _Watch) -> Answer | BankError:
-    """Ask the bank within what is left of the lease; a fault is a value to be judged."""
+def _ask(claim: Claim, partner: Partner | None, watch: _Stopwatch) -> Answer | BankError:
+    """Ask the bank within what is left of the lease. Return a fault as a value to be judged."""
     context = watch.context
     if partner is None:
         return CallMisconfigured(UNCONFIGURED, fault="unconfigured")
     bank, request = context.bank, claim.on_the_wire
-    # A worker that slept between its claim and here (SIGSTOP, a paused machine) must not
-    # call: another may hold the job by the time the request arrives.
+    # A worker that was suspended since its claim (SIGSTOP, a paused machine) must not call:
+    # another worker may have claimed the job by the time the request arrives.
     timeout = min(context.deadline, watch.before_lease_ends())
     try:
         if isinstance(request, InquiryRequest):
@@ -133,25 +133,25 @@ def _ask(claim: Claim, partner: Partner | None, watch: _Watch) -> Answer | BankE
         return error
 
 
-def _settle(claim: Claim, decision: Decision, evidence: Evidence, watch: _Watch) -> Result:
+def _settle(claim: Claim, decision: Decision, evidence: Evidence, watch: _Stopwatch) -> Result:
     """
-    Write the outcome; while the database is away, try until the lease ends.
+    Write the outcome. While the database is unavailable, try until the lease ends.
 
-    After that the rescue speaks for this attempt, and the answer would be late anyway.
+    After that the rescue settles this attempt, and the answer would be late anyway.
     """
     jobs, tried = watch.context.store.jobs, False
     while True:
         try:
             mine = jobs.settle(claim, decision, evidence)
-            # The try before may have been committed, and only its acknowledgement lost.
+            # The last try may have been committed, and only its confirmation lost.
             mine = mine or (tried and jobs.has_settled(claim, decision))
         except StoreUnavailable as error:
             tried = True
-            if watch.before_lease_ends().total_seconds() <= SETTLE_PAUSE:
+            if watch.before_lease_ends().total_seconds() <= SETTLE_PAUSE_SECONDS:
                 log.exception("outcome_not_written", partner_txn_uid=_uid(claim))
                 return Result.UNWRITTEN
             log.warning("settle_again", partner_txn_uid=_uid(claim), reason=str(error))
-            watch.context.sleep(SETTLE_PAUSE)
+            watch.context.sleep(SETTLE_PAUSE_SECONDS)
         else:
             return Result.SETTLED if mine else Result.LATE
 
@@ -159,19 +159,19 @@ def _settle(claim: Claim, decision: Decision, evidence: Evidence, watch: _Watch)
 def _settle_late(
     claim: Claim, heard: Answer | BankError, case: Case, evidence: Evidence, context: AttemptContext
 ) -> None:
-    """Keep an answer whose lease was lost. By then the job is in doubt: judge it as such."""
+    """Store an answer that came after the lease. The job is in doubt by then: judge it so."""
     decision = _decide(heard, replace(case, doubted=True), claim, context)
     late = replace(decision, reason=f"{decision.reason}; heard after the lease had ended")
     try:
         ended = context.store.jobs.settle_late(claim, late, evidence)
     except StoreUnavailable:
-        # The rescue has spoken for this attempt already; only its evidence is poorer.
+        # The rescue has settled this attempt. Only this evidence is missing.
         log.exception("late_answer_not_kept", partner_txn_uid=_uid(claim), heard=late.heard)
         return
     log.warning("late_answer", partner_txn_uid=_uid(claim), heard=late.heard, ended=ended)
 
 
-def _tell(claim: Claim, decision: Decision, evidence: Evidence, result: Result) -> None:
+def _log_attempt(claim: Claim, decision: Decision, evidence: Evidence, result: Result) -> None:
     log.info(
         "attempt",
         partner_txn_uid=_uid(claim),

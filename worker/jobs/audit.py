@@ -1,8 +1,8 @@
 """
-An audit: the bank is asked again about a job that is final, and its answer compared with ours.
+An audit: the bank is asked again about a final job, and its answer is compared with ours.
 
-It changes no job. What contradicts an outcome that the order system has acted on is drift, and
-a person's to look into.
+It changes no job. An answer that contradicts an outcome on which the order system has acted is
+drift: a person must look into it.
 """
 
 import time
@@ -24,17 +24,17 @@ from worker.telemetry.log import get_logger
 log = get_logger(__name__)
 
 GONE = frozenset({Outcome.CANCELLED, Outcome.ALREADY_CANCELLED, Outcome.EXPIRED, Outcome.LAPSED})
-"""What we hold of a token that nobody can pay any more."""
+"""Outcomes of a token that can no longer be paid."""
 AUDITED = sorted(GONE | {Outcome.PAID})
-"""Outcomes that say something of the token; the others say that nobody knows."""
-PATIENCE = timedelta(seconds=10)
-"""The longest wait for a partner's gate that is closed by other calls."""
-PAUSE = timedelta(seconds=0.5)
+"""Outcomes that say what became of the token. The others leave it open."""
+GATE_TIMEOUT = timedelta(seconds=10)
+"""The longest wait for a partner's gate that other calls keep closed."""
+GATE_PAUSE = timedelta(seconds=0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """What one audit found: what we hold, what the bank said, and what that means."""
+    """What one audit found: our outcome, the bank's answer, and the verdict."""
 
     partner_txn_uid: str
     held: Outcome
@@ -46,10 +46,10 @@ class AuditResult:
 
 def judge(held: Outcome, decision: Decision) -> AuditVerdict:
     """
-    Say whether the bank contradicts us. Pure.
+    Say whether the bank contradicts our outcome. Pure.
 
-    A token that was cancelled may be called expired later, and the other way round: nobody
-    can pay either.
+    A cancelled token may be reported as expired later, and the other way round: neither can be
+    paid.
     """
     if decision.heard == PAYABLE:
         return AuditVerdict.DRIFTS
@@ -63,9 +63,10 @@ def audit(
     sampled: Sampled, context: AttemptContext, *, now: Callable[[], float] = time.monotonic
 ) -> AuditResult:
     """
-    Ask the bank once about a final job, when its partner's gate lets the call in.
+    Ask the bank once about a final job, when its partner's gate admits the call.
 
-    A partner that rests, or a bank in maintenance, is not asked. Raises `StoreUnavailable`.
+    No call is made while the partner rests or the bank is in maintenance. Raises
+    `StoreUnavailable`.
     """
     partner = context.roster().get(sampled.request.partner_id)
     if partner is None or partner.inquiry_url is None:
@@ -79,7 +80,7 @@ def audit(
 def _enter(
     sampled: Sampled, partner: Partner, context: AttemptContext, now: Callable[[], float]
 ) -> Audit | str:
-    """Pass the gate, or return why it stays closed."""
+    """Pass the gate, or return the reason why it stays closed."""
     audits, started = context.store.audits, now()
     while not context.closed():
         begun = audits.begin(sampled, partner, lease=context.lease)
@@ -88,9 +89,9 @@ def _enter(
         rests = audits.why_it_rests(partner.partner_id)
         if rests is not None:
             return f"the partner rests: {rests}"
-        if now() - started >= PATIENCE.total_seconds():
+        if now() - started >= GATE_TIMEOUT.total_seconds():
             return "other calls of the partner leave no room"
-        context.sleep(PAUSE.total_seconds())
+        context.sleep(GATE_PAUSE.total_seconds())
     return "the bank is in maintenance"
 
 
@@ -100,13 +101,13 @@ def _ask(sampled: Sampled, partner: Partner, begun: Audit, context: AttemptConte
         context.sleep(claim.wait.total_seconds())
     before = context.monotonic()
     heard = _inquire(partner, begun, context)
-    took = timedelta(seconds=context.monotonic() - before)
-    at = claim.started_at + took
+    duration = timedelta(seconds=context.monotonic() - before)
+    at = claim.started_at + duration
     case = Case(
         request=claim.on_the_wire,
         attempts=claim.attempts,
         doubted=True,
-        created_at=at,  # an audit has no age, and no limits
+        created_at=at,  # an audit has neither age nor limits
         expires_at=None,
         at=at,
         jitter=context.random(),
@@ -116,12 +117,12 @@ def _ask(sampled: Sampled, partner: Partner, begun: Audit, context: AttemptConte
     verdict = judge(sampled.held, decision)
     evidence = Evidence(
         wire_uid=claim.on_the_wire.partner_txn_uid,
-        duration=took,
+        duration=duration,
         answer=heard if isinstance(heard, Answer) else None,
         credentials=partner.credentials,
     )
     context.store.audits.end(begun, verdict, decision, evidence)
-    _tell(sampled, verdict, decision)
+    _log_drift(sampled, verdict, decision)
     return AuditResult(
         sampled.request.partner_txn_uid,
         sampled.held,
@@ -136,7 +137,7 @@ def _inquire(partner: Partner, begun: Audit, context: AttemptContext) -> Answer 
     request = begun.claim.on_the_wire
     timeout = min(context.deadline, context.lease - begun.claim.wait)
     try:
-        # By its kind it is an inquiry; the claim's type does not say so.
+        # The claim is an inquiry, but its type does not say so.
         inquiry = InquiryRequest(
             request.partner_txn_uid, request.partner_id, request.token_id, request.reference1
         )
@@ -145,12 +146,12 @@ def _inquire(partner: Partner, begun: Audit, context: AttemptContext) -> Answer 
         return error
 
 
-def _not_asked(sampled: Sampled, why: str) -> AuditResult:
+def _not_asked(sampled: Sampled, detail: str) -> AuditResult:
     uid = sampled.request.partner_txn_uid
-    return AuditResult(uid, sampled.held, AuditVerdict.UNHEARD, "not_asked", None, why)
+    return AuditResult(uid, sampled.held, AuditVerdict.UNHEARD, "not_asked", None, detail)
 
 
-def _tell(sampled: Sampled, verdict: AuditVerdict, decision: Decision) -> None:
+def _log_drift(sampled: Sampled, verdict: AuditVerdict, decision: Decision) -> None:
     uid, held = sampled.request.partner_txn_uid, str(sampled.held)
     if verdict is AuditVerdict.DRIFTS:
         log.error("drift", partner_txn_uid=uid, held=held, heard=decision.heard)

@@ -1,7 +1,7 @@
 """
-Whether the order system and the table say the same: a manifest compared both ways.
+Compares a manifest of the order system with the table, in both directions.
 
-Any number of orders passes through; nothing is kept in memory but counts.
+It takes any number of orders. Only counts are held in memory.
 """
 
 from collections import Counter
@@ -15,13 +15,14 @@ from worker.domain.states import FINAL, Outcome
 from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.jobs.staging import Staging
 from worker.store import Status, Store
+from worker.store.engine.database import AnyRow
 from worker.store.jobs.lookup import is_same, state_of
 
 Advance = Callable[[int], None]
 
 
 class Kind(StrEnum):
-    """How the two may differ; one that is not final yet does not differ yet."""
+    """How the two may differ. A job that is not final yet is counted, but is no difference."""
 
     REFUSED = "refused"
     NOT_HERE = "not_here"
@@ -33,7 +34,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing on which the two differ; `line` is the manifest's."""
+    """One difference; `line` is the line of the manifest."""
 
     kind: Kind
     partner_txn_uid: str | None = None
@@ -47,14 +48,14 @@ class Difference:
 @dataclass(slots=True)
 class Comparison:
     """
-    The comparison as it goes on: counts, and `tell`, which hears each difference as it is found.
+    A comparison under way: its counts, and `report`, which is called with each difference.
 
-    `orders` counts the manifest's distinct ones, `repeated` its lines that say one again.
+    `orders` counts the distinct orders of the manifest, `repeated` its duplicate lines.
     """
 
     store: Store
     staged: Staging
-    tell: Callable[[Difference], None]
+    report: Callable[[Difference], None]
     orders: int = 0
     repeated: int = 0
     accepted: int = 0
@@ -63,30 +64,30 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing differs; what was accepted now differs no more."""
+        """Whether nothing differs. Orders that were accepted now do not differ any more."""
         differing = self.counts.total() - self.counts[Kind.NOT_FINAL]
         return differing == 0
 
     def stage(self, entries: Iterable[ManifestEntry | RefusedLine], advance: Advance) -> None:
-        """Take the manifest in; of two orders under one uid the first stands."""
+        """Read the manifest. Of two orders with one uid the first counts."""
         for entry in entries:
             advance(1)
             if isinstance(entry, RefusedLine):
                 detail = f"{entry.reason}: {entry.detail}"
-                self._note(Difference(Kind.REFUSED, line=entry.line, detail=detail))
+                self._count(Difference(Kind.REFUSED, line=entry.line, detail=detail))
                 continue
-            stands = self.staged.add(entry)
-            if stands is None:
+            first = self.staged.add(entry)
+            if first is None:
                 self.orders += 1
-            elif _same_order(stands, entry):
+            elif _is_same_order(first, entry):
                 self.repeated += 1
             else:
                 uid = entry.order.partner_txn_uid
-                detail = f"contradiction: line {stands.line} has this uid with other content"
-                self._note(Difference(Kind.REFUSED, uid, entry.line, detail=detail))
+                detail = f"contradiction: line {first.line} has this uid with other content"
+                self._count(Difference(Kind.REFUSED, uid, entry.line, detail=detail))
 
     def compare(self, advance: Advance) -> None:
-        """Look up every order of the manifest."""
+        """Look up each order of the manifest in the table."""
         for chunk in self.staged.chunks():
             known = self.store.bulk.look([entry.order.partner_txn_uid for entry in chunk])
             missing = []
@@ -98,68 +99,68 @@ class Comparison:
                     self._compare(entry, row)
             self.staged.mark_missing(entry.order.partner_txn_uid for entry in missing)
             for entry in missing:
-                self._note(_about(Kind.NOT_HERE, entry))
+                self._count(_about(Kind.NOT_HERE, entry))
             advance(len(chunk))
 
     def accept(self, advance: Advance) -> None:
         """
-        Accept the orders that nobody here knew; the sweep hints at them.
+        Accept the orders that the table does not have. The sweep sends their hints.
 
-        To be done again after a crash without harm: what was accepted is known then.
+        After a crash it can run again without harm: accepted orders are in the table then.
         """
         for chunk in self.staged.chunks(only_missing=True):
-            heard = self.store.bulk.accept([_as_row(entry) for entry in chunk])
+            accepted = self.store.bulk.accept([_as_row(entry) for entry in chunk])
             for entry in chunk:
                 self.counts[Kind.NOT_HERE] -= 1
-                acceptance = heard[entry.order.partner_txn_uid]
+                acceptance = accepted[entry.order.partner_txn_uid]
                 if acceptance.status is Status.CONFLICT:
-                    self._note(_about(Kind.OTHER_CONTENT, entry))
+                    self._count(_about(Kind.OTHER_CONTENT, entry))
                 elif acceptance.status is Status.ACCEPTED:
                     self.accepted += 1
                 else:
-                    # Somebody else brought it meanwhile; how it ends, the next comparison says.
+                    # Another producer has sent it meanwhile. The next comparison shows its end.
                     self.counts[Kind.NOT_FINAL] += 1
             advance(len(chunk))
 
-    def look_beyond(self, *, since: datetime, until: datetime, advance: Advance) -> None:
-        """Look for jobs accepted in a time that the manifest does not name."""
+    def find_unlisted(self, *, since: datetime, until: datetime, advance: Advance) -> None:
+        """Find jobs that were accepted in this time and are not in the manifest."""
         for page in self.store.bulk.accepted(since=since, until=until):
             for row in page:
                 if not self.staged.holds(row.partner_txn_uid):
                     uid = row.partner_txn_uid
-                    stands = {"state": row.state, "outcome": row.outcome}
-                    self._note(Difference(Kind.NOT_IN_MANIFEST, uid, **stands))
+                    found = {"state": row.state, "outcome": row.outcome}
+                    self._count(Difference(Kind.NOT_IN_MANIFEST, uid, **found))
             advance(len(page))
 
-    def _compare(self, entry: ManifestEntry, row: Any) -> None:
+    def _compare(self, entry: ManifestEntry, row: AnyRow) -> None:
         if not is_same(row, _as_row(entry)):
-            self._note(_about(Kind.OTHER_CONTENT, entry, row))
+            self._count(_about(Kind.OTHER_CONTENT, entry, row))
             return
         last = self._last(row)
         if state_of(last) not in FINAL:
-            self._note(_about(Kind.NOT_FINAL, entry, last))
+            self._count(_about(Kind.NOT_FINAL, entry, last))
         elif entry.expected is not None and last.outcome != entry.expected:
-            self._note(_about(Kind.OTHER_OUTCOME, entry, last))
+            self._count(_about(Kind.OTHER_OUTCOME, entry, last))
         else:
             self.outcomes[Outcome(last.outcome)] += 1
 
-    def _last(self, row: Any) -> Any:
-        """Return the job that speaks for an order: the last of those it was reissued as."""
+    def _last(self, row: AnyRow) -> AnyRow:
+        """Return the job that counts for an order: the last one that it was reissued as."""
         seen = {row.partner_txn_uid}
         while row.continued_by is not None and row.continued_by not in seen:
             seen.add(row.continued_by)
-            heir = self.store.bulk.look([row.continued_by]).get(row.continued_by)
-            if heir is None:
+            successor = self.store.bulk.look([row.continued_by]).get(row.continued_by)
+            if successor is None:
                 return row
-            row = heir
+            row = successor
         return row
 
-    def _note(self, difference: Difference) -> None:
+    def _count(self, difference: Difference) -> None:
         self.counts[difference.kind] += 1
-        self.tell(difference)
+        self.report(difference)
 
 
-def _about(kind: Kind, entry: ManifestEntry, row: Any = None) -> Difference:
+def _about(kind: Kind, entry: ManifestEntry, row: AnyRow | None = None) -> Difference:
     return Difference(
         kind,
         entry.order.partner_txn_uid,
@@ -174,8 +175,8 @@ def _as_row(entry: ManifestEntry) -> dict[str, Any]:
     return entry.order.row()
 
 
-def _same_order(one: ManifestEntry, other: ManifestEntry) -> bool:
-    """Another expiry is no contradiction, as at the producers' door."""
+def _is_same_order(one: ManifestEntry, other: ManifestEntry) -> bool:
+    """Another expiry is no contradiction, as in `worker.enqueue`."""
     names = ("partner_id", "token_id", "reference1")
     return all(getattr(one.order, name) == getattr(other.order, name) for name in names) and (
         one.expected == other.expected

@@ -1,8 +1,8 @@
 """
-The order system's list of what should be cancelled: CSV with a header, or JSON Lines.
+The order system's list of orders to be cancelled: CSV with a header, or JSON Lines.
 
-It is read a line at a time, however long it is, and a line that cannot be read stops nobody:
-it is refused with its number and the reason, never with what stands in it.
+It is read line by line, so that it may have any length. A line that cannot be read does not end
+the reading: it is refused with its number and the reason, never with its content.
 """
 
 import csv
@@ -17,7 +17,7 @@ from worker.domain.states import Outcome
 from worker.errors import InvalidOrder
 
 LONGEST_LINE = 64 * 1024
-"""Of a longer line only the beginning is read."""
+"""Bytes. Of a longer line only the beginning is read."""
 _FIELDS = {
     "partnerTxnUid": "partner_txn_uid",
     "tokenId": "token_id",
@@ -26,7 +26,7 @@ _FIELDS = {
     "expiresAt": "expires_at",
     "expectedOutcome": "expected_outcome",
 }
-_SPELLINGS = {name: name for name in _FIELDS} | {ours: name for name, ours in _FIELDS.items()}
+_SPELLINGS = {name: name for name in _FIELDS} | {field: name for name, field in _FIELDS.items()}
 _MANDATORY = ("partnerTxnUid", "tokenId", "reference1")
 _EXPECTED = "expectedOutcome"
 _OUTCOMES = frozenset(map(str, Outcome))
@@ -36,7 +36,7 @@ Resolve = Callable[[str | None], str]
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One order that should be cancelled, and what should have come of it, if that is said."""
+    """One order that should be cancelled, and its expected outcome if the line has one."""
 
     line: int
     order: Order
@@ -45,7 +45,7 @@ class ManifestEntry:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
-    """A line that says nothing we can use: `reason` is a stable word, `detail` says more."""
+    """A line that cannot be used: `reason` is a stable word, `detail` a sentence."""
 
     line: int
     reason: str
@@ -56,32 +56,32 @@ def read_manifest(
     stream: BinaryIO, *, resolve: Resolve, uid_length: int = MAX_UID_LENGTH
 ) -> Iterator[ManifestEntry | RefusedLine]:
     """
-    Yield what each line says, in order; blank lines say nothing.
+    Yield the entry of each line, in order. Blank lines are skipped.
 
-    `resolve` returns the partner of an order that names none, or raises `InvalidOrder`. So
-    does this, where the first line is neither a JSON object nor a header with the mandatory
+    `resolve` returns the partner of an order that names none, or raises `InvalidOrder`. Raises
+    `InvalidOrder` if the first line is neither a JSON object nor a header with the mandatory
     columns.
     """
     lines = _lines(stream)
     first = next(lines, None)
     if first is None:
         return
-    told = _json if first[1].startswith("{") else _csv
-    for line, fields in told(chain([first], lines)):
+    read = _json if first[1].startswith("{") else _csv
+    for line, fields in read(chain([first], lines)):
         yield (
             fields if isinstance(fields, RefusedLine) else _entry(line, fields, resolve, uid_length)
         )
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not blank, with their numbers, each within the bound."""
+    """Yield the lines that are not blank, with their numbers, each cut to the longest length."""
     number, first = 0, True
     while line := stream.readline(LONGEST_LINE):
         number += 1
         rest = line
         while not rest.endswith(b"\n") and (rest := stream.readline(LONGEST_LINE)):
             pass
-        # Bytes that are no UTF-8 become half characters, which no order may hold.
+        # Bytes that are not UTF-8 become surrogates, which no order may contain.
         text = line.decode("utf-8-sig" if first else "utf-8", "surrogateescape")
         if text.strip():
             first = False

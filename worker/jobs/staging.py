@@ -1,8 +1,8 @@
 """
-A manifest on disk, by uid: as long as it likes, while the memory stays as it is.
+A manifest on disk, indexed by uid, so that its length does not matter to the memory.
 
-A file of its own, without a name, that is gone with the process: no table of the database's is
-made, locked or filled.
+It is a temporary file without a name, which is gone when the process ends. No table of the
+database is made, locked or filled.
 """
 
 import sqlite3
@@ -16,7 +16,7 @@ from worker.domain.states import Outcome
 from worker.jobs.manifest import ManifestEntry
 
 CHUNK = 1000
-_MADE = """
+_CREATE = """
 CREATE TABLE entries (
     uid TEXT PRIMARY KEY,
     line INTEGER NOT NULL,
@@ -35,19 +35,19 @@ _CHUNK = f"SELECT {_ROW} FROM entries WHERE uid > ? AND missing >= ? ORDER BY ui
 
 
 class Staging:
-    """The entries of one manifest, each uid once."""
+    """The entries of one manifest, one for each uid."""
 
     def __init__(self) -> None:
-        # An empty name is a file that SQLite deletes as soon as it is open, in its folder for
-        # temporary files. Nothing in it has to outlive this process, not even a crash of it.
+        # With an empty name SQLite makes a temporary file and deletes it as soon as it is open.
+        # Nothing in it is needed after the end or a crash of this process.
         self._file = sqlite3.connect("", isolation_level=None)
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-64000"):
             self._file.execute(f"PRAGMA {pragma}")
-        self._file.execute(_MADE)
+        self._file.execute(_CREATE)
         self._file.execute("BEGIN")
 
     def add(self, entry: ManifestEntry) -> ManifestEntry | None:
-        """Keep an entry; where its uid is there already, return the one that stands."""
+        """Add an entry and return None. If its uid is taken, return the entry that has it."""
         row = _row(entry)
         if self._file.execute(_ADD, row).rowcount == 1:
             return None
@@ -56,14 +56,14 @@ class Staging:
     def chunks(
         self, *, only_missing: bool = False, size: int = CHUNK
     ) -> Iterator[list[ManifestEntry]]:
-        """Yield the entries by uid, some at a time."""
+        """Yield the entries in the order of their uids, `size` at a time."""
         after = ""
         while rows := self._file.execute(_CHUNK, (after, int(only_missing), size)).fetchall():
             yield list(map(_entry, rows))
             after = rows[-1][0]
 
     def mark_missing(self, uids: Iterable[str]) -> None:
-        """Note that nobody here knows these uids."""
+        """Mark these uids as missing in the table."""
         self._file.executemany(
             "UPDATE entries SET missing = 1 WHERE uid = ?", ((uid,) for uid in uids)
         )
@@ -80,12 +80,12 @@ class Staging:
 
 @contextmanager
 def staging() -> Iterator[Staging]:
-    """Lend a place on disk; whatever happens, nothing is left of it."""
-    made = Staging()
+    """Lend a temporary place on disk, and remove it in any case."""
+    staged = Staging()
     try:
-        yield made
+        yield staged
     finally:
-        made.close()
+        staged.close()
 
 
 def _row(entry: ManifestEntry) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Everything between attempts: one pass of the sweep."""
+"""One pass of the sweep: all work on jobs between attempts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ log = get_logger(__name__)
 
 BATCH = 200
 HINT_AGAIN_AFTER = timedelta(seconds=15)
-"""A hint that led to nothing for so long counts as a lost message."""
+"""A hint without an attempt for so long counts as a lost message."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepContext:
     """
-    What a pass works with.
+    What a pass needs.
 
-    `hint` sends messages and never raises; `closed` says whether the bank is in maintenance.
+    `hint` sends messages and never raises; `closed` says whether no call may begin now.
     """
 
     store: Store
@@ -48,18 +48,19 @@ class SweepResult:
 
 def sweep(context: SweepContext) -> SweepResult:
     """
-    Rescue dead claims, end jobs past their limits, hint due jobs. Safe in any number of copies.
+    Rescue dead claims, end jobs past their limits, hint due jobs.
 
-    Raises `StoreUnavailable`; what was done until then stays done.
+    Any number of workers may do so at once. Raises `StoreUnavailable`: what was done before stays
+    done.
     """
     return SweepResult(rescued=rescue(context), exhausted=_exhaust(context), hinted=_hint(context))
 
 
 def rescue(context: SweepContext) -> int:
     """
-    Move jobs whose lease ended into doubt: their worker may have reached the bank.
+    Move jobs whose lease has ended into doubt, because their worker may have reached the bank.
 
-    Returns how many. The one that is too late, because the worker came back, does nothing.
+    Return how many. If the worker settles the job first, this does nothing.
     """
     return sum(_abandon(claim, context) for claim in context.store.backlog.dead(most=BATCH))
 
@@ -88,7 +89,7 @@ def _exhaust(context: SweepContext) -> int:
 
 
 def _hint(context: SweepContext) -> int:
-    """Hint at due jobs, but at none while the bank is closed: they wait, and spend nothing."""
+    """Hint due jobs, but none while no call may begin: they wait, and lose no attempt."""
     if context.closed():
         return 0
     due = context.store.backlog.hint(

@@ -1,1 +1,1 @@
-"""Telling the order system of outcomes: the relay, a webhook, a Celery message."""
+"""Delivery of outcomes to the order system: the relay, the webhook, the Celery message."""

@@ -1,4 +1,4 @@
-"""Events as Celery messages: a task of the order system's own, on a queue of its own."""
+"""Events as Celery messages: a task of the order system, on its own queue."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,40 +12,40 @@ from worker.config.destinations import Message
 from worker.outbox.relay import Reply
 from worker.store import Delivery
 
-TRIES = 3
-"""How many waits for the broker one event may need: to connect, to look, to send."""
+BROKER_WAITS = 3
+"""How often one event may wait for the broker: to connect, to check the queue, to send."""
 
 
 class CeleryPublisher:
-    """Sends events through the worker's own Celery application."""
+    """Sends events through the worker's Celery application."""
 
     def __init__(self, app: Celery, message: Message) -> None:
         self._app = app
         self._message = message
-        # The default exchange leads to the queue of that name; the queue is its owner's to make.
+        # The default exchange routes to the queue of that name. Its owner declares the queue.
         self._queue = Queue(message.queue, Exchange(""), routing_key=message.queue)
 
     @property
     def within(self) -> timedelta:
-        """How long `send` takes at the most: after one failure no other is tried."""
-        return timedelta(seconds=TRIES * self._app.conf.broker_connection_timeout)
+        """The longest time that `send` takes: after one failure it tries no other event."""
+        return timedelta(seconds=BROKER_WAITS * self._app.conf.broker_connection_timeout)
 
-    def send(self, parcels: Sequence[Delivery]) -> Iterator[tuple[Delivery, Reply]]:
-        """Send one message an event until the broker fails, which then speaks for the rest."""
+    def send(self, deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, Reply]]:
+        """Send one message an event. After a failure the others get the same result."""
         reply = Reply()
-        for parcel in parcels:
+        for delivery in deliveries:
             if not reply.fault:
-                reply = self._send(parcel)
-            yield parcel, reply
+                reply = self._send(delivery)
+            yield delivery, reply
 
-    def _send(self, parcel: Delivery) -> Reply:
+    def _send(self, delivery: Delivery) -> Reply:
         try:
             if not self._exists():
                 return Reply("no_such_queue")
             self._app.send_task(
                 self._message.task,
-                kwargs={"event": json.loads(parcel.body)},
-                task_id=parcel.event_id,
+                kwargs={"event": json.loads(delivery.body)},
+                task_id=delivery.event_id,
                 queue=self._queue,  # type: ignore[arg-type]  # its stubs know names alone
                 declare=[],
                 retry=False,
@@ -55,16 +55,16 @@ class CeleryPublisher:
         return Reply()
 
     def _exists(self) -> bool:
-        """Say whether the queue is there: RabbitMQ drops, and confirms, what goes to none."""
+        """Say whether the queue exists: RabbitMQ confirms and drops a message to no queue."""
         if self._app.conf.broker_transport is not None:
-            return True  # Redis makes a queue of what is sent to it
-        pool: Any = self._app.pool  # its stubs know less
+            return True  # on Redis the first message makes the queue
+        pool: Any = self._app.pool  # missing in celery-types
         with pool.acquire(block=True) as connection:
-            asking = connection.channel()
+            channel = connection.channel()
             try:
-                asking.queue_declare(self._message.queue, passive=True)
+                channel.queue_declare(self._message.queue, passive=True)
             except connection.channel_errors:
                 return False
             finally:
-                asking.close()
+                channel.close()
         return True

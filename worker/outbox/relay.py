@@ -1,4 +1,4 @@
-"""One round of telling the order system what became of its jobs, by one destination."""
+"""One round of delivery: outcomes are sent to the order system at one destination."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from worker.telemetry.log import get_logger
 log = get_logger(__name__)
 
 BATCH = 8
-"""How many events one worker has on the way at once."""
+"""How many events one worker sends at once."""
 MARGIN = timedelta(seconds=30)
-"""What a lease holds beside the try itself: the marks, on a slow day."""
-AGAIN = Backoff(base=timedelta(seconds=5), cap=timedelta(hours=1))
-"""How long an event waits after a try that failed."""
-REST = Backoff(base=timedelta(seconds=2), cap=timedelta(minutes=1))
-"""How long a receiver rests that took nothing; a new event waits no longer for an ill one."""
+"""What a lease allows beyond the try itself: the time to record its result."""
+EVENT_BACKOFF = Backoff(base=timedelta(seconds=5), cap=timedelta(hours=1))
+"""How long an event waits after a failed try."""
+ENDPOINT_BACKOFF = Backoff(base=timedelta(seconds=2), cap=timedelta(minutes=1))
+"""How long an endpoint rests after a round in which it took nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """
-    What came of one try: delivered, where there is no `fault`.
+    The result of one try. Without a `fault` the event is delivered.
 
-    `advice` is how long the receiver wants to be left alone; `gone` that it wants no more.
+    `advice` is the wait that the receiver asks for. `gone` means that it wants no more events.
     """
 
     fault: str = ""
@@ -35,15 +35,15 @@ class Reply:
 
 
 Send = Callable[[Sequence[Delivery]], Iterable[tuple[Delivery, Reply]]]
-"""Tries each parcel once, and yields what came of it as soon as that is known; never raises."""
+"""Tries each delivery once, and yields each result as soon as it is known. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
     """
-    What a round works with. `within` bounds one call of `send`.
+    What a round needs. `within` bounds one call of `send`.
 
-    An event that was tried `max_attempts` times, or first tried `max_age` ago, is dead.
+    An event is dead after `max_attempts` tries, or `max_age` after its first try.
     """
 
     store: Store
@@ -57,53 +57,56 @@ class Relay:
 
 def deliver(context: Relay) -> bool:
     """
-    Try the events whose time has come, a few at once; True where more may be due now.
+    Try the events that are due, a few at once. Return True if more may be due now.
 
-    Safe in any number of copies. A receiver that took nothing rests; then one event goes
-    first. Raises `StoreUnavailable`: what was sent and not marked by then is sent again.
+    Any number of workers may do so at once. A receiver that took nothing rests; after that one
+    event is tried alone. Raises `StoreUnavailable`: events that were sent and not recorded before
+    are sent again.
     """
     outbox = context.store.outbox
     endpoint = context.store.endpoints.endpoint(context.destination)
     if endpoint.rests:
         return False
     most = 1 if endpoint.failures else BATCH
-    parcels = outbox.claim(context.destination, most=most, lease=context.within + MARGIN)
-    if not parcels:
+    deliveries = outbox.claim(context.destination, most=most, lease=context.within + MARGIN)
+    if not deliveries:
         return False
-    replies = [_mark(context, *answered) for answered in context.send(parcels)]
-    return _heed(context, endpoint, replies) and len(parcels) == most
+    replies = [_record(context, *result) for result in context.send(deliveries)]
+    return _update_endpoint(context, endpoint, replies) and len(deliveries) == most
 
 
-def _mark(context: Relay, parcel: Delivery, reply: Reply) -> Reply:
-    """Write down what came of one event."""
+def _record(context: Relay, delivery: Delivery, reply: Reply) -> Reply:
+    """Record the result of one event."""
     outbox = context.store.outbox
     if not reply.fault:
-        outbox.delivered(parcel)
+        outbox.delivered(delivery)
         return reply
-    wait = AGAIN.wait(parcel.attempts, jitter=context.random(), retry_after=reply.advice)
-    dead = not reply.gone and _is_spent(parcel, context)
-    outbox.failed(parcel, reply.fault, wait=None if dead else wait)
+    wait = EVENT_BACKOFF.wait(delivery.attempts, jitter=context.random(), retry_after=reply.advice)
+    dead = not reply.gone and _is_spent(delivery, context)
+    outbox.failed(delivery, reply.fault, wait=None if dead else wait)
     log.warning(
         "outcome_dead" if dead else "outcome_not_delivered",
-        event_id=parcel.event_id,
-        partner_txn_uid=parcel.uid,
-        destination=str(parcel.destination),
-        attempts=parcel.attempts,
+        event_id=delivery.event_id,
+        partner_txn_uid=delivery.uid,
+        destination=str(delivery.destination),
+        attempts=delivery.attempts,
         fault=reply.fault,
     )
     return reply
 
 
-def _is_spent(parcel: Delivery, context: Relay) -> bool:
-    return parcel.attempts >= context.max_attempts or parcel.at - parcel.since >= context.max_age
+def _is_spent(delivery: Delivery, context: Relay) -> bool:
+    return (
+        delivery.attempts >= context.max_attempts or delivery.at - delivery.since >= context.max_age
+    )
 
 
-def _heed(context: Relay, before: Endpoint, replies: Sequence[Reply]) -> bool:
-    """Let the receiver feel a round; True where it takes events."""
-    receivers, name = context.store.endpoints, context.destination
+def _update_endpoint(context: Relay, before: Endpoint, replies: Sequence[Reply]) -> bool:
+    """Record what a round means for its endpoint. Return True if it takes events."""
+    endpoints, name = context.store.endpoints, context.destination
     gone = next((reply for reply in replies if reply.gone), None)
     if gone is not None:
-        if receivers.disable(name, gone.fault):
+        if endpoints.disable(name, gone.fault):
             remedy = "kplus-cancel outbox enable --reason WHY"
             log.error("receiver_disabled", destination=str(name), fault=gone.fault, remedy=remedy)
         return False
@@ -111,9 +114,9 @@ def _heed(context: Relay, before: Endpoint, replies: Sequence[Reply]) -> bool:
     advice = max((reply.advice for reply in failed if reply.advice), default=None)
     if not failed or (advice is None and len(failed) < len(replies)):
         if before.failures:
-            receivers.calm(name)
+            endpoints.calm(name)
         return not failed
     run = before.failures + 1
-    wait = REST.wait(run, jitter=context.random(), retry_after=advice)
-    receivers.rest(name, failed[-1].fault, run=run, wait=wait)
+    wait = ENDPOINT_BACKOFF.wait(run, jitter=context.random(), retry_after=advice)
+    endpoints.rest(name, failed[-1].fault, run=run, wait=wait)
     return False

@@ -1,4 +1,4 @@
-"""The webhook: events posted and signed; what counts as delivered, and what comes of the rest."""
+"""The webhook: posts signed events, and says which of them were delivered."""
 
 import queue
 import threading
@@ -22,77 +22,77 @@ from worker.outbox.relay import BATCH, Reply
 from worker.store import Delivery
 
 MOST_BYTES = 64 * 1024
-"""How much of an answer is read, so that its connection can be used again; none of it is kept."""
-GRACE = 2.0
-"""Seconds that a thread has beyond the deadline, which the lookup of a name does not heed."""
-SILENT = "no_answer_in_time"
+"""How much of an answer is read, so that its connection can be reused. Nothing is stored."""
+GRACE_SECONDS = 2.0
+"""What a thread gets beyond the deadline, which does not bound the lookup of a name."""
+NO_ANSWER = "no_answer_in_time"
 
 
 class WebhookSender:
-    """Posts events to one receiver, each from a thread of its own; one for a process."""
+    """Posts events to one receiver, each from its own thread. One sender a process."""
 
     def __init__(self, webhook: Webhook, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._webhook = webhook
         self._keys = webhook.keys
         self._clock = clock
-        # A thread that hangs in the lookup of a name keeps its place: there are never more.
-        self._places = threading.BoundedSemaphore(BATCH)
+        # A thread that hangs in the lookup of a name keeps its slot, so that there are never more.
+        self._slots = threading.BoundedSemaphore(BATCH)
 
     @property
     def within(self) -> timedelta:
-        """How long `send` takes at the most."""
-        return self._webhook.deadline + timedelta(seconds=GRACE)
+        """The longest time that `send` takes."""
+        return self._webhook.deadline + timedelta(seconds=GRACE_SECONDS)
 
-    def send(self, parcels: Sequence[Delivery]) -> Iterator[tuple[Delivery, Reply]]:
-        """Post each event once, all at once; yield what came of each, within `within`."""
+    def send(self, deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, Reply]]:
+        """Post each event once, all at once. Yield the result of each, within `within`."""
         replies: queue.SimpleQueue[tuple[Delivery, Reply]] = queue.SimpleQueue()
-        waiting = {parcel.event_id: parcel for parcel in parcels}
+        waiting = {delivery.event_id: delivery for delivery in deliveries}
         ends = time.monotonic() + self.within.total_seconds()
-        for parcel in parcels:
-            self._start(parcel, replies)
+        for delivery in deliveries:
+            self._start(delivery, replies)
         while waiting:
             try:
-                parcel, reply = replies.get(timeout=max(0.0, ends - time.monotonic()))
+                delivery, reply = replies.get(timeout=max(0.0, ends - time.monotonic()))
             except queue.Empty:
                 break
-            del waiting[parcel.event_id]
-            yield parcel, reply
-        for parcel in waiting.values():
-            yield parcel, Reply(SILENT)
+            del waiting[delivery.event_id]
+            yield delivery, reply
+        for delivery in waiting.values():
+            yield delivery, Reply(NO_ANSWER)
 
     def close(self) -> None:
-        """Close the connections that are kept; a post under way ends in a fault."""
+        """Close the connections. A post under way ends with a fault."""
         if "_transport" in self.__dict__:
             self._transport.close()
 
     def _start(
-        self, parcel: Delivery, replies: "queue.SimpleQueue[tuple[Delivery, Reply]]"
+        self, delivery: Delivery, replies: "queue.SimpleQueue[tuple[Delivery, Reply]]"
     ) -> None:
-        if not self._places.acquire(blocking=False):
-            replies.put((parcel, Reply(SILENT)))
+        if not self._slots.acquire(blocking=False):
+            replies.put((delivery, Reply(NO_ANSWER)))
             return
 
         def post() -> None:
             try:
-                reply = self._post(parcel)
+                reply = self._post(delivery)
             finally:
-                self._places.release()
-            replies.put((parcel, reply))
+                self._slots.release()
+            replies.put((delivery, reply))
 
-        # No pool: its threads would be waited for when the process ends.
+        # No pool: at its end the process would wait for a pool's threads.
         threading.Thread(target=post, name="kplus-webhook-post", daemon=True).start()
 
-    def _post(self, parcel: Delivery) -> Reply:
+    def _post(self, delivery: Delivery) -> Reply:
         try:
             with Deadline(self._webhook.deadline.total_seconds()):
-                return self._converse(self._message(parcel))
+                return self._exchange(self._message(delivery))
         except Exception as error:  # noqa: BLE001 - whatever it is, the event is tried again
             return Reply(fault_of(error))
 
-    def _message(self, parcel: Delivery) -> httpx.Request:
-        body = parcel.body.encode()
+    def _message(self, delivery: Delivery) -> httpx.Request:
+        body = delivery.body.encode()
         signed = signatures.headers(
-            self._keys, event_id=parcel.event_id, at=self._clock(), body=body
+            self._keys, event_id=delivery.event_id, at=self._clock(), body=body
         )
         own = {
             "Content-Type": "application/json",
@@ -101,8 +101,8 @@ class WebhookSender:
         }
         return httpx.Request("POST", self._webhook.url, headers=own | signed, content=body)
 
-    def _converse(self, message: httpx.Request) -> Reply:
-        """Send a message and read its answer, at the level of the transport: no redirects."""
+    def _exchange(self, message: httpx.Request) -> Reply:
+        """Send a request and read its answer. At this level there are no redirects."""
         # Only the status counts: a body that breaks off changes nothing.
         with exchange(self._transport, message) as response, suppress(httpx.TransportError):
             _drain(response)
@@ -125,7 +125,7 @@ class WebhookSender:
 
 
 def _drain(response: httpx.Response) -> None:
-    """Read an answer to its end, up to a bound, and keep nothing of it."""
+    """Read an answer to its end, up to a bound, and drop it."""
     read = 0
     for chunk in response.iter_raw():
         read += len(chunk)

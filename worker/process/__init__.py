@@ -1,1 +1,1 @@
-"""The worker process: its tasks, its loops, how it ends, and how it shows that it lives."""
+"""The worker process: its tasks, its threads, its shutdown and its health."""

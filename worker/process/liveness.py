@@ -1,9 +1,9 @@
 """
-Whether this process moves: progress, not the process, is health.
+Whether this process makes progress: a process that runs is not yet a healthy one.
 
-A worker may hold every connection and do nothing: a thread that waits for ever, a consumer
-that the broker's outage left behind (measured with Celery 5.7.0). Each sign of life is
-marked here, and what has shown none for too long is a stall.
+A worker can hold every connection and do nothing: a thread that waits for ever, or a consumer
+that does not recover from an outage of the broker (measured with Celery 5.7.0). Each sign of
+progress is marked here. What makes no progress for too long is a stall.
 """
 
 import itertools
@@ -16,47 +16,47 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """What does not move, in plain words, and since when."""
+    """What makes no progress, as a sentence, and for how long."""
 
     what: str
-    lasts: timedelta
+    duration: timedelta
 
 
 class Liveness:
     """
-    The signs of life of one process, to mark and to read from any thread.
+    The signs of progress of one process. Any thread may mark and read them.
 
-    There is no lock: a fork may copy one that is held. Each mark is one step of the interpreter.
+    There is no lock: a fork could copy a locked one. Each mark is one step of the interpreter.
     """
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._numbers = itertools.count()
         self._tasks: dict[int, float] = {}
-        self.forgive()
+        self.reset()
 
-    def forgive(self) -> None:
-        """Begin anew: at the start, and after a sleep of the whole process."""
-        now = self._passed = self._monotonic()
+    def reset(self) -> None:
+        """Start counting from now: at the start, and after the whole process was suspended."""
+        now = self._swept = self._monotonic()
         self._ignored: float | None = None
         for number in list(self._tasks):
             self._tasks[number] = now
 
-    def passed(self, *, queued: int) -> None:
-        """Mark the end of a pass of the sweep, which found so many messages in the queue."""
-        self._passed = self._monotonic()
+    def sweep_ended(self, *, queued: int) -> None:
+        """Mark the end of a pass of the sweep, with the number of messages in the queue then."""
+        self._swept = self._monotonic()
         if not queued:
             self._ignored = None
         elif self._ignored is None:
-            self._ignored = self._passed
+            self._ignored = self._swept
 
-    def received(self) -> None:
-        """Mark that a message has come to this process."""
+    def message_received(self) -> None:
+        """Mark that this process has received a message."""
         self._ignored = None
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """Mark a task under way for as long as the block runs."""
+    def task_running(self) -> Iterator[None]:
+        """Mark a task as running for as long as the block runs."""
         number = next(self._numbers)
         self._tasks[number] = self._monotonic()
         try:
@@ -65,8 +65,8 @@ class Liveness:
             self._tasks.pop(number, None)
 
     def stall(self) -> Stall:
-        """Return what has not moved for the longest time; a moment, where all is well."""
-        marks = [("no pass of the sweep has ended", self._passed)]
+        """Return what has made no progress for longest. Its duration is short if all is well."""
+        marks = [("no pass of the sweep has ended", self._swept)]
         marks += [("a task has not ended", began) for began in list(self._tasks.values())]
         if (ignored := self._ignored) is not None:
             marks.append(("messages wait, and none has come here", ignored))

@@ -1,4 +1,4 @@
-"""Threads of a worker's own that make one round after another: no beat, no leader."""
+"""The threads of a worker that run a job in rounds. They need no Celery beat and no leader."""
 
 import threading
 from collections.abc import Callable
@@ -13,65 +13,70 @@ log = get_logger(__name__)
 
 
 class Loop:
-    """Makes one round after another until it is stopped, whether they succeed or not."""
+    """Runs one round after another until it is stopped. A failed round does not end it."""
 
     def __init__(
         self,
         name: str,
-        make: Callable[[], bool],
+        run_round: Callable[[], bool],
         *,
         pause: float,
         after: Callable[[], None] = lambda: None,
-        farewell: float = 10,
+        stop_timeout: float = 10,
     ) -> None:
-        """`make` says whether to go on without a pause; `farewell` bounds a stop, in seconds."""
+        """
+        Prepare the thread; `start` starts it.
+
+        `run_round` returns True to go on without the `pause`; `after` runs after each round.
+        `stop_timeout` bounds a stop. Both times are in seconds.
+        """
         self._waits, self._failed, self._resumes = (
             f"{name}_{what}" for what in ("waits", "failed", "resumes")
         )
-        self._make = make
+        self._run_round = run_round
         self._pause = pause
         self._after = after
-        self._farewell = farewell
-        self._away = False
+        self._stop_timeout = stop_timeout
+        self._is_unavailable = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"kplus-{name}", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; the first round is made at once."""
+        """Start the thread. The first round begins at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the round under way end; start no other."""
+        """Start no other round, and wait for the one under way."""
         self._stopped.set()
-        self._thread.join(timeout=self._farewell)
+        self._thread.join(timeout=self._stop_timeout)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            goes_on = self._once()
+            goes_on = self._try_round()
             self._after()
             if not goes_on:
                 self._stopped.wait(self._pause)
 
-    def _once(self) -> bool:
-        """Make one round. That the database is away is said once, not each second."""
+    def _try_round(self) -> bool:
+        """Run one round. An outage of the database is logged once, not every second."""
         goes_on = False
         try:
-            goes_on = self._make()
+            goes_on = self._run_round()
         except StoreUnavailable as error:
-            if not self._away:
+            if not self._is_unavailable:
                 log.warning(self._waits, reason=str(error))
-            self._away = True
+            self._is_unavailable = True
             return False
         except Exception:
             log.exception(self._failed)
-        if self._away:
+        if self._is_unavailable:
             log.info(self._resumes)
-        self._away = False
+        self._is_unavailable = False
         return goes_on
 
 
 class Thread(Protocol):
-    """What a worker starts after its pool, and stops before it."""
+    """A thread that a worker starts after its pool, and stops before it."""
 
     def start(self) -> None:
         """Start it."""
@@ -81,10 +86,10 @@ class Thread(Protocol):
 
 
 def step(name: str, make: Callable[[], Thread]) -> type[bootsteps.StartStopStep]:
-    """Return a worker step that runs a thread from the pool's start to the worker's stop."""
+    """Return a step of Celery's worker that runs a thread until the worker stops."""
 
     class Step(bootsteps.StartStopStep):
-        """Starts after the pool: a thread that runs during a fork may hold any lock."""
+        """Starts after the pool: a fork would copy the locks of a running thread."""
 
         requires = ("celery.worker.components:Pool",)
 
@@ -93,7 +98,7 @@ def step(name: str, make: Callable[[], Thread]) -> type[bootsteps.StartStopStep]
             self.obj = None
 
         def create(self, parent: Any) -> Any:
-            """Return what is started and stopped with the worker."""
+            """Return what the worker starts and stops."""
             del parent
             return make()
 

@@ -1,14 +1,15 @@
-"""One worker process: its broker, its tasks, its sweep."""
+"""One worker process: its broker, its tasks and its threads."""
 
 import logging
 import os
 from collections.abc import Callable, Iterator
+from socket import gethostname
+from typing import Any
 
 from celery import Celery
 from celery.bootsteps import StartStopStep
 from celery.signals import setup_logging
 
-from worker.broker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
 from worker.broker.embedded import EmbeddedBroker, ensure
 from worker.broker.hints import Hints
 from worker.config.settings import Settings
@@ -21,7 +22,7 @@ from worker.outbox.webhook import WebhookSender
 from worker.process.heartbeat import Heartbeat
 from worker.process.liveness import Liveness
 from worker.process.loop import Loop, step
-from worker.process.shutdown import TO_SETTLE, Shutdown
+from worker.process.shutdown import SETTLE_TIME, Shutdown
 from worker.process.tasks import register
 from worker.process.watchdog import Watchdog
 from worker.runtime import Runtime, broker_url, create_celery
@@ -29,29 +30,47 @@ from worker.telemetry.log import configure_logging, get_logger
 
 log = get_logger(__name__)
 
-FAREWELL = 1.0
-"""Seconds that a stop waits for a try under way; what comes of it later is told again."""
+RELAY_STOP_SECONDS = 1.0
+"""How long a stop waits for a delivery under way. Without its result the event is sent again."""
 
 
-def run_worker(settings: Settings, *, pool: str = "threads", level: str = "INFO") -> None:
+def run_worker(
+    settings: Settings,
+    *,
+    pool: str = "threads",
+    level: str = "INFO",
+    hostname: str | None = None,
+    quiet: bool = True,
+    **program: Any,
+) -> int:
     """
-    Work until SIGTERM, which lets calls in flight end; a second one, or SIGQUIT, ends at once.
+    Work until SIGTERM, which lets calls under way end. A second one, or SIGQUIT, ends at once.
 
-    Raises `SettingsError` where the dialect cannot be read, `StoreUnavailable` where the
-    database is not ready, `BrokerUnavailable` where the embedded broker cannot be started,
-    before anything is taken from a queue.
+    Return the exit code: 1 after an error that Celery cannot recover from. `program` are further
+    arguments of Celery's worker: `pidfile`, `optimization`, `no_color`. Raises `SettingsError` if
+    the dialect cannot be read, `StoreUnavailable` if the database is not ready and
+    `BrokerUnavailable` if the embedded broker cannot be started, before anything is taken from a
+    queue.
     """
     configure_logging(level=level)
-    # Celery warns of being root over six lines: as one event it does not break the log.
+    # Celery's warning about root has six lines. As a log event it is one line.
     logging.captureWarnings(capture=True)
-    stop = Shutdown(within=settings.deadline + TO_SETTLE)
-    stop.listen()
-    runtime = PerProcess(lambda: Runtime(settings, stopping=stop))
+    shutdown = Shutdown(within=settings.deadline + SETTLE_TIME)
+    shutdown.listen()
+    runtime = PerProcess(lambda: Runtime(settings, stopping=shutdown))
     broker = None if settings.broker_url is not None else ensure(settings.home)
     try:
-        _greet(runtime)
+        _check_ready(runtime)
         app = build_worker(settings, runtime, pool=pool, broker=broker)
-        app.worker_main(_arguments(settings, pool, level))
+        worker = app.Worker(
+            # Gossip cannot tell two workers of one name on one host apart.
+            hostname=hostname or f"kplus-cancel-{os.getpid()}@{gethostname()}",
+            loglevel=level,
+            quiet=quiet,
+            **program,
+        )
+        worker.start()
+        return int(worker.exitcode or 0)
     finally:
         runtime().close()
         if broker is not None:
@@ -61,14 +80,14 @@ def run_worker(settings: Settings, *, pool: str = "threads", level: str = "INFO"
 def build_worker(
     settings: Settings, runtime: PerProcess[Runtime], *, pool: str, broker: EmbeddedBroker | None
 ) -> Celery:
-    """Return the Celery application of a worker, with its tasks and its sweep."""
+    """Return the Celery application of a worker, with its tasks and threads."""
     url = broker.url if broker is not None else broker_url(settings)
     app = create_celery(settings, url=url or "", pool=pool)
     liveness = Liveness()
     register(app, runtime, liveness)
     hints = Hints(app)
 
-    def one_pass() -> bool:
+    def sweep_once() -> bool:
         if broker is not None:
             broker.renew()
         runtime().follow_roster()
@@ -76,13 +95,13 @@ def build_worker(
         return False
 
     def after() -> None:
-        liveness.passed(queued=hints.look())
+        liveness.sweep_ended(queued=hints.count_waiting())
 
     def sweeper() -> Loop:
-        return Loop("sweep", one_pass, pause=settings.sweep_seconds, after=after)
+        return Loop("sweep", sweep_once, pause=settings.sweep_seconds, after=after)
 
     def watchdog() -> Watchdog:
-        return Watchdog(liveness, Heartbeat(settings.home), patience=settings.stall)
+        return Watchdog(liveness, Heartbeat(settings.home), stall_timeout=settings.stall)
 
     app.steps["worker"] |= {step("kplus-sweep", sweeper), step("kplus-watchdog", watchdog)}
     app.steps["worker"] |= {*_relays(settings, runtime, app)}
@@ -92,28 +111,34 @@ def build_worker(
 def _relays(
     settings: Settings, runtime: PerProcess[Runtime], app: Celery
 ) -> Iterator[type[StartStopStep]]:
-    """Yield a thread for each way to tell of outcomes: a slow receiver holds up nothing else."""
-    ways: dict[Destination, WebhookSender | CeleryPublisher] = {}
+    """Yield a thread for each destination of outcomes: a slow receiver delays nothing else."""
+    senders: dict[Destination, WebhookSender | CeleryPublisher] = {}
     if settings.webhook is not None:
-        ways[Destination.WEBHOOK] = WebhookSender(settings.webhook)
+        senders[Destination.WEBHOOK] = WebhookSender(settings.webhook)
     if settings.message is not None:
-        ways[Destination.MESSAGE] = CeleryPublisher(app, settings.message)
-    for name, way in ways.items():
+        senders[Destination.MESSAGE] = CeleryPublisher(app, settings.message)
+    for name, sender in senders.items():
 
-        def one_round(name: Destination = name, way: WebhookSender | CeleryPublisher = way) -> bool:
-            return deliver(runtime().relay(name, way))
+        def deliver_once(
+            name: Destination = name, sender: WebhookSender | CeleryPublisher = sender
+        ) -> bool:
+            return deliver(runtime().relay(name, sender))
 
-        def relay(name: Destination = name, make: Callable[[], bool] = one_round) -> Loop:
+        def relay(name: Destination = name, run_round: Callable[[], bool] = deliver_once) -> Loop:
             pause = settings.sweep_seconds
-            return Loop(f"{name}-relay", make, pause=pause, farewell=FAREWELL)
+            return Loop(f"{name}-relay", run_round, pause=pause, stop_timeout=RELAY_STOP_SECONDS)
 
         yield step(f"kplus-{name}-relay", relay)
 
 
-def _greet(runtime: PerProcess[Runtime]) -> None:
-    """Fail early where a file or the database is not ready; let newly configured partners go on."""
+def _check_ready(runtime: PerProcess[Runtime]) -> None:
+    """
+    Read every file and open the database, so that a fault ends the start and not each pass.
+
+    Partners whose credentials have changed are resumed.
+    """
     parts = runtime()
-    _ = parts.policy  # a dialect that cannot be read stops the start, not every pass of the sweep
+    _ = parts.policy
     parts.follow_roster()
     log.info(
         "worker_starts",
@@ -123,21 +148,6 @@ def _greet(runtime: PerProcess[Runtime]) -> None:
     )
 
 
-def _arguments(settings: Settings, pool: str, level: str) -> list[str]:
-    return [
-        "--quiet",
-        "worker",
-        # Two workers of one name on one host would take each other for one in gossip.
-        f"--hostname=kplus-cancel-{os.getpid()}@%h",
-        f"--pool={pool}",
-        f"--concurrency={settings.concurrency}",
-        f"--queues={CANCEL_QUEUE},{HOUSEKEEPING_QUEUE}",
-        f"--loglevel={level}",
-        "--without-mingle",
-        "--without-heartbeat",
-    ]
-
-
 @setup_logging.connect
 def _logging_is_set_up(**_kwargs: object) -> None:
-    """Keep Celery from replacing our handlers: they redact."""
+    """Keep Celery from replacing our log handlers, which redact."""

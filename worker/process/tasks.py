@@ -1,14 +1,15 @@
 """
-The Celery tasks: thin doors that turn a message into a use case.
+The Celery tasks: each turns a message into a use case.
 
-A task never raises and never calls Celery's retry, which drops the job while Redis is
-down (measured). It gives a message back only where the message is the one copy of an
-order and the database is away, and where its worker stops: another takes it at once.
+A task never calls Celery's retry, which drops the job while Redis is down (measured). It raises
+only to return a message to the queue: if the message is the only copy of an order and the
+database is unavailable, and if its worker stops, so that another takes it at once.
 """
 
 import json
 import threading
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import NoReturn
 
 from celery import Celery
 from celery.exceptions import Reject
@@ -30,34 +31,34 @@ from worker.telemetry.redaction import redact, redact_value
 
 log = get_logger(__name__)
 
-GIVE_BACK_PAUSE = 2.0
-"""Seconds before a message is given back: an outage of the database is no hot loop."""
+RETURN_PAUSE_SECONDS = 2.0
+"""The wait before a message is returned, so that an outage of the database is no busy loop."""
 
 _warned_of_secret = threading.Event()
 
 
 def register(app: Celery, runtime: PerProcess[Runtime], liveness: Liveness) -> None:
-    """Put the three tasks of the contract at this application, each a sign of life."""
-    # In the main process, also where children run the tasks.
-    task_received.connect(lambda **_task: liveness.received(), weak=False)
+    """Register the three tasks of the contract, each marked as a sign of progress."""
+    # Sent in the main process, also if child processes run the tasks.
+    task_received.connect(lambda **_task: liveness.message_received(), weak=False)
 
     @app.task(name=CANCEL_TOKEN)
-    def cancel_token(*args: Any, **kwargs: Any) -> None:
-        with liveness.working():
-            take(args, kwargs, runtime())
+    def cancel_token(*args: object, **kwargs: object) -> None:
+        with liveness.task_running():
+            handle_message(args, kwargs, runtime())
 
     @app.task(name=KEEP_REJECTED)
-    def keep_rejected(*_args: Any, **kwargs: Any) -> None:
-        with liveness.working():
-            keep(_rejected(kwargs), runtime())
+    def keep_rejected(*_args: object, **kwargs: object) -> None:
+        with liveness.task_running():
+            store_rejected(_read_report(kwargs), runtime())
 
     @app.task(name=RECONCILE)
-    def reconcile(*_args: Any, **_kwargs: Any) -> None:
-        with liveness.working():
-            _reconcile(Hints(app), runtime())
+    def reconcile(*_args: object, **_kwargs: object) -> None:
+        with liveness.task_running():
+            _sweep_once(Hints(app), runtime())
 
 
-def _reconcile(hints: Hints, runtime: Runtime) -> None:
+def _sweep_once(hints: Hints, runtime: Runtime) -> None:
     try:
         sweep(runtime.sweep(hints))
     except StoreUnavailable as error:
@@ -66,8 +67,10 @@ def _reconcile(hints: Hints, runtime: Runtime) -> None:
         log.exception("reconcile_failed")
 
 
-def take(args: tuple[Any, ...], kwargs: dict[str, Any], runtime: Runtime) -> None:
-    """Accept what a message brings, then make one attempt. A worker that stops does neither."""
+def handle_message(
+    args: tuple[object, ...], kwargs: Mapping[str, object], runtime: Runtime
+) -> None:
+    """Accept the order of a message, then make one attempt. A worker that stops does neither."""
     if runtime.stopping():
         raise Reject("this worker stops", requeue=True)
     _warn_of_secret(kwargs)
@@ -77,69 +80,69 @@ def take(args: tuple[Any, ...], kwargs: dict[str, Any], runtime: Runtime) -> Non
             message = message.of(runtime.roster.resolve(message.partner_id))
     except InvalidOrder as error:
         detail = f"{error}; positional arguments are not read" if args else str(error)
-        keep(_unreadable(error.reason, detail, args, kwargs), runtime)
+        store_rejected(_as_rejected(error.reason, detail, args, kwargs), runtime)
         return
     if isinstance(message, Order) and not _accept(message, kwargs, runtime):
         return
     _attempt(message, kwargs, runtime)
 
 
-def _accept(order: Order, kwargs: dict[str, Any], runtime: Runtime) -> bool:
-    """Store the order before anything else; False where that conflicts, or its job has ended."""
+def _accept(order: Order, kwargs: Mapping[str, object], runtime: Runtime) -> bool:
+    """Store the order first. Return False on a conflict, or if its job has ended."""
     try:
         acceptance = runtime.store.jobs.accept(order.row(), hinted=True)
     except StoreUnavailable as error:
-        _give_back(error)
+        _return_message(error)
     if acceptance.status is Status.CONFLICT:
         log.warning("conflict", partner_txn_uid=order.partner_txn_uid)
         detail = "this partnerTxnUid is stored with other content; the stored job stands"
-        keep(_unreadable("conflict", detail, (), kwargs), runtime)
+        store_rejected(_as_rejected("conflict", detail, (), kwargs), runtime)
         return False
-    # Thousands of deliveries may follow a job's end: each costs one statement, not a claim.
+    # Thousands of duplicates may follow a job's end. Each costs one statement, not a claim.
     return acceptance.state not in FINAL
 
 
-def _attempt(message: Hint, kwargs: dict[str, Any], runtime: Runtime) -> None:
+def _attempt(message: Hint, kwargs: Mapping[str, object], runtime: Runtime) -> None:
     uid = message.partner_txn_uid
     try:
         result = attempt(uid, runtime.attempt_context)
         if result is Result.UNKNOWN and not isinstance(message, Order):
-            _keep_hint_without_job(uid, kwargs, runtime)
+            _store_hint_without_job(uid, kwargs, runtime)
     except StoreUnavailable as error:
-        # The row exists, or the producer's own transaction will bring it: the sweep comes back.
+        # The row exists, or the producer's transaction will commit it: the sweep finds it.
         log.warning("attempt_later", partner_txn_uid=uid, reason=str(error))
     except Exception:
-        # A defect of ours must not end the worker; the lease ends and the job is in doubt.
+        # A defect of ours must not end the worker. When the lease ends, the job is in doubt.
         log.exception("attempt_failed", partner_txn_uid=uid)
 
 
-def _keep_hint_without_job(uid: str, kwargs: dict[str, Any], runtime: Runtime) -> None:
-    """A hint may run ahead of its row's commit, and then the sweep finds the row; else: keep it."""
+def _store_hint_without_job(uid: str, kwargs: Mapping[str, object], runtime: Runtime) -> None:
+    """Store a hint without a row. If the row is committed later, the sweep finds it."""
     if not runtime.store.jobs.exists(uid):
         detail = "no job is stored under this partnerTxnUid, and the message names no token"
-        keep(_unreadable("unknown_job", detail, (), kwargs), runtime)
+        store_rejected(_as_rejected("unknown_job", detail, (), kwargs), runtime)
 
 
-def keep(message: RejectedMessage, runtime: Runtime) -> None:
-    """Keep a message that could not become a job. Gives it back where the database is away."""
+def store_rejected(message: RejectedMessage, runtime: Runtime) -> None:
+    """Store a message that cannot become a job, or return it if the database is unavailable."""
     try:
         runtime.store.rejected_messages.keep(message)
     except StoreUnavailable as error:
-        _give_back(error)
+        _return_message(error)
     log.warning("message_rejected", reason=message.reason, detail=message.detail)
 
 
-def _give_back(error: StoreUnavailable) -> NoReturn:
-    """Leave the message with the broker: it may be the only copy of an order."""
+def _return_message(error: StoreUnavailable) -> NoReturn:
+    """Return the message to the queue: it may be the only copy of an order."""
     log.warning("message_given_back", reason=str(error))
-    threading.Event().wait(GIVE_BACK_PAUSE)
+    threading.Event().wait(RETURN_PAUSE_SECONDS)
     raise Reject(str(error), requeue=True) from error
 
 
-def _unreadable(
-    reason: str, detail: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+def _as_rejected(
+    reason: str, detail: str, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> RejectedMessage:
-    """Return the message as it is kept: redacted, as JSON."""
+    """Return the message as it is stored: redacted, as JSON."""
     content = redact_value({"args": args, "kwargs": kwargs})
     body = json.dumps(content, ensure_ascii=True, default=str)
     uid = kwargs.get("partnerTxnUid")
@@ -152,8 +155,8 @@ def _unreadable(
     )
 
 
-def _rejected(kwargs: dict[str, Any]) -> RejectedMessage:
-    """Read what `worker.broker.consumer` sends of a message that Celery could not hand over."""
+def _read_report(kwargs: Mapping[str, object]) -> RejectedMessage:
+    """Read the report that `worker.broker.consumer` sends about a message that no task can run."""
     return RejectedMessage(
         reason=str(kwargs.get("reason", "unknown")),
         detail=redact(str(kwargs.get("detail", ""))),
@@ -162,7 +165,7 @@ def _rejected(kwargs: dict[str, Any]) -> RejectedMessage:
     )
 
 
-def _warn_of_secret(kwargs: dict[str, Any]) -> None:
+def _warn_of_secret(kwargs: Mapping[str, object]) -> None:
     if "partnerSecret" in kwargs and not _warned_of_secret.is_set():
         _warned_of_secret.set()
         log.warning("secret_in_message", advice="a producer sends partnerSecret; it is ignored")

@@ -1,8 +1,8 @@
 """
-Ends a process that has stopped moving, so that its supervisor starts another.
+Ends a process that makes no progress, so that its supervisor starts another.
 
-Nothing is lost with it: the rows say where each job stands, and leases end. The thread
-uses no part that could hang with the others.
+Nothing is lost: each row holds its job's state, and leases end. This thread uses nothing that
+could hang together with the other threads.
 """
 
 import faulthandler
@@ -20,63 +20,63 @@ from worker.telemetry.log import get_logger
 log = get_logger(__name__)
 
 EXIT_CODE = 1
-LOOKS = 20
-"""How often it looks within the time that a stall may last."""
-LONGEST_PAUSE = 5.0
-"""Seconds: whoever reads the pulse expects news."""
+CHECKS_PER_STALL = 20
+"""How often it checks within the longest time that a stall may last."""
+LONGEST_PAUSE_SECONDS = 5.0
+"""Readers of the heartbeat expect a fresh one."""
 
 
 class Watchdog:
-    """Looks at the progress from a thread of its own, and tells the world by the pulse."""
+    """Checks the progress from its own thread, and writes the heartbeat."""
 
     def __init__(
         self,
-        progress: Liveness,
-        pulse: Heartbeat,
+        liveness: Liveness,
+        heartbeat: Heartbeat,
         *,
-        patience: timedelta,
+        stall_timeout: timedelta,
         end: Callable[[], None] | None = None,
     ) -> None:
-        self._progress = progress
-        self._pulse = pulse
-        self._patience = patience
+        self._liveness = liveness
+        self._heartbeat = heartbeat
+        self._stall_timeout = stall_timeout
         self._end = end or _end
-        self._pause = min(LONGEST_PAUSE, patience.total_seconds() / LOOKS)
+        self._pause = min(LONGEST_PAUSE_SECONDS, stall_timeout.total_seconds() / CHECKS_PER_STALL)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kplus-watchdog", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; what happened before does not count."""
-        self._progress.forgive()
+        """Start the thread. The time before does not count."""
+        self._liveness.reset()
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more: how long a stop may take is for the supervisor to say."""
+        """Stop checking: the supervisor bounds how long a stop may take."""
         self._stopped.set()
         self._thread.join(timeout=10)
-        self._pulse.close()
+        self._heartbeat.close()
 
     def _run(self) -> None:
-        looked = time.monotonic()
+        checked = time.monotonic()
         while not self._stopped.wait(self._pause):
-            slept, looked = time.monotonic() - looked, time.monotonic()
-            if slept > self._patience.total_seconds() / 2:
-                # The whole process was stopped, or its machine: nobody else could move either.
-                self._progress.forgive()
-            self._look()
+            since_check, checked = time.monotonic() - checked, time.monotonic()
+            if since_check > self._stall_timeout.total_seconds() / 2:
+                # The process or its machine was suspended: no thread could make progress.
+                self._liveness.reset()
+            self._check()
 
-    def _look(self) -> None:
-        stall = self._progress.stall()
-        lasts = stall.lasts.total_seconds()
-        slow = stall.lasts > self._patience / 2
-        self._pulse.beat(stalled=f"{stall.what} for {lasts:.0f} s" if slow else None)
-        if stall.lasts > self._patience:
-            log.critical("worker_stalled", what=stall.what, seconds=round(lasts))
+    def _check(self) -> None:
+        stall = self._liveness.stall()
+        seconds = stall.duration.total_seconds()
+        slow = stall.duration > self._stall_timeout / 2
+        self._heartbeat.beat(stalled=f"{stall.what} for {seconds:.0f} s" if slow else None)
+        if stall.duration > self._stall_timeout:
+            log.critical("worker_stalled", what=stall.what, seconds=round(seconds))
             self._end()
 
 
 def _end() -> None:
-    """End at once: in order, it would wait for the thread that hangs."""
-    # Where each thread stands, without its variables.
+    """End at once: an orderly end would wait for the thread that hangs."""
+    # The stack of each thread, without its variables.
     faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)
     os._exit(EXIT_CODE)

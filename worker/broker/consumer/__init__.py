@@ -1,8 +1,8 @@
 """
-The worker's consumer: Celery gets what it can run, and everything else is kept.
+The worker's consumer: Celery gets the messages that it can run, all others are stored.
 
-Measured with Celery 5.7.0: bodies such as `5` and `[[]]` end its worker, unknown tasks and
-unreadable bodies are thrown away with their whole content in the log.
+Measured with Celery 5.7.0: bodies such as `5` and `[[]]` end its worker. Unknown tasks and
+unreadable bodies are thrown away, with their whole content in the log.
 """
 
 import logging
@@ -31,7 +31,7 @@ class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc, valid-type]  # 
     """
     Celery's steps, without the one for delayed messages.
 
-    Beside quorum queues it makes 28 others, and nothing here is sent to be delayed.
+    With quorum queues that step declares 28 more queues, and no message here is delayed.
     """
 
     default_steps = [  # noqa: RUF012 - Celery's own attribute
@@ -42,7 +42,7 @@ class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc, valid-type]  # 
 
 
 class Consumer(CeleryConsumer):
-    """Celery's consumer, which no message can end and which throws none away."""
+    """Celery's consumer, which no message can end and which loses none."""
 
     Blueprint = Blueprint
     strategies: dict[str, Any]
@@ -51,8 +51,8 @@ class Consumer(CeleryConsumer):
     def __init__(
         self, *args: Any, worker_options: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        # Gossip keeps a second connection open, without which a worker with all slots busy never
-        # notices that Redis went away (measured, 10 of 10). The other two serve remote control.
+        # Gossip keeps a second connection open. Without it a worker with all slots busy never
+        # notices an outage of Redis (measured, 10 of 10). The other two serve remote control.
         options = dict(worker_options or {}) | {
             "without_gossip": False,
             "without_mingle": True,
@@ -64,60 +64,60 @@ class Consumer(CeleryConsumer):
         init(*args, **kwargs, worker_options=options)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Handler:
-        """Return what receives every message; it raises only when the broker is lost."""
+        """Return the handler of every message. It raises only if the broker is lost."""
         handle: Handler = super().create_task_handler(*args, **kwargs)
 
         def on_message(message: Any) -> None:
             try:
                 normalize(message, tasks=self.strategies)
-            except InvalidMessage as refusal:
-                self._keep(message, refusal)
+            except InvalidMessage as invalid:
+                self._keep(message, invalid)
             except Exception as error:  # noqa: BLE001 -- no message may end the loop
                 self._keep(message, InvalidMessage("unexpected", type(error).__name__))
             else:
-                self._hand_over(handle, message)
+                self._pass_on(handle, message)
 
         return on_message
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Keep a body that kombu could not unpack, decode or was told to refuse."""
+        """Keep a body that kombu could not unpack or decode, or must refuse."""
         self._keep(message, InvalidMessage("bad_encoding", type(exc).__name__))
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        """Keep what slipped through `normalize`; so do the next two."""
+        """Keep what `normalize` did not catch. So do the next two methods."""
         del body
         self._keep(message, InvalidMessage("wrong_shape", "refused by Celery"))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Keep it; Celery would log the whole body and drop it."""
+        """Keep it: Celery would log the whole body and drop it."""
         del body, exc
         self._keep(message, InvalidMessage("unknown_task", "refused by Celery"))
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Keep it; Celery would log the whole body and drop it."""
+        """Keep it: Celery would log the whole body and drop it."""
         del body
         self._keep(message, InvalidMessage("wrong_shape", type(exc).__name__))
 
-    def _hand_over(self, handle: Handler, message: Any) -> None:
+    def _pass_on(self, handle: Handler, message: Any) -> None:
         task: str = message.headers["task"]
         try:
             handle(message)
         except Exception as error:
-            # kombu counts KeyError among the lost connections of Redis; here it is an error.
+            # For kombu a KeyError is a lost connection of Redis; here it is an error.
             if isinstance(error, self.connection_errors) and not isinstance(error, KeyError):
                 raise
             log.exception("message_not_handed_over", task=task)
-            # Not acknowledged, it is delivered again; kept while we stop, it would be parked.
-            # The report itself is never reported again: that would go round for ever.
+            # Without an acknowledgement it is delivered again: a message must not be kept because
+            # this worker stops. A report is never reported itself: that would never end.
             if self.blueprint.state == RUN and task != self.app.conf.kplus_keep_task:
                 self._keep(message, InvalidMessage("unexpected", type(error).__name__, task=task))
 
-    def _keep(self, message: Any, refusal: InvalidMessage) -> None:
-        """Send the message on as a report, then acknowledge it; failing that, do neither."""
-        event = log.bind(reason=refusal.reason, detail=str(refusal), task=refusal.task)
+    def _keep(self, message: Any, invalid: InvalidMessage) -> None:
+        """Send a report about the message, then acknowledge it. If sending fails, do neither."""
+        event = log.bind(reason=invalid.reason, detail=str(invalid), task=invalid.task)
         keep = self.app.conf.kplus_keep_task
         try:
-            report = report_of(message.body, refusal)
+            report = report_of(message.body, invalid)
             self.app.send_task(keep, kwargs=report, kwargsrepr="", retry=False)
         except Exception as error:  # noqa: BLE001 -- unacknowledged, it is delivered again
             event.warning("rejected_message_not_kept", error=type(error).__name__)

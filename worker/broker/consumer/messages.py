@@ -1,4 +1,4 @@
-"""Brings a message into the one form that Celery runs, or says why it cannot."""
+"""Turns a message into the one form that Celery runs, or says why that is impossible."""
 
 import json
 from collections.abc import Collection
@@ -7,7 +7,7 @@ from typing import Any, Final
 from worker.broker.consumer.reports import MAX_NAME, REASONS, InvalidMessage, as_bytes
 
 MAX_BODY: Final = 256 * 1024
-"""A cancel message is a hundredth of this. Larger bodies are kept, cut short."""
+"""A cancel message is a hundredth of this. Of a larger body only the beginning is stored."""
 
 MAX_DEPTH: Final = 32
 UTF8: Final = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
@@ -18,21 +18,20 @@ _NOTHING: Final = dict.fromkeys(
 
 def normalize(message: Any, *, tasks: Collection[str]) -> None:
     """
-    Bring the message into the one form that Celery runs, or raise `InvalidMessage`.
+    Turn the message into the one form that Celery runs, or raise `InvalidMessage`.
 
-    A message is only a hint, so what a sender may not decide is dropped rather than
-    honoured: `eta` would leave it in one worker's memory, `expires` would lose it, and
-    chains and callbacks would start other tasks. Nothing of the sender's headers is
-    passed on but the task and the id.
+    A message is only a hint, so what a sender may not decide is dropped: `eta` would leave it in
+    one worker's memory, `expires` would lose it, and chains and callbacks would start other
+    tasks. Of the sender's headers only the task and the id are passed on.
     """
     if message.content_type == getattr(message.channel, "UNREADABLE", ""):
         raise _unreadable(message.headers)
     headers = _headers(message)
-    task = headers["task"]
+    task = str(headers["task"])
     try:
         args, kwargs, embed = _payload(message)
-    except InvalidMessage as refusal:
-        refusal.task = task
+    except InvalidMessage as invalid:
+        invalid.task = task
         raise
     if task not in tasks or task.startswith("celery."):
         raise InvalidMessage("unknown_task", "no task of this name", task=task)
@@ -45,8 +44,8 @@ def normalize(message: Any, *, tasks: Collection[str]) -> None:
     }
 
 
-def _unreadable(headers: Any) -> InvalidMessage:
-    # The transport's own headers, or those of someone who pretends to be it.
+def _unreadable(headers: object) -> InvalidMessage:
+    # The headers of our transport, or of a sender that imitates it.
     found = headers if isinstance(headers, dict) else {}
     reason = str(found.get("reason"))
     return InvalidMessage(
@@ -54,8 +53,8 @@ def _unreadable(headers: Any) -> InvalidMessage:
     )
 
 
-def _headers(message: Any) -> dict[str, Any]:
-    """Return Celery's headers, made anew from the two that are the sender's to say."""
+def _headers(message: Any) -> dict[str, object]:
+    """Return Celery's headers, built from the two that the sender may set."""
     given = message.headers if isinstance(message.headers, dict) else {}
     task, ident = given.get("task"), given.get("id")
     if task is None:
@@ -82,14 +81,14 @@ def _headers(message: Any) -> dict[str, Any]:
 
 
 def _without_task(message: Any) -> InvalidMessage:
-    """Tell a message of protocol 1, whose task stands in its body, from one without a task."""
+    """Tell a message of protocol 1, which names its task in the body, from one without a task."""
     payload = _decoded(message)
     if isinstance(payload, dict) and "task" in payload:
         return InvalidMessage("old_protocol", "message protocol 1; send protocol 2")
     return InvalidMessage("bad_headers", "task is missing")
 
 
-def _payload(message: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+def _payload(message: Any) -> tuple[list[object], dict[str, object], dict[str, object]]:
     payload = _decoded(message)
     if not isinstance(payload, list) or len(payload) != 3:  # noqa: PLR2004 -- args, kwargs, embed
         raise InvalidMessage("wrong_shape", f"body is {_kind(payload)}, not [args, kwargs, embed]")
@@ -100,15 +99,15 @@ def _payload(message: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
         raise InvalidMessage("wrong_shape", f"kwargs is {_kind(kwargs)}")
     if embed is not None and not isinstance(embed, dict):
         raise InvalidMessage("wrong_shape", f"embed is {_kind(embed)}")
-    if _deeper(payload, MAX_DEPTH):
+    if _is_deeper(payload, MAX_DEPTH):
         raise InvalidMessage("wrong_shape", f"nested deeper than {MAX_DEPTH} levels")
     if embed is None:
         _write(message, [args, kwargs, {}])
     return args, kwargs, embed or {}
 
 
-def _decoded(message: Any) -> Any:
-    """Return the body as Celery will read it: by kombu, with its conversions."""
+def _decoded(message: Any) -> object:
+    """Return the body as Celery will read it: decoded by kombu, with its conversions."""
     raw = as_bytes(message.body)
     if len(raw) > MAX_BODY:
         raise InvalidMessage("too_large", f"{len(raw)} bytes")
@@ -132,20 +131,20 @@ def _decoded(message: Any) -> Any:
         raise InvalidMessage("not_json", type(cause).__name__) from None
 
 
-def _write(message: Any, payload: list[Any]) -> None:
+def _write(message: Any, payload: list[object]) -> None:
     message.body = json.dumps(payload).encode()
     message._decoded_cache = None  # noqa: SLF001 -- kombu remembers the body it has decoded
 
 
-def _deeper(value: Any, levels: int) -> bool:
-    # Celery decodes again elsewhere, on a stack that may be deeper than ours.
+def _is_deeper(value: object, levels: int) -> bool:
+    # Celery decodes again elsewhere, and its stack may be deeper than ours.
     if not isinstance(value, dict | list):
         return False
     items = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_deeper(item, levels - 1) for item in items)
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     if isinstance(value, str | list | dict):
         return f"{type(value).__name__} of length {len(value)}"
     return "missing" if value is None else type(value).__name__

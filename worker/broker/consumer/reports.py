@@ -1,4 +1,4 @@
-"""What is kept of a message that cannot be run: redacted, printable, bounded."""
+"""What is stored of a message that no task can run: redacted, printable, bounded."""
 
 import base64
 import re
@@ -16,7 +16,7 @@ REASONS: Final = frozenset(
     {
         "not_json",  # the body, or the queue item itself, is no JSON
         "no_envelope",  # the queue item is no Celery message
-        "unreadable",  # the queue item could not be read for a reason not foreseen
+        "unreadable",  # the queue item could not be read, for an unforeseen reason
         "bad_encoding",  # base64, character set or compression
         "wrong_content_type",
         "too_large",
@@ -24,7 +24,7 @@ REASONS: Final = frozenset(
         "bad_headers",
         "unknown_task",
         "wrong_shape",  # not [args, kwargs, embed]
-        "unexpected",  # well-formed, and Celery failed on it all the same
+        "unexpected",  # well-formed, but Celery failed on it
     }
 )
 # What base64 makes of `[[`, `["`, `[ `, `[{`, `{"`, `{ `: a Celery body inside an unreadable item.
@@ -32,7 +32,7 @@ _JSON_IN_BASE64: Final = re.compile(r"(?:W[1-3y]|e[yw])[A-Za-z0-9+/]{22,}={0,2}"
 
 
 class InvalidMessage(Exception):
-    """A message that cannot be handed to a task; `reason` is one of `REASONS`."""
+    """A message that no task can run; `reason` is one of `REASONS`."""
 
     def __init__(self, reason: str, detail: str, *, task: str | None = None) -> None:
         super().__init__(detail)
@@ -40,40 +40,40 @@ class InvalidMessage(Exception):
         self.task = task
 
 
-def report_of(body: Any, refusal: InvalidMessage) -> dict[str, str | None]:
-    """Return the arguments of the task that keeps a message: redacted, printable, bounded."""
-    task = refusal.task
+def report_of(body: Any, invalid: InvalidMessage) -> dict[str, str | None]:
+    """Return the arguments of the task that stores a message: redacted, printable, bounded."""
+    task = invalid.task
     return {
-        "reason": refusal.reason,
-        "detail": _presentable(str(refusal))[:MAX_DETAIL],
-        "task": None if task is None else _presentable(task)[:MAX_NAME],
-        "body": _shown(body),
+        "reason": invalid.reason,
+        "detail": _printable(str(invalid))[:MAX_DETAIL],
+        "task": None if task is None else _printable(task)[:MAX_NAME],
+        "body": _for_people(body),
     }
 
 
 def as_bytes(body: Any) -> bytes:
-    """Return a body as bytes: kombu's transports give either kind."""
+    """Return a body as bytes: kombu's transports return bytes or text."""
     return body.encode(errors="replace") if isinstance(body, str) else bytes(body or b"")
 
 
-def _shown(body: Any) -> str:
-    """Return the body for a person: unpacked, without secrets, cut only after that."""
+def _for_people(body: Any) -> str:
+    """Return the body for people: unpacked, then redacted, then cut."""
     raw = as_bytes(body)
     text = _JSON_IN_BASE64.sub(_unpacked, raw[:_READ].decode(errors="backslashreplace"))
-    text = _presentable(text.replace('\\"', '"'))
+    text = _printable(text.replace('\\"', '"'))
     if len(raw) > _READ:
-        # The cut may have gone through a secret, and left a part that is not recognised.
+        # The cut may have split a secret, and the rest would not be recognised.
         text = text[:-_EDGE]
     return text.encode()[:MAX_KEPT].decode(errors="ignore")
 
 
 def _unpacked(match: re.Match[str]) -> str:
-    """Return the JSON inside base64: no redaction could see a secret in there."""
+    """Return the JSON inside base64, in which redaction could not find a secret."""
     packed = match.group().rstrip("=")
     return base64.b64decode(packed[: len(packed) // 4 * 4]).decode(errors="backslashreplace")
 
 
-def _presentable(text: str) -> str:
+def _printable(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
         for char in redact(text)

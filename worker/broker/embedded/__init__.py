@@ -1,4 +1,4 @@
-"""The embedded broker: a private Valkey or Redis server, gone with the process that runs it."""
+"""The embedded broker: a private Valkey or Redis server that ends with the process that runs it."""
 
 from worker.broker.embedded.broker import EmbeddedBroker, ensure, known_url
 

@@ -1,10 +1,9 @@
 """
-Runs one program and ends it with whoever started the guard, even one killed outright.
+Runs one program, and ends it when the process that started the guard ends or is killed.
 
-Started as a script of its own, with nothing but the standard library, so that it is up
-in some ten milliseconds. The first line of its input is the order, as JSON; the end of
-its input is the end of its master, which no kill can hide. It writes the program's
-process id to its output.
+It is a script that imports only the standard library, so that it starts in some ten
+milliseconds. The first line of its input is the order, as JSON. The end of its input means that
+its parent has ended, also by SIGKILL. It writes the program's process id to its output.
 """
 
 import json
@@ -16,12 +15,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 5.0
-"""Seconds for the program to end when it is asked to; then it is killed."""
+END_TIMEOUT_SECONDS = 5.0
+"""Time for the program to end by itself. After that it is killed."""
 
 
 def main() -> int:
-    """Carry out the order; return the program's exit code, as a shell would say it."""
+    """Carry out the order. Return the program's exit code, as a shell does."""
     line = sys.stdin.buffer.readline()
     if not line:
         return 0
@@ -41,8 +40,8 @@ def main() -> int:
 
 
 def start(order: dict[str, Any]) -> "subprocess.Popen[bytes]":
-    """Start the program; what it writes goes where the guard's own errors go."""
-    program = subprocess.Popen(  # noqa: S603 -- the order comes from whoever started us
+    """Start the program. Its output goes to the guard's standard error."""
+    program = subprocess.Popen(  # noqa: S603 -- the order comes from our parent
         order["command"], stdin=subprocess.PIPE, stdout=sys.stderr, **order["options"]
     )
     if program.stdin is not None:
@@ -52,26 +51,26 @@ def start(order: dict[str, Any]) -> "subprocess.Popen[bytes]":
 
 
 def watch(program: "subprocess.Popen[bytes]", order: dict[str, Any]) -> None:
-    """End the guard with the program."""
+    """End the guard when the program ends."""
     program.wait()
     remove(order["remove"])
     os._exit(code(program))
 
 
 def end(program: "subprocess.Popen[bytes]", signal: int) -> None:
-    """Ask the program to end, then make it."""
+    """Ask the program to end. Kill it if it does not."""
     program.send_signal(signal)
     try:
-        program.wait(PATIENCE)
+        program.wait(END_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         program.kill()
         program.wait()
 
 
 def remove(paths: list[str]) -> None:
-    """Remove what must not outlive the program."""
+    """Remove the files and folders that must not outlive the program."""
     for path in paths:
-        if os.path.isdir(path):  # noqa: PTH112 -- as cheap as it gets
+        if os.path.isdir(path):  # noqa: PTH112 -- pathlib costs time at the start
             shutil.rmtree(path, ignore_errors=True)
         else:
             Path(path).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A program that ends with this process, however this process ends."""
+"""A program that ends with this process, even if this process is killed."""
 
 import json
 import os
@@ -12,26 +12,26 @@ from pathlib import Path
 from typing import Any
 
 GUARD = Path(__file__).with_name("guard.py")
-PATIENCE = 15.0
-"""Seconds for the guard to end its program and itself; it takes five at most."""
+END_TIMEOUT_SECONDS = 15.0
+"""Time for the guard to end its program and itself. It takes five seconds at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a guard is told: through a pipe, since a command line is there for all to read."""
+    """The order to a guard. It goes through a pipe: everybody can read a command line."""
 
     command: Sequence[str]
     input: str = field(default="", repr=False)
-    """What the program reads from its standard input."""
+    """The program's standard input."""
     signal: int = signal.SIGTERM
-    """What asks the program to end."""
+    """The signal that asks the program to end."""
     remove: Sequence[Path] = ()
     """Files and folders that must not outlive the program."""
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Further arguments of `Popen`, such as `cwd`, `env` and `user`."""
 
     def line(self) -> bytes:
-        """Return the order as the guard reads it."""
+        """Return the order as one line for the guard."""
         return (
             json.dumps(
                 {
@@ -50,8 +50,8 @@ class Guarded:
     """
     A running program, its guard, and the pipe that ties both to this process.
 
-    What the program writes goes to `log`. `hold` are file descriptors that the guard
-    keeps open for as long as the program runs, such as that of a locked file.
+    The program's output goes to `log`. `hold` are file descriptors that the guard keeps open while
+    the program runs, such as that of a locked file.
     """
 
     def __init__(self, order: Order, *, log: Path, hold: Sequence[int] = ()) -> None:
@@ -61,10 +61,10 @@ class Guarded:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=written,
-                # A buffer has a lock, and a fork may happen while it is held.
+                # A buffer has a lock, and a fork could copy it locked.
                 bufsize=0,
                 pass_fds=hold,
-                # A Ctrl-C in the terminal is for us: we may need the program until our own end.
+                # Ctrl-C in the terminal must not end the program: we may need it until we end.
                 start_new_session=True,
                 env=_environment(),
             )
@@ -72,7 +72,7 @@ class Guarded:
         self.pid = self._begin(order)
 
     def _begin(self, order: Order) -> int | None:
-        """Hand the order over; return the program's process id, None where it did not start."""
+        """Send the order. Return the program's process id, or None if it did not start."""
         assert self._guard.stdin is not None  # noqa: S101 -- both are pipes, see above
         assert self._guard.stdout is not None  # noqa: S101
         try:
@@ -84,15 +84,15 @@ class Guarded:
 
     @property
     def running(self) -> bool:
-        """Tell whether the guard, and so the program, still runs."""
+        """Whether the guard, and so the program, still runs."""
         return self._guard.poll() is None
 
-    def wait(self, within: float = PATIENCE) -> int:
-        """Return the program's exit code; raises `subprocess.TimeoutExpired`."""
+    def wait(self, within: float = END_TIMEOUT_SECONDS) -> int:
+        """Return the program's exit code. Raises `subprocess.TimeoutExpired`."""
         return self._guard.wait(within)
 
     def end(self) -> int:
-        """End the program and its guard; return the program's exit code."""
+        """End the program and its guard. Return the program's exit code."""
         for pipe in (self._guard.stdin, self._guard.stdout):
             if pipe is not None:
                 pipe.close()
@@ -104,29 +104,29 @@ class Guarded:
 
     def leave_to_parent(self) -> None:
         """
-        Let go of it in a forked child.
+        Close the pipes in a forked child.
 
-        A copy of the pipe here would keep the guard waiting after the parent's death.
+        An open copy would keep the guard waiting after the parent has ended.
         """
         for pipe in (self._guard.stdin, self._guard.stdout):
             if pipe is not None:
                 pipe.close()
-        # Nobody here may wait for another process's child.
+        # A child cannot wait for a process that its parent started.
         self._guard.returncode = 0
 
 
 _all: "weakref.WeakSet[Guarded]" = weakref.WeakSet()
 
 
-def _forget_all() -> None:
+def _leave_all_to_parent() -> None:
     for guarded in list(_all):
         guarded.leave_to_parent()
     _all.clear()
 
 
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_leave_all_to_parent)
 
 
 def _environment() -> dict[str, str]:
-    """Return ours without the settings: neither guard nor program has a use for secrets."""
+    """Return our environment without the settings: the guard and the program need no secrets."""
     return {name: value for name, value in os.environ.items() if not name.startswith("KPLUS_")}

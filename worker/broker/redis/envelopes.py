@@ -1,23 +1,23 @@
-"""Makes whatever is popped from a queue an envelope that kombu can deliver and restore."""
+"""Turns any item of a queue into an envelope that kombu can deliver and restore."""
 
 import base64
 import binascii
 import json
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 UNREADABLE: Final = "application/vnd.kplus.unreadable"
-"""Content type of an item that is no Celery message; its headers say the reason."""
+"""Content type of an item that is no Celery message. Its headers hold the reason."""
 
 MAX_ITEM: Final = 1024 * 1024
-"""Larger items are not even parsed. A cancel message is a thousandth of this."""
+"""Larger items are not parsed. A cancel message is a thousandth of this."""
 
 MAX_KEPT: Final = 64 * 1024
 MAX_PRIORITY: Final = 9
 
 
 class UnreadableItem(Exception):
-    """What was popped from the queue is no Celery message; `reason` is a stable word."""
+    """A queue item that is no Celery message; `reason` is a stable word."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -28,10 +28,9 @@ def envelope(item: bytes, *, queue: str) -> str:
     """
     Return the popped item as an envelope that kombu can deliver and restore.
 
-    Total: what cannot be read comes back wrapped, with the reason in its headers, so
-    that it takes the way of a message and is never lost. kombu would let its exception
-    end the worker, or call it a lost connection (it takes KeyError for one), with
-    the item already gone from Redis.
+    It never raises: an item that cannot be read is wrapped, with the reason in the headers, so
+    that it is delivered like a message and not lost. In kombu an exception here ends the worker,
+    or counts as a lost connection (a KeyError does), and the item is already gone from Redis.
     """
     try:
         return json.dumps(_normal(item, queue))
@@ -41,7 +40,7 @@ def envelope(item: bytes, *, queue: str) -> str:
         return _wrapped(item, queue, reason="unreadable", detail=type(error).__name__)
 
 
-def _normal(item: bytes, queue: str) -> dict[str, Any]:
+def _normal(item: bytes, queue: str) -> dict[str, object]:
     if len(item) > MAX_ITEM:
         raise UnreadableItem("too_large", f"{len(item)} bytes")
     raw = _parsed(item)
@@ -51,7 +50,7 @@ def _normal(item: bytes, queue: str) -> dict[str, Any]:
     if not isinstance(properties, dict) or not isinstance(headers, dict):
         raise UnreadableItem("no_envelope", "properties or headers are no object")
     if headers.get("compression"):
-        # kombu would unpack it before anyone can bound its size.
+        # kombu would unpack it before its size can be bounded.
         raise UnreadableItem("bad_encoding", "compressed")
     return {
         "body": _body(raw.get("body"), properties.get("body_encoding")),
@@ -62,14 +61,14 @@ def _normal(item: bytes, queue: str) -> dict[str, Any]:
     }
 
 
-def _parsed(item: bytes) -> Any:
+def _parsed(item: bytes) -> object:
     try:
         return json.loads(item.decode())
     except (ValueError, RecursionError) as error:
         raise UnreadableItem("not_json", type(error).__name__) from None
 
 
-def _body(body: Any, encoding: Any) -> str:
+def _body(body: object, encoding: object) -> str:
     """Return the body in base64."""
     if not isinstance(body, str):
         raise UnreadableItem("no_envelope", f"body is {type(body).__name__}")
@@ -85,22 +84,22 @@ def _body(body: Any, encoding: Any) -> str:
     return base64.b64encode(plain).decode()
 
 
-def _properties(given: dict[str, Any], queue: str) -> dict[str, Any]:
+def _properties(given: dict[str, object], queue: str) -> dict[str, object]:
     """
-    Return what kombu needs to acknowledge and to restore, and nothing of the sender's.
+    Return the properties that kombu needs to acknowledge and restore, and no others.
 
-    A tag of our own: copies of one message may share theirs, and acknowledging one
-    would forget the other. The queue itself as the address: a restored message goes
-    by it, and an exchange that Redis does not know loses it without a word.
+    The delivery tag is ours: copies of one message may share the sender's tag, and acknowledging
+    one would drop the other. The address is the queue itself: a restored message is sent there,
+    and with an exchange that Redis does not know it would be lost in silence.
     """
     info = given.get("delivery_info")
-    again = isinstance(info, dict) and info.get("redelivered") is True
+    redelivered = isinstance(info, dict) and info.get("redelivered") is True
     priority = given.get("priority")
     return {
         "body_encoding": "base64",
         "delivery_mode": 2,
         "delivery_tag": str(uuid4()),
-        "delivery_info": {"exchange": "", "routing_key": queue, "redelivered": again},
+        "delivery_info": {"exchange": "", "routing_key": queue, "redelivered": redelivered},
         "priority": priority if priority in range(MAX_PRIORITY + 1) else 0,
     }
 
@@ -117,11 +116,11 @@ def _wrapped(item: bytes, queue: str, *, reason: str, detail: str) -> str:
     )
 
 
-def _flat(value: Any) -> Any:
+def _flat(value: object) -> object:
     """
-    Return a header's value, of an object or a list only its kind.
+    Return a header's value. Empty an object or a list.
 
-    kombu's reader turns `{"__type__": …}` into other types, wherever it stands, and
-    raises on those it does not know. No header that counts for us is nested.
+    kombu's JSON reader turns every `{"__type__": …}` into another type, and raises on unknown
+    ones. None of the headers that we use is nested.
     """
     return type(value)() if isinstance(value, dict | list) else value

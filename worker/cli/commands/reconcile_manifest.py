@@ -120,7 +120,7 @@ def _look_beyond(agreement: Comparison, window: Window) -> None:
         return
     until = window.until or datetime.now(UTC)
     with progress("looking beyond", None) as advance:
-        agreement.look_beyond(since=window.since, until=until, advance=advance)
+        agreement.find_unlisted(since=window.since, until=until, advance=advance)
 
 
 def _report(

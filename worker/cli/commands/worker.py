@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import click
 
@@ -17,7 +18,7 @@ from worker.runtime import Runtime, broker_url, create_celery
 from worker.telemetry.log import configure_logging
 
 LEVELS = ("debug", "info", "warning", "error")
-PATIENCE = timedelta(seconds=2)
+BROKER_TIMEOUT = timedelta(seconds=2)
 """How long `reconcile` waits for one answer of the broker."""
 
 
@@ -41,18 +42,26 @@ PATIENCE = timedelta(seconds=2)
     show_default=True,
     help="What the log on standard error tells.",
 )
-def worker(*, concurrency: int | None, pool: str, log_level: str) -> None:
+def worker(*, concurrency: int | None, pool: str, log_level: str) -> int:
     """
     Cancel tokens until SIGTERM: calls under way end first. A second one ends at once.
 
     Without KPLUS_DATABASE_URL and KPLUS_BROKER_URL it runs on files in KPLUS_HOME and on a
     broker of its own. Any number of workers may share one database and one broker.
     """
-    settings = settings_now(concurrency=concurrency)
-    configure_logging(level=log_level)
+    return start(settings_now(concurrency=concurrency), pool=pool, level=log_level.upper())
+
+
+def start(settings: Settings, *, pool: str, level: str, **program: Any) -> int:
+    """
+    Check the schema and the broker, then run the worker; return its exit code.
+
+    `celery -A worker worker` comes here too. See `run_worker` for `program`.
+    """
+    configure_logging(level=level)
     ready_schema(settings)
     refuse_a_forgetful_broker(settings)
-    run_worker(settings, pool=pool, level=log_level.upper())
+    return run_worker(settings, pool=pool, level=level, **program)
 
 
 def one_pass(form: str | None) -> None:
@@ -75,7 +84,7 @@ def _reachable(settings: Settings) -> Hints | None:
     url = broker_url(settings)
     if url is None:
         return None
-    app = create_celery(settings, url=url, patience=PATIENCE)
+    app = create_celery(settings, url=url, timeout=BROKER_TIMEOUT)
     answered = threading.Event()
 
     def ask() -> None:
@@ -90,7 +99,7 @@ def _reachable(settings: Settings) -> Hints | None:
     # Names are looked up without a timeout, which no argument of the client bounds.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(2 * PATIENCE.total_seconds())
+    asking.join(2 * BROKER_TIMEOUT.total_seconds())
     return Hints(app) if answered.is_set() else None
 
 

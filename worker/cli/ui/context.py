@@ -105,7 +105,7 @@ def hint_at(settings: Settings, uids: Collection[str]) -> None:
     """
     # Celery is slow to load; commands that only read need none.
     from worker.broker.hints import Hints  # noqa: PLC0415 - see above
-    from worker.enqueue import BUDGET, PATIENCE  # noqa: PLC0415 - see above
+    from worker.enqueue import BROKER_TIMEOUT, BUDGET  # noqa: PLC0415 - see above
     from worker.runtime import broker_url, create_celery  # noqa: PLC0415 - see above
     from worker.telemetry.log import configure_logging  # noqa: PLC0415 - see above
 
@@ -113,5 +113,5 @@ def hint_at(settings: Settings, uids: Collection[str]) -> None:
     with suppress(KplusError):
         url = broker_url(settings)
         if url is not None and uids:
-            hints = Hints(create_celery(settings, url=url, patience=PATIENCE))
+            hints = Hints(create_celery(settings, url=url, timeout=BROKER_TIMEOUT))
             hints.send_within(uids, BUDGET)
