@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.domain.claims import CANCEL, INQUIRY, Claim, Evidence
+from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.kplus import Answer, CancelRequest, InquiryRequest
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -15,7 +15,7 @@ CLAIM = Claim(
     request=REQUEST,
     lease_id="IQ0123456789.abcdef",
     number=5,
-    kind=CANCEL,
+    kind=ClaimKind.CANCEL,
     attempts=2,
     doubted=True,
     created_at=AT,
@@ -23,7 +23,7 @@ CLAIM = Claim(
     started_at=AT,
     lease_ends_at=AT + timedelta(minutes=1),
 )
-ASKING = replace(CLAIM, kind=INQUIRY)
+ASKING = replace(CLAIM, kind=ClaimKind.INQUIRY)
 
 
 def test_a_cancel_goes_out_as_the_order_has_it() -> None:

@@ -7,6 +7,7 @@ from worker.config.settings import Settings
 from worker.config.sqlite_file import missing_file
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.doctor.outbox import outcomes
+from worker.domain.partners import PartnerMode
 from worker.errors import StoreUnavailable
 from worker.store import Database, Store, open_database
 from worker.store.schema import migrate
@@ -102,10 +103,10 @@ def _clock(database: Database) -> Finding:
 
 
 def _progress(store: Store) -> Iterator[Finding]:
-    resting = [row for row in store.partners.all() if row.mode != "active"]
+    resting = [row for row in store.partners.all() if row.mode != PartnerMode.ACTIVE]
     for row in resting:
         told = f"is {row.mode}: {row.reason}"
-        if row.mode == "paused":
+        if row.mode == PartnerMode.PAUSED:
             remedy = f"kplus-cancel partners resume {row.partner_id} --reason WHY"
         else:
             remedy = f"none: it is tried again at {row.resume_at:%H:%M:%S} UTC"

@@ -3,14 +3,19 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from worker.domain.decision import Case
 from worker.domain.kplus import Answer, CancelRequest, InquiryRequest
 from worker.domain.leases import inquiry_uid
 
-CANCEL = "cancel"
-INQUIRY = "inquiry"
+
+class ClaimKind(StrEnum):
+    """What a claim asks the bank for: to cancel the token, or what became of it."""
+
+    CANCEL = "cancel"
+    INQUIRY = "inquiry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Claim:
     request: CancelRequest
     lease_id: str
     number: int
-    kind: str
+    kind: ClaimKind
     attempts: int
     doubted: bool
     created_at: datetime
@@ -44,7 +49,7 @@ class Claim:
 
         The lease holds it, so that a rescue knows it as well, whatever its own settings are.
         """
-        if self.kind == CANCEL:
+        if self.kind is ClaimKind.CANCEL:
             return self.request
         order, uid = self.request, inquiry_uid(self.lease_id)
         return InquiryRequest(uid, order.partner_id, order.token_id, order.reference1)
@@ -64,7 +69,7 @@ class Claim:
 
     def _inquiries(self) -> int:
         """Return how many conversations before this one were no spent attempts."""
-        return max(0, self.number - self.attempts - (self.kind == INQUIRY))
+        return max(0, self.number - self.attempts - (self.kind is ClaimKind.INQUIRY))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from worker.domain.claims import ClaimKind
 from worker.domain.maintenance import Maintenance
 from worker.domain.states import Outcome, State
 from worker.explain.meanings import TO_DO
@@ -139,7 +140,9 @@ def _in_flight(matter: JobContext) -> NextSteps:
             "The next sweep of any worker puts it in doubt, and the bank is asked again."
         )
         return NextSteps([text], now, [LOOK])
-    asks = "asks the bank what became of the token" if job["lease_kind"] == "inquiry" else ""
+    asks = (
+        "asks the bank what became of the token" if job["lease_kind"] == ClaimKind.INQUIRY else ""
+    )
     text = (
         f"A worker holds it and {asks or 'asks the bank now'}, "
         f"until {moment(ends, now)} at the latest. "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from worker.domain.partners import Partner
+from worker.domain.partners import Partner, PartnerMode
 from worker.explain.text import ended, hint, moment, shown
 
 Row = Mapping[str, Any]
@@ -44,7 +44,7 @@ class PartnerView:
     @property
     def paused(self) -> bool:
         """Whether somebody must resume it."""
-        return self.row is not None and self.row["mode"] == "paused"
+        return self.row is not None and self.row["mode"] == PartnerMode.PAUSED
 
     @property
     def paused_by(self) -> str | None:
@@ -59,7 +59,11 @@ class PartnerView:
 
     def cools(self, now: datetime) -> bool:
         """Say whether it cools down now."""
-        return self.row is not None and self.row["mode"] == "cooling" and self.resume_at > now
+        return (
+            self.row is not None
+            and self.row["mode"] == PartnerMode.COOLING
+            and self.resume_at > now
+        )
 
     def rests(self, now: datetime) -> str:
         """Return since when it is paused, by whom and why."""
@@ -97,14 +101,18 @@ class PartnerView:
         yield from self._own_limits()
 
     def _proven(self, now: datetime) -> bool:
-        if self.row is None or self.row["mode"] != "active" or self.row["proven_at"] is None:
+        if (
+            self.row is None
+            or self.row["mode"] != PartnerMode.ACTIVE
+            or self.row["proven_at"] is None
+        ):
             return False
         return bool(abs(now - self.row["proven_at"]) < self.proof_lasts)
 
     def _unproven(self, now: datetime) -> str:
         row = self.row or {}
         since = row.get("proven_at") or row.get("updated_at")
-        if row.get("mode") == "cooling":
+        if row.get("mode") == PartnerMode.COOLING:
             why = f"has cooled down ({self.reason}) and must prove itself"
         elif since is None:
             why = "has not been called yet"

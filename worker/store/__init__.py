@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from worker.domain.claims import CANCEL, INQUIRY, Claim, Evidence
+from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.destinations import Destination
 from worker.domain.leases import InquiryUids
 from worker.store.engine.database import Clock, Database, open_database
@@ -28,12 +28,11 @@ from worker.store.reports.reports import JobFile, Reports, Stats
 from worker.store.reports.unknown_words import UnknownWords
 
 __all__ = [
-    "CANCEL",
-    "INQUIRY",
     "UNCONFIGURED",
     "YOUNGEST",
     "Acceptance",
     "Claim",
+    "ClaimKind",
     "Clock",
     "Cooldown",
     "Database",

@@ -1,5 +1,6 @@
 """What our columns are made of: times, lists of words, indexes over a part of the rows."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,9 +36,9 @@ class Utc(TypeDecorator[datetime]):
         return stored.replace(tzinfo=UTC) if dialect.name == "sqlite" else stored.astimezone(UTC)
 
 
-def listed(values: frozenset[Any]) -> str:
-    """Return the values as SQL lists them, in a fixed order."""
-    return ", ".join(f"'{value}'" for value in sorted(values))
+def listed(values: Iterable[str]) -> str:
+    """Return the values as SQL lists them, in their order."""
+    return ", ".join(f"'{value}'" for value in values)
 
 
 def partial_index(name: str, *columns: str, where: str) -> Index:

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Executable, bindparam, select, update
 
-from worker.domain.claims import CANCEL, Claim, Evidence
+from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.decision import Decision
 from worker.domain.judgement import LEASE_ENDED
 from worker.store.engine.database import Database, rows_of, storable
@@ -101,7 +101,7 @@ class Attempts:
             "held": claim.kind,
             "sent_as": evidence.wire_uid,
             "began": claim.started_at,
-            "counts": decision.spent and claim.kind == CANCEL,
+            "counts": decision.spent and claim.kind == ClaimKind.CANCEL,
             "duration": round(evidence.duration.total_seconds() * 1000),
             "status": evidence.answer.http_status if evidence.answer else None,
             "word": storable(decision.heard, 64),

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, null, or_, select, true
 
-from worker.domain.claims import CANCEL, INQUIRY
+from worker.domain.claims import ClaimKind
 from worker.domain.states import Event, State
 from worker.store.engine.database import AnyRow, Database
 from worker.store.engine.elements import After, Now, OneOf
@@ -53,7 +53,7 @@ def claim_statement() -> Any:
             conversations=JOBS.conversations + 1,
             lease_id=bindparam("lease_id"),
             lease_ends_at=After("lease"),
-            lease_kind=case((asks, INQUIRY), else_=CANCEL),
+            lease_kind=case((asks, str(ClaimKind.INQUIRY)), else_=str(ClaimKind.CANCEL)),
             next_attempt_at=None,
             hinted_at=None,
         )

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from worker.domain.claims import Claim
+from worker.domain.claims import Claim, ClaimKind
 from worker.domain.kplus import CancelRequest
 from worker.store.engine.database import AnyRow
 from worker.store.schema.tables import JOBS
@@ -33,7 +33,7 @@ def as_claim(row: AnyRow, *, calm: bool = False) -> Claim:
         request=CancelRequest(row.partner_txn_uid, row.partner_id, row.token_id, row.reference1),
         lease_id=row.lease_id,
         number=row.conversations,
-        kind=row.lease_kind,
+        kind=ClaimKind(row.lease_kind),
         attempts=row.attempts,
         doubted=row.doubted,
         created_at=row.requeued_at or row.created_at,

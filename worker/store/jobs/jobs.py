@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from worker.domain.claims import CANCEL, Claim, Evidence
+from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.decision import Decision
 from worker.domain.judgement import PAYABLE
 from worker.domain.kplus import LONGEST_WORD
@@ -194,7 +194,7 @@ class Jobs:
             "lease": claim.lease_id,
             "end": decision.outcome,
             "token_seen": None if seen is None else storable(seen, LONGEST_WORD),
-            "given_back": 1 if claim.kind == CANCEL and not decision.spent else 0,
+            "given_back": 1 if claim.kind == ClaimKind.CANCEL and not decision.spent else 0,
             "wait": decision.wait.total_seconds() if decision.wait else 0.0,
             "payable": decision.heard == PAYABLE,
         }

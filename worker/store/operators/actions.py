@@ -10,6 +10,8 @@ from sqlalchemy import Connection, insert
 
 from worker.domain.destinations import Destination
 from worker.domain.dialect import Dialect
+from worker.domain.events import OutboxState
+from worker.domain.partners import PartnerMode
 from worker.store.engine.database import Database, rows_of
 from worker.store.engine.elements import Now
 from worker.store.jobs.finish import Finisher
@@ -20,7 +22,7 @@ from worker.store.outbox.events import Outbox
 from worker.store.partners.modes import PartnerModes
 from worker.store.schema.tables import operator_actions
 
-ACTIVE = {"mode": "active", "reason": None}
+ACTIVE = {"mode": PartnerMode.ACTIVE, "reason": None}
 
 
 @dataclass(slots=True)
@@ -106,8 +108,7 @@ class Actions:
         with self._database.writing() as connection:
             stood = self._receivers.enable(connection, name)
             if stood is not None:
-                mode = "disabled" if stood.disabled else "active"
-                before = {"mode": mode, "reason": stood.reason}
+                before = {"mode": stood.mode, "reason": stood.reason}
                 states = {"before": before, "after": ACTIVE}
                 self._keep(connection, "enable_outcomes", name, who=who, reason=reason, **states)
         return stood is not None
@@ -121,7 +122,10 @@ class Actions:
         with self._database.writing() as connection:
             rows = self._outbox.resend(connection, event_id)
             if rows:
-                after = {"state": "waiting", "destinations": sorted(r.destination for r in rows)}
+                after = {
+                    "state": OutboxState.WAITING,
+                    "destinations": sorted(r.destination for r in rows),
+                }
                 states = {"before": {"partner_txn_uid": rows[0].partner_txn_uid}, "after": after}
                 self._keep(connection, "resend", event_id, who=who, reason=reason, **states)
         return len(rows)

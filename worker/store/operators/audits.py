@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from worker.domain.claims import INQUIRY, Claim, Evidence
+from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.decision import Decision
 from worker.domain.kplus import LONGEST_WORD, CancelRequest
 from worker.domain.leases import InquiryUids
@@ -171,7 +171,7 @@ def _claim(sampled: Sampled, lease_id: str, lease: timedelta) -> Claim:
         request=sampled.request,
         lease_id=lease_id,
         number=0,
-        kind=INQUIRY,
+        kind=ClaimKind.INQUIRY,
         attempts=1,
         doubted=True,
         created_at=at,

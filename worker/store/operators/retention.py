@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, select
 
+from worker.domain.events import OutboxState
 from worker.domain.kplus import EPOCH
+from worker.domain.partners import PartnerMode
 from worker.domain.states import Outcome
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
@@ -66,7 +68,7 @@ class Retention:
         self._remove = delete(cancel_jobs).where(JOBS.partner_txn_uid.in_(these))
         # What was not delivered stays: its body needs no job.
         self._forget = delete(outbox).where(
-            outbox.c.partner_txn_uid.in_(these), outbox.c.state == "delivered"
+            outbox.c.partner_txn_uid.in_(these), outbox.c.state == OutboxState.DELIVERED
         )
         self._tombstone = select(tombstones).where(LEFT.partner_txn_uid == bindparam("uid"))
         self._old_messages = rejected_messages.c.last_at < After("ago")
@@ -197,7 +199,7 @@ def _old() -> tuple[ColumnElement[bool], ...]:
 
 def _old_acts() -> ColumnElement[bool]:
     """An act on a partner that is paused says who did it: it stays as long as the pause."""
-    paused = select(partners.c.partner_id).where(partners.c.mode == "paused")
+    paused = select(partners.c.partner_id).where(partners.c.mode == PartnerMode.PAUSED)
     return (ACTS.at < After("ago")) & ACTS.target.not_in(paused)
 
 

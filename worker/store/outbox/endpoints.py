@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
-from worker.domain.destinations import Destination
+from worker.domain.destinations import Destination, EndpointMode
+from worker.domain.events import OutboxState
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
 from worker.store.engine.elements import After, Now
 from worker.store.schema.tables import endpoints, outbox
@@ -25,10 +26,15 @@ class Endpoint:
 
     destination: Destination
     rests: bool = False
-    disabled: bool = False
+    mode: EndpointMode = EndpointMode.ACTIVE
     reason: str | None = None
     resume_at: datetime | None = None
     failures: int = 0
+
+    @property
+    def disabled(self) -> bool:
+        """Whether an operator must enable it before it is served again."""
+        return self.mode is EndpointMode.DISABLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +59,24 @@ class Endpoints:
             update(endpoints)
             .where(
                 ENDPOINT.destination == bindparam("where_to"),
-                ENDPOINT.mode == "active",
+                ENDPOINT.mode == EndpointMode.ACTIVE,
                 ENDPOINT.failures > 0,
             )
             .values(failures=0, reason=None, resume_at=None, updated_at=Now())
         )
-        self._rest = self._upsert(mode="active", failures=bindparam("run"), resume_at=After("wait"))
-        self._disable = self._upsert(mode="disabled", failures=0, resume_at=None)
+        self._rest = self._upsert(
+            mode=EndpointMode.ACTIVE, failures=bindparam("run"), resume_at=After("wait")
+        )
+        self._disable = self._upsert(mode=EndpointMode.DISABLED, failures=0, resume_at=None)
         self._enable = (
             update(endpoints)
             .where(
                 ENDPOINT.destination == bindparam("where_to"),
-                or_(ENDPOINT.mode == "disabled", ENDPOINT.failures > 0),
+                or_(ENDPOINT.mode == EndpointMode.DISABLED, ENDPOINT.failures > 0),
             )
-            .values(mode="active", failures=0, reason=None, resume_at=None, updated_at=Now())
+            .values(
+                mode=EndpointMode.ACTIVE, failures=0, reason=None, resume_at=None, updated_at=Now()
+            )
             .returning(ENDPOINT.destination)
         )
 
@@ -124,32 +134,34 @@ class Endpoints:
             .on_conflict_do_update(
                 index_elements=["destination"],
                 set_=written,
-                where=ENDPOINT.mode == "active",  # what an operator alone may change stays
+                where=ENDPOINT.mode
+                == EndpointMode.ACTIVE,  # what an operator alone may change stays
             )
             .returning(ENDPOINT.destination)
         )
 
 
-def _capped(state: str) -> Any:
+def _capped(state: OutboxState) -> Any:
     of_one = (EVENTS.destination == bindparam("where_to"), EVENTS.state == state)
     return select(EVENTS.created_at).where(*of_one).limit(bindparam("most")).subquery()
 
 
 _OLDEST = (
     select(func.min(EVENTS.created_at))
-    .where(EVENTS.destination == bindparam("where_to"), EVENTS.state == "waiting")
+    .where(EVENTS.destination == bindparam("where_to"), EVENTS.state == OutboxState.WAITING)
     .scalar_subquery()
 )
-_WAITING = select(func.count(), _OLDEST, Now()).select_from(_capped("waiting"))
-_DEAD = select(func.count()).select_from(_capped("dead"))
+_WAITING = select(func.count(), _OLDEST, Now()).select_from(_capped(OutboxState.WAITING))
+_DEAD = select(func.count()).select_from(_capped(OutboxState.DEAD))
 
 
 def _endpoint(row: AnyRow) -> Endpoint:
-    disabled = row.mode == "disabled"
+    mode = EndpointMode(row.mode)
+    disabled = mode is EndpointMode.DISABLED
     return Endpoint(
         destination=Destination(row.destination),
         rests=disabled or (row.resume_at is not None and row.resume_at > row.now),
-        disabled=disabled,
+        mode=mode,
         reason=row.reason,
         resume_at=row.resume_at,
         failures=row.failures,

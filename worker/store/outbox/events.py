@@ -9,6 +9,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from worker.domain.destinations import Destination
+from worker.domain.events import OutboxState
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import After, Now
 from worker.store.outbox.endpoints import short
@@ -44,7 +45,7 @@ class Outbox:
         this = (
             EVENTS.event_id == bindparam("event"),
             EVENTS.destination == bindparam("where_to"),
-            EVENTS.state == "waiting",
+            EVENTS.state == OutboxState.WAITING,
         )
         mine = EVENTS.lease_id == bindparam("held")
         # Delivered is delivered, whoever holds it by now.
@@ -52,7 +53,7 @@ class Outbox:
             update(outbox)
             .where(*this)
             .values(
-                state="delivered",
+                state=OutboxState.DELIVERED,
                 delivered_at=Now(),
                 next_attempt_at=None,
                 lease_id=None,
@@ -64,13 +65,15 @@ class Outbox:
             update(outbox).where(*this, mine).values(next_attempt_at=After("wait"), **failed)
         )
         self._dead = (
-            update(outbox).where(*this, mine).values(state="dead", next_attempt_at=None, **failed)
+            update(outbox)
+            .where(*this, mine)
+            .values(state=OutboxState.DEAD, next_attempt_at=None, **failed)
         )
         self._resend = (
             update(outbox)
             .where(EVENTS.event_id == bindparam("event"), EVENTS.state == bindparam("from_state"))
             .values(
-                state="waiting",
+                state=OutboxState.WAITING,
                 next_attempt_at=Now(),
                 attempts=0,
                 tried_at=None,
@@ -117,14 +120,14 @@ class Outbox:
                 None,
                 (
                     rows_of(connection, self._resend, {**event, "from_state": state})
-                    for state in ("dead", "delivered")
+                    for state in (OutboxState.DEAD, OutboxState.DELIVERED)
                 ),
             ),
             [],
         )
 
     def events(
-        self, *, state: str | None = None, uid: str | None = None, most: int = 100
+        self, *, state: OutboxState | None = None, uid: str | None = None, most: int = 100
     ) -> list[dict[str, Any]]:
         """Return events with what came of them, the oldest first; of all that is not delivered."""
         chosen = select(outbox).order_by(*_AGE).limit(most)
@@ -135,7 +138,7 @@ class Outbox:
             # One by one they are found by the index; together they would all be sorted.
             rows = [
                 row
-                for each in ([state] if state else ["waiting", "dead"])
+                for each in ([state] if state else [OutboxState.WAITING, OutboxState.DEAD])
                 for name in Destination
                 for row in self._database.read(
                     chosen.where(EVENTS.destination == name, EVENTS.state == each)
@@ -151,7 +154,7 @@ class Outbox:
             statement = (
                 select(EVENTS.event_id)
                 .distinct()
-                .where(EVENTS.state == "dead", EVENTS.event_id > after)
+                .where(EVENTS.state == OutboxState.DEAD, EVENTS.event_id > after)
                 .order_by(EVENTS.event_id)
                 .limit(page)
             )
@@ -164,7 +167,9 @@ class Outbox:
 
     def can_be_resent(self, event_id: str) -> bool:
         """Say whether `resend` would do anything."""
-        settled = select(EVENTS.event_id).where(EVENTS.state.in_(("dead", "delivered")))
+        settled = select(EVENTS.event_id).where(
+            EVENTS.state.in_((OutboxState.DEAD, OutboxState.DELIVERED))
+        )
         return bool(self._database.read(settled.where(EVENTS.event_id == event_id)))
 
 
@@ -174,14 +179,14 @@ def _claim() -> Any:
         earlier.c.partner_txn_uid == EVENTS.partner_txn_uid,
         earlier.c.destination == EVENTS.destination,
         earlier.c.number < EVENTS.number,
-        earlier.c.state == "waiting",
+        earlier.c.state == OutboxState.WAITING,
     )
     where_to: Any = bindparam("where_to")
     due = (
         select(EVENTS.event_id)
         .where(
             EVENTS.destination == where_to,
-            EVENTS.state == "waiting",
+            EVENTS.state == OutboxState.WAITING,
             EVENTS.next_attempt_at <= Now(),
             ~before.correlate(outbox).exists(),
         )

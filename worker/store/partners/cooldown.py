@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Float, Integer, String, and_, bindparam, case, literal, or_
 
+from worker.domain.partners import PartnerMode
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import Database
 from worker.store.engine.elements import After, Now
@@ -52,15 +53,19 @@ def _first_strain(rest: Cooldown) -> dict[str, Any]:
     if rest.run > 1:
         return {"failures": 1}
     cooled = After(_advised(literal(rest.base.total_seconds(), Float())))
-    return {"failures": 1, "mode": "cooling", "reason": bindparam("why"), "resume_at": cooled} | {
-        "pace": FIRST_PACE
+    return {
+        "failures": 1,
+        "mode": PartnerMode.COOLING,
+        "reason": bindparam("why"),
+        "resume_at": cooled,
+        "pace": FIRST_PACE,
     }
 
 
 def _counts() -> ColumnElement[bool]:
     """Return the condition under which a failure is news."""
-    probed = and_(ROW.mode == "cooling", ROW.resume_at <= bindparam("began", type_=Utc()))
-    return or_(ROW.mode == "active", probed)
+    probed = and_(ROW.mode == PartnerMode.COOLING, ROW.resume_at <= bindparam("began", type_=Utc()))
+    return or_(ROW.mode == PartnerMode.ACTIVE, probed)
 
 
 def _strained(failures: ColumnElement[int], rest: Cooldown) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def _strained(failures: ColumnElement[int], rest: Cooldown) -> dict[str, Any]:
     mine = ROW.probe_id == bindparam("lease")
     return {
         "failures": failures,
-        "mode": case((cools, "cooling"), else_="active"),
+        "mode": case((cools, str(PartnerMode.COOLING)), else_=str(PartnerMode.ACTIVE)),
         "reason": case((cools, bindparam("why", type_=String())), else_=None),
         "resume_at": case((cools, After(_advised(_cooldown(failures, rest)))), else_=None),
         "updated_at": case((cools, Now()), else_=ROW.updated_at),
@@ -91,9 +96,9 @@ def throttle(database: Database, rest: Cooldown) -> Any:
         (ROW.failures + 1 > rest.run, ROW.failures + 1), else_=literal(rest.run, Integer())
     )
     seconds = case((advised > 0, advised), else_=_cooldown(failures, rest))
-    later = and_(ROW.mode == "cooling", ROW.resume_at > After(seconds))
+    later = and_(ROW.mode == PartnerMode.COOLING, ROW.resume_at > After(seconds))
     throttled: dict[str, Any] = {
-        "mode": "cooling",
+        "mode": PartnerMode.COOLING,
         "reason": bindparam("why"),
         "updated_at": Now(),
         **RESTING,
@@ -114,7 +119,7 @@ def throttle(database: Database, rest: Cooldown) -> Any:
                 "resume_at": case((later, ROW.resume_at), else_=After(seconds)),
                 **throttled,
             },
-            where=or_(_counts(), and_(ROW.mode == "cooling", advised > 0)),
+            where=or_(_counts(), and_(ROW.mode == PartnerMode.COOLING, advised > 0)),
         )
     )
 

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 
 from worker.domain.claims import Claim
-from worker.domain.partners import Partner
+from worker.domain.partners import Partner, PartnerMode
 from worker.domain.states import State
 from worker.store.engine.database import Database, rows_of
 from worker.store.engine.elements import After, Later, Now
@@ -69,7 +69,7 @@ def proven() -> ColumnElement[bool]:
         # From the future: the clock was set back since.
         ROW.proven_at < After(literal(PROOF_LASTS.total_seconds(), Float())),
     )
-    return and_(ROW.mode == "active", ROW.proven_at.is_not(None), lately)
+    return and_(ROW.mode == PartnerMode.ACTIVE, ROW.proven_at.is_not(None), lately)
 
 
 def probing() -> ColumnElement[bool]:

@@ -21,6 +21,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.domain.claims import Claim, Evidence
 from worker.domain.decision import Decision
+from worker.domain.partners import PartnerMode
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
 from worker.store.engine.elements import After, Now
 from worker.store.partners.cooldown import NO_PROBE, RESTING, Cooldown, strain, throttle
@@ -45,9 +46,9 @@ class PartnerModes:
         mine = ROW.probe_id == bindparam("lease")
         self._prove = _prove(this, mine)
         self._release = _release(this, mine)
-        self._resume = _resume(this, ROW.mode != "active")
+        self._resume = _resume(this, ROW.mode != PartnerMode.ACTIVE)
         self._resume_changed = _resume(
-            this, ROW.mode == "paused", ROW.credentials != bindparam("shown")
+            this, ROW.mode == PartnerMode.PAUSED, ROW.credentials != bindparam("shown")
         )
         self._list = select(partners).order_by(ROW.partner_id)
         self._one = select(partners).where(this)
@@ -129,7 +130,7 @@ class PartnerModes:
 
 
 _AWAKE: dict[str, Any] = {
-    "mode": "active",
+    "mode": PartnerMode.ACTIVE,
     "failures": 0,
     "reason": None,
     "resume_at": None,
@@ -143,7 +144,12 @@ def is_calm() -> ColumnElement[bool]:
     young = ROW.proven_at > After(literal(-RENEWED_AFTER, Float()))
     return (
         select(ROW.partner_id)
-        .where(ROW.partner_id == JOBS.partner_id, ROW.mode == "active", ROW.failures == 0, young)
+        .where(
+            ROW.partner_id == JOBS.partner_id,
+            ROW.mode == PartnerMode.ACTIVE,
+            ROW.failures == 0,
+            young,
+        )
         .correlate(cancel_jobs)
         .exists()
     )
@@ -166,17 +172,17 @@ def _prove(this: ColumnElement[bool], mine: ColumnElement[bool]) -> Update:
     Others say nothing: they may have begun before the rest, or under other credentials.
     """
     stale = or_(ROW.failures > 0, ROW.proven_at < After(literal(-RENEWED_AFTER, Float())))
-    renews = and_(ROW.mode == "active", ROW.proven_at.is_not(None), stale)
+    renews = and_(ROW.mode == PartnerMode.ACTIVE, ROW.proven_at.is_not(None), stale)
     kept = {name: value for name, value in _AWAKE.items() if name not in NO_PROBE}
     return (
         update(partners)
-        .where(this, ROW.mode != "paused", or_(mine, renews))
+        .where(this, ROW.mode != PartnerMode.PAUSED, or_(mine, renews))
         .values(
             **kept,
             proven_at=Now(),
             probe_id=case((mine, None), else_=ROW.probe_id),
             probe_ends_at=case((mine, None), else_=ROW.probe_ends_at),
-            updated_at=case((ROW.mode == "active", ROW.updated_at), else_=Now()),
+            updated_at=case((ROW.mode == PartnerMode.ACTIVE, ROW.updated_at), else_=Now()),
         )
     )
 
@@ -184,7 +190,7 @@ def _prove(this: ColumnElement[bool], mine: ColumnElement[bool]) -> Update:
 def _release(this: ColumnElement[bool], mine: ColumnElement[bool]) -> Update:
     """End a first call that proved nothing; an answer of any kind ends a run of failures."""
     answers = bindparam("answered", type_=Boolean())
-    calms = and_(answers, ROW.mode == "active", ROW.failures > 0)
+    calms = and_(answers, ROW.mode == PartnerMode.ACTIVE, ROW.failures > 0)
     return (
         update(partners)
         .where(this, or_(mine, calms))
@@ -198,7 +204,7 @@ def _release(this: ColumnElement[bool], mine: ColumnElement[bool]) -> Update:
 
 def _pause(database: Database) -> Any:
     paused: dict[str, Any] = {
-        "mode": "paused",
+        "mode": PartnerMode.PAUSED,
         "reason": bindparam("why"),
         "credentials": bindparam("shown"),
         "resume_at": None,
@@ -209,7 +215,7 @@ def _pause(database: Database) -> Any:
         database.insert(partners)
         .values(partner_id=bindparam("partner"), failures=0, **paused)
         .on_conflict_do_update(
-            index_elements=["partner_id"], set_=paused, where=ROW.mode != "paused"
+            index_elements=["partner_id"], set_=paused, where=ROW.mode != PartnerMode.PAUSED
         )
         .returning(ROW.partner_id)
     )

@@ -2,14 +2,15 @@
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
+from worker.domain.partners import PartnerMode
 from worker.store.engine.elements import Now
 from worker.store.schema.tables import JOBS, cancel_jobs, partners
 
 
 def rests() -> ColumnElement[bool]:
     """Return the condition under which a partner's row says that it takes no calls now."""
-    cooling = and_(partners.c.mode == "cooling", partners.c.resume_at > Now())
-    return or_(partners.c.mode == "paused", cooling)
+    cooling = and_(partners.c.mode == PartnerMode.COOLING, partners.c.resume_at > Now())
+    return or_(partners.c.mode == PartnerMode.PAUSED, cooling)
 
 
 def partner_rests() -> ColumnElement[bool]:
