@@ -320,7 +320,7 @@ def test_a_batch_of_a_large_table_is_found_by_an_index(store: Store) -> None:
         connection.exec_driver_sql("ANALYZE cancel_jobs")
         sql = str(oldest().compile(connection, compile_kwargs={"render_postcompile": True}))
         plan = connection.exec_driver_sql(
-            f"EXPLAIN {sql}", {**params, "now": NOON, "ago": -86400.0}
+            f"EXPLAIN {sql}", {**params, "now": NOON, "ago_seconds": -86400.0}
         ).scalars()
         told = "\n".join(plan)
         connection.rollback()

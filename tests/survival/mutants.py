@@ -15,7 +15,7 @@ from sqlalchemy import bindparam
 from worker.broker import app
 from worker.cli import main
 from worker.domain.kplus import Answer
-from worker.domain.states import FINAL
+from worker.domain.states import FINAL, State
 from worker.jobs import attempt
 from worker.process import loop
 from worker.store.jobs import claim as claiming
@@ -30,10 +30,11 @@ def no_fence() -> None:
 
     def unfenced(event: Any, source: Any) -> Any:
         statement = settle(event, source)
-        fence = str(JOBS.lease_id == bindparam("lease"))
-        statement._where_criteria = tuple(
-            clause for clause in statement._where_criteria if str(clause) != fence
-        )
+        fence = str(JOBS.lease_id == bindparam("this_lease_id"))
+        kept = tuple(clause for clause in statement._where_criteria if str(clause) != fence)
+        if source is State.IN_FLIGHT and len(kept) == len(statement._where_criteria):
+            raise LookupError(fence)
+        statement._where_criteria = kept
         return statement
 
     jobs._settle = unfenced

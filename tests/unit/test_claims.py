@@ -79,10 +79,10 @@ def test_evidence_keeps_the_banks_own_words() -> None:
         }
     )
     assert found.words() == {
-        "said_status": "10",
-        "said_code": "general_error",
-        "said_desc": "Try later (EMG)",
-        "said_short": "EMG",
+        "status_code": "10",
+        "error_code": "general_error",
+        "error_desc": "Try later (EMG)",
+        "short_code": "EMG",
     }
     assert found.entries() == [
         {"position": 0, "token_id": "TOKEN1", "reference1": "ORDER-1", "status": "PAID"},
@@ -92,7 +92,7 @@ def test_evidence_keeps_the_banks_own_words() -> None:
 
 def test_an_answer_without_a_short_code_says_so() -> None:
     """Null stands in rows of versions that did not keep it."""
-    assert evidence({"statusCode": "00"}).words()["said_short"] == ""
+    assert evidence({"statusCode": "00"}).words()["short_code"] == ""
 
 
 def test_without_an_answer_there_are_no_words() -> None:

@@ -86,14 +86,14 @@ class Evidence:
     credentials: str = ""
 
     def words(self) -> dict[str, Any]:
-        """Return the bank's own words, by the parameters under which they are stored."""
+        """Return the bank's own words, by the columns in which they are stored."""
         envelope = self.answer.envelope if self.answer else None
         return {
-            "said_status": envelope.status_code if envelope else None,
-            "said_code": envelope.error_code if envelope else None,
-            "said_desc": envelope.error_desc if envelope else None,
+            "status_code": envelope.status_code if envelope else None,
+            "error_code": envelope.error_code if envelope else None,
+            "error_desc": envelope.error_desc if envelope else None,
             # Empty where there was none: null stands in rows of versions that did not keep it.
-            "said_short": (envelope.short_code or "") if envelope else None,
+            "short_code": (envelope.short_code or "") if envelope else None,
         }
 
     def entries(self) -> list[dict[str, Any]]:

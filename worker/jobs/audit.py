@@ -85,7 +85,7 @@ def _enter(
         begun = audits.begin(sampled, partner, lease=context.lease)
         if begun is not None:
             return begun
-        rests = audits.why_it_rests(partner.partner_id)
+        rests = audits.rest_reason(partner.partner_id)
         if rests is not None:
             return f"the partner rests: {rests}"
         if now() - started >= PATIENCE.total_seconds():

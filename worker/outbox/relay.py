@@ -115,5 +115,5 @@ def _heed(context: Relay, before: Endpoint, replies: Sequence[Reply]) -> bool:
         return not failed
     run = before.failures + 1
     wait = REST.wait(run, chance=context.chance, advice=advice)
-    receivers.rest(name, failed[-1].fault, run=run, wait=wait)
+    receivers.rest(name, failed[-1].fault, failures=run, wait=wait)
     return False

@@ -13,26 +13,27 @@ from worker.store.schema.tables import cancel_attempts, token_statuses
 
 ATTEMPTS = cancel_attempts.c
 LONGEST_DETAIL = 2000
+_ANSWER = (
+    "duration_ms",
+    "http_status",
+    "status_code",
+    "error_code",
+    "error_desc",
+    "short_code",
+    "heard",
+    "decision",
+    "detail",
+)
+"""What a late answer puts in the place of what the rescue wrote."""
+_GIVEN = ("number", "kind", "wire_uid", "started_at", "spent", *_ANSWER)
 _HEARD: dict[str, ColumnElement[Any]] = {
-    "duration_ms": bindparam("duration"),
-    "http_status": bindparam("status"),
-    "status_code": bindparam("said_status"),
-    "error_code": bindparam("said_code"),
-    "error_desc": bindparam("said_desc"),
-    "short_code": bindparam("said_short"),
-    "heard": bindparam("word"),
-    "decision": bindparam("judged"),
-    "detail": bindparam("why"),
+    **{name: bindparam(name) for name in _ANSWER},
     "finished_at": Now(),
 }
 KEPT: dict[str, ColumnElement[Any]] = {
     "partner_txn_uid": bindparam("uid"),
-    "number": bindparam("conversation"),
-    "kind": bindparam("held"),
-    "wire_uid": bindparam("sent_as"),
-    "started_at": bindparam("began"),
-    "spent": bindparam("counts"),
-    **_HEARD,
+    **{name: bindparam(name) for name in _GIVEN},
+    "finished_at": Now(),
 }
 """The columns of an attempt row, by the parameters that `Attempts.params` returns."""
 
@@ -42,9 +43,10 @@ class Attempts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Named apart from the column: what is executed with the name of a column sets it.
         this = (
             ATTEMPTS.partner_txn_uid == bindparam("uid"),
-            ATTEMPTS.number == bindparam("conversation"),
+            ATTEMPTS.number == bindparam("this_number"),
         )
         self._keep = database.insert(cancel_attempts).values(KEPT)
         self._correct: Executable = (
@@ -53,7 +55,7 @@ class Attempts:
             .values(_HEARD)
             .returning(ATTEMPTS.number)
         )
-        self._word = select(ATTEMPTS.heard).where(*this)
+        self._heard = select(ATTEMPTS.heard).where(*this)
         self._observe = database.insert(token_statuses).values(observed_at=Now())
 
     def keep(
@@ -73,15 +75,17 @@ class Attempts:
         counts stays as the rescue said: the job's count has been written with it.
         """
         params = self.params(claim, decision, evidence)
-        if not rows_of(connection, self._correct, params):
+        corrected = {name: params[name] for name in ("now", "uid", *_ANSWER)}
+        this = {"this_number": claim.number}
+        if not rows_of(connection, self._correct, corrected | this):
             return False
         self._keep_tokens(connection, claim, evidence)
         return True
 
-    def word(self, claim: Claim) -> str | None:
+    def heard(self, claim: Claim) -> str | None:
         """Return what is stored as heard in this conversation; None where nothing is."""
         uid = claim.request.partner_txn_uid
-        rows = self._database.read(self._word, uid=uid, conversation=claim.number)
+        rows = self._database.read(self._heard, uid=uid, this_number=claim.number)
         return rows[0].heard if rows else None
 
     def _keep_tokens(self, connection: Connection, claim: Claim, evidence: Evidence) -> None:
@@ -97,14 +101,14 @@ class Attempts:
             **self._database.times,
             **evidence.words(),
             "uid": claim.request.partner_txn_uid,
-            "conversation": claim.number,
-            "held": claim.kind,
-            "sent_as": evidence.wire_uid,
-            "began": claim.started_at,
-            "counts": decision.spent and claim.kind == ClaimKind.CANCEL,
-            "duration": round(evidence.duration.total_seconds() * 1000),
-            "status": evidence.answer.http_status if evidence.answer else None,
-            "word": storable(decision.heard, 64),
-            "judged": str(decision.event),
-            "why": storable(decision.reason, LONGEST_DETAIL),
+            "number": claim.number,
+            "kind": claim.kind,
+            "wire_uid": evidence.wire_uid,
+            "started_at": claim.started_at,
+            "spent": decision.spent and claim.kind == ClaimKind.CANCEL,
+            "duration_ms": round(evidence.duration.total_seconds() * 1000),
+            "http_status": evidence.answer.http_status if evidence.answer else None,
+            "heard": storable(decision.heard, 64),
+            "decision": str(decision.event),
+            "detail": storable(decision.reason, LONGEST_DETAIL),
         }

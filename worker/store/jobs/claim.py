@@ -52,7 +52,7 @@ def claim_statement() -> Any:
             attempts=JOBS.attempts + case((asks, 0), else_=1),
             conversations=JOBS.conversations + 1,
             lease_id=bindparam("lease_id"),
-            lease_ends_at=After("lease"),
+            lease_ends_at=After("lease_seconds"),
             lease_kind=case((asks, str(ClaimKind.INQUIRY)), else_=str(ClaimKind.CANCEL)),
             next_attempt_at=None,
             hinted_at=None,

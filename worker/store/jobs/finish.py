@@ -29,11 +29,11 @@ class Finisher:
         self._put = (
             database.insert(outbox)
             .values(
-                event_id=bindparam("event"),
-                destination=bindparam("where_to"),
+                event_id=bindparam("event_id"),
+                destination=bindparam("destination"),
                 partner_txn_uid=bindparam("uid"),
-                number=bindparam("end"),
-                body=bindparam("told"),
+                number=bindparam("number"),
+                body=bindparam("body"),
                 created_at=Now(),
                 next_attempt_at=Now(),
             )
@@ -55,7 +55,7 @@ class Finisher:
         if ended and self._destinations:
             times = self._database.times
             events_of = [
-                {**times, **_event(job), "where_to": each}
+                {**times, **_event(job), "destination": each}
                 for job in ended
                 for each in self._destinations
             ]
@@ -64,10 +64,10 @@ class Finisher:
 
 
 def _event(job: Mapping[str, Any]) -> dict[str, Any]:
-    uid, end = job["partner_txn_uid"], job["ends"]
+    uid, number = job["partner_txn_uid"], job["ends"]
     return {
-        "event": events.event_id(uid, end),
+        "event_id": events.event_id(uid, number),
         "uid": uid,
-        "end": end,
-        "told": events.body(job),
+        "number": number,
+        "body": events.body(job),
     }

@@ -109,7 +109,7 @@ class Jobs:
         params: dict[str, Any] = {
             "uid": uid,
             "lease_id": self._inquiry_uids.lease_id(),
-            "lease": lease.total_seconds(),
+            "lease_seconds": lease.total_seconds(),
             "inquirers": roster.inquirers,
         }
         row = self._claiming(**params, unlimited=roster.unlimited)
@@ -183,7 +183,7 @@ class Jobs:
         Asked by a worker that lost the database while it settled: its transaction may
         have been committed all the same.
         """
-        return self._attempts.word(claim) == storable(decision.heard, 64)
+        return self._attempts.heard(claim) == storable(decision.heard, 64)
 
     def _params(self, claim: Claim, decision: Decision, evidence: Evidence) -> dict[str, Any]:
         seen = decision.token_status
@@ -191,12 +191,12 @@ class Jobs:
             **self._database.times,
             **evidence.words(),
             "uid": claim.request.partner_txn_uid,
-            "lease": claim.lease_id,
-            "end": decision.outcome,
-            "token_seen": None if seen is None else storable(seen, LONGEST_WORD),
-            "given_back": 1 if claim.kind == ClaimKind.CANCEL and not decision.spent else 0,
-            "wait": decision.wait.total_seconds() if decision.wait else 0.0,
-            "payable": decision.heard == PAYABLE,
+            "this_lease_id": claim.lease_id,
+            "new_outcome": decision.outcome,
+            "token_status": None if seen is None else storable(seen, LONGEST_WORD),
+            "unspent": 1 if claim.kind == ClaimKind.CANCEL and not decision.spent else 0,
+            "wait_seconds": decision.wait.total_seconds() if decision.wait else 0.0,
+            "is_payable": decision.heard == PAYABLE,
         }
 
 
@@ -213,15 +213,15 @@ def _settle(event: Event, source: State) -> Update:
         JOBS.partner_txn_uid == bindparam("uid")
     )
     if source is State.IN_FLIGHT:
-        statement = statement.where(JOBS.lease_id == bindparam("lease"))
+        statement = statement.where(JOBS.lease_id == bindparam("this_lease_id"))
     return statement.values(
         # What the bank said last about the token outlives later silence.
-        token_status=func.coalesce(bindparam("token_seen", type_=String()), JOBS.token_status),
-        status_code=bindparam("said_status"),
-        error_code=bindparam("said_code"),
-        error_desc=bindparam("said_desc"),
-        attempts=JOBS.attempts - bindparam("given_back", type_=Integer()),
+        token_status=func.coalesce(bindparam("token_status", type_=String()), JOBS.token_status),
+        status_code=bindparam("status_code"),
+        error_code=bindparam("error_code"),
+        error_desc=bindparam("error_desc"),
+        attempts=JOBS.attempts - bindparam("unspent", type_=Integer()),
         still_payable_at=case(
-            (bindparam("payable", type_=Boolean()), Now()), else_=JOBS.still_payable_at
+            (bindparam("is_payable", type_=Boolean()), Now()), else_=JOBS.still_payable_at
         ),
     ).returning(*TOLD)

@@ -41,7 +41,7 @@ def in_one(moving: Any) -> Select[Any]:
     )
     entry = {
         "partner_txn_uid": bindparam("uid"),
-        "number": bindparam("conversation"),
+        "number": bindparam("number"),
         **{name: listed.c[name] for name in TOLD},
         "observed_at": Now(),
     }

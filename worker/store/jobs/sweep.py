@@ -61,8 +61,8 @@ class Backlog:
         )
         # A stamp as far in the future is stale too: the clock was set back meanwhile.
         fresh = and_(
-            JOBS.hinted_at > After("hinted_ago"),
-            JOBS.hinted_at < After("hinted_ahead"),
+            JOBS.hinted_at > After("hinted_ago_seconds"),
+            JOBS.hinted_at < After("hinted_ahead_seconds"),
             ~_partner_turned_since(),
         )
         hinted = select(JOBS.partner_id).where(waiting(), fresh).limit(bindparam("most")).subquery()
@@ -106,8 +106,8 @@ class Backlog:
         counts as a lost message.
         """
         params: dict[str, Any] = {
-            "hinted_ago": -again_after.total_seconds(),
-            "hinted_ahead": again_after.total_seconds(),
+            "hinted_ago_seconds": -again_after.total_seconds(),
+            "hinted_ahead_seconds": again_after.total_seconds(),
             "inquirers": roster.inquirers,
         }
         with self._database.writing() as connection:

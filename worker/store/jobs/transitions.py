@@ -20,9 +20,9 @@ from worker.store.engine.elements import After, Now, OneOf
 from worker.store.schema.tables import JOBS, cancel_jobs
 
 NO_LEASE = {"lease_id": None, "lease_ends_at": None, "lease_kind": None}
-_WAITS: dict[str, Any] = {"next_attempt_at": After("wait"), "hinted_at": None, **NO_LEASE}
+_WAITS: dict[str, Any] = {"next_attempt_at": After("wait_seconds"), "hinted_at": None, **NO_LEASE}
 _ENDS: dict[str, Any] = {
-    "outcome": bindparam("end"),
+    "outcome": bindparam("new_outcome"),
     "finished_at": Now(),
     "ends": JOBS.ends + 1,
     "next_attempt_at": None,
@@ -35,7 +35,9 @@ _WRITTEN: dict[Event, dict[str, Any]] = {
     # Requeued by an operator, the job must know of its doubt.
     Event.EXHAUST: {
         **_ENDS,
-        "doubted": or_(JOBS.doubted, bindparam("end", type_=String()) == str(Outcome.UNKNOWN)),
+        "doubted": or_(
+            JOBS.doubted, bindparam("new_outcome", type_=String()) == str(Outcome.UNKNOWN)
+        ),
     },
     Event.RETRY: _WAITS,
     Event.DOUBT: {**_WAITS, "doubted": True},

@@ -66,19 +66,21 @@ class Actions:
             self._keep(connection, "requeue", wish.uid, who=who, reason=reason, **states)
             return done
 
-    def reissue(self, wish: RequeueRequest, heir: str, *, who: str, reason: str) -> RequeueResult:
+    def reissue(
+        self, wish: RequeueRequest, new_uid: str, *, who: str, reason: str
+    ) -> RequeueResult:
         """
-        Accept a job under the uid `heir` that continues a final one, and link the two.
+        Accept a job under the uid `new_uid` that continues a final one, and link the two.
 
         `done_before` where exactly that was done before; the token is the old job's.
         """
         with self._database.writing() as connection:
             found = self._requeues.look(connection, wish, hold=True)
-            if found.job is not None and found.job["continued_by"] == heir:
+            if found.job is not None and found.job["continued_by"] == new_uid:
                 return RequeueResult(wish.uid, Verdict.DONE_BEFORE, found.job)
             if found.verdict is not Verdict.DONE:
                 return found
-            done = self._requeues.reissue(connection, wish, heir)
+            done = self._requeues.reissue(connection, wish, new_uid)
             if done.verdict is Verdict.DONE:
                 states = {"before": _shown(found.job), "after": _shown(done.job)}
                 self._keep(connection, "reissue", wish.uid, who=who, reason=reason, **states)

@@ -78,22 +78,22 @@ class Audits:
             .values(
                 partner_txn_uid=bindparam("uid"),
                 partner_id=bindparam("partner"),
-                wire_uid=bindparam("sent_as"),
-                held=bindparam("outcome"),
+                wire_uid=bindparam("wire_uid"),
+                held=bindparam("held"),
                 started_at=Now(),
-                ends_at=After("lease"),
+                ends_at=After("lease_seconds"),
             )
             .returning(audits.c.id, audits.c.started_at, audits.c.ends_at)
         )
         self._end = (
             update(audits)
-            .where(audits.c.id == bindparam("number"))
+            .where(audits.c.id == bindparam("this_id"))
             .values(
                 finished_at=Now(),
-                verdict=bindparam("judged"),
-                heard=bindparam("word"),
-                token_status=bindparam("token_seen"),
-                detail=bindparam("why"),
+                verdict=bindparam("verdict"),
+                heard=bindparam("heard"),
+                token_status=bindparam("token_status"),
+                detail=bindparam("detail"),
             )
         )
 
@@ -113,7 +113,7 @@ class Audits:
             for row in rows
         ]
 
-    def why_it_rests(self, partner_id: str) -> str | None:
+    def rest_reason(self, partner_id: str) -> str | None:
         """Return why a partner takes no calls for a while; None where it takes them."""
         rows = self._database.read(self._rests, partner=partner_id)
         return rows[0].reason if rows else None
@@ -130,12 +130,12 @@ class Audits:
                 **self._database.times,
                 "uid": sampled.request.partner_txn_uid,
                 "partner": partner.partner_id,
-                "sent_as": claim.on_the_wire.partner_txn_uid,
-                "outcome": str(sampled.held),
-                "lease": lease.total_seconds(),
+                "wire_uid": claim.on_the_wire.partner_txn_uid,
+                "held": str(sampled.held),
+                "lease_seconds": lease.total_seconds(),
             }
-            ((number, began, ends),) = rows_of(connection, self._begin, params)
-            claim = replace(claim, started_at=began, lease_ends_at=ends)
+            ((number, started_at, ends_at),) = rows_of(connection, self._begin, params)
+            claim = replace(claim, started_at=started_at, lease_ends_at=ends_at)
             entry = self._gate.enter(connection, claim, partner)
             if entry is None:
                 raise _NotLetIn
@@ -146,15 +146,15 @@ class Audits:
         self, audit: Audit, verdict: AuditVerdict, decision: Decision, evidence: Evidence
     ) -> None:
         """Keep what was found, and let the partner feel the call as it feels any other."""
-        seen = decision.token_status
+        status = decision.token_status
         with self._database.writing() as connection:
             params = {
                 **self._database.times,
-                "number": audit.number,
-                "judged": str(verdict),
-                "word": storable(decision.heard, 64),
-                "token_seen": None if seen is None else storable(seen, LONGEST_WORD),
-                "why": storable(decision.reason, LONGEST_DETAIL),
+                "this_id": audit.number,
+                "verdict": str(verdict),
+                "heard": storable(decision.heard, 64),
+                "token_status": None if status is None else storable(status, LONGEST_WORD),
+                "detail": storable(decision.reason, LONGEST_DETAIL),
             }
             rows_of(connection, self._end, params)
             self._partners.note(connection, audit.claim, decision, evidence)

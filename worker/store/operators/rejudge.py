@@ -40,10 +40,12 @@ class Rejudging:
             event: move(event, only_from=frozenset({State.IN_DOUBT}))
             .where(this)
             .values(
-                token_status=func.coalesce(bindparam("seen", type_=String()), JOBS.token_status),
-                status_code=bindparam("said_status"),
-                error_code=bindparam("said_code"),
-                error_desc=bindparam("said_desc"),
+                token_status=func.coalesce(
+                    bindparam("token_status", type_=String()), JOBS.token_status
+                ),
+                status_code=bindparam("status_code"),
+                error_code=bindparam("error_code"),
+                error_desc=bindparam("error_desc"),
             )
             .returning(*cancel_jobs.c)
             for event in _ENDING.values()
@@ -70,11 +72,11 @@ class Rejudging:
         params = {
             **self._database.times,
             "uid": uid,
-            "end": outcome,
-            "seen": by.token_status,
-            "said_status": by.of.status_code,
-            "said_code": by.of.error_code,
-            "said_desc": by.of.error_desc,
+            "new_outcome": outcome,
+            "token_status": by.token_status,
+            "status_code": by.of.status_code,
+            "error_code": by.of.error_code,
+            "error_desc": by.of.error_desc,
         }
         (row,) = self._ends.run(connection, self._end[event], params)
         return RequeueResult(uid, Verdict.DONE, _job(row))

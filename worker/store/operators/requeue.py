@@ -64,7 +64,7 @@ class RequeueRequest:
         """Return the parameters of the statements."""
         return {
             "uid": self.uid,
-            "anew": self.expiry is not None,
+            "has_new_expiry": self.expiry is not None,
             "expires_at": self.expiry.at if self.expiry else None,
         }
 
@@ -80,8 +80,10 @@ class Requeues:
         self._left = select(tombstones.c.outcome).where(
             tombstones.c.partner_txn_uid == bindparam("uid")
         )
-        anew = bindparam("anew", type_=Boolean())
-        self._expiry = case((anew, bindparam("expires_at", type_=Utc())), else_=JOBS.expires_at)
+        has_new_expiry = bindparam("has_new_expiry", type_=Boolean())
+        self._expiry = case(
+            (has_new_expiry, bindparam("expires_at", type_=Utc())), else_=JOBS.expires_at
+        )
         self._requeue = (
             move(Event.REQUEUE)
             .where(this, JOBS.outcome != Outcome.PAID, JOBS.continued_by.is_(None))
@@ -91,10 +93,10 @@ class Requeues:
         self._link = (
             update(cancel_jobs)
             .where(this, JOBS.state.in_(sorted(FINAL)), JOBS.continued_by.is_(None))
-            .values(continued_by=bindparam("heir"))
+            .values(continued_by=bindparam("new_uid"))
             .returning(*cancel_jobs.c)
         )
-        self._continue = self._insert_heir()
+        self._continue = self._insert_successor()
 
     def look(self, connection: Connection, wish: RequeueRequest, *, hold: bool) -> RequeueResult:
         """Judge whether a job may be tried again; `hold` keeps it as it is until the end."""
@@ -112,22 +114,22 @@ class Requeues:
         (row,) = rows_of(connection, self._requeue, params)
         return RequeueResult(wish.uid, Verdict.DONE, _job(row))
 
-    def reissue(self, connection: Connection, wish: RequeueRequest, heir: str) -> RequeueResult:
+    def reissue(self, connection: Connection, wish: RequeueRequest, new_uid: str) -> RequeueResult:
         """
-        Store a job under the uid `heir` in the place of one that `look` holds.
+        Store a job under the uid `new_uid` in the place of one that `look` holds.
 
         It knows of the doubt of the old one: an earlier cancel may have taken effect.
         """
-        params = {**self._database.times, **wish.params(), "heir": heir}
+        params = {**self._database.times, **wish.params(), "new_uid": new_uid}
         if not rows_of(connection, self._continue, params):
             return RequeueResult(wish.uid, Verdict.UID_TAKEN)
-        (row,) = rows_of(connection, self._link, {"uid": wish.uid, "heir": heir})
+        (row,) = rows_of(connection, self._link, {"uid": wish.uid, "new_uid": new_uid})
         return RequeueResult(wish.uid, Verdict.DONE, _job(row))
 
-    def _insert_heir(self) -> Any:
+    def _insert_successor(self) -> Any:
         copied = ("partner_id", "token_id", "reference1", "doubted", "still_payable_at")
         fresh = {
-            "partner_txn_uid": bindparam("heir"),
+            "partner_txn_uid": bindparam("new_uid"),
             "continues": JOBS.partner_txn_uid,
             "state": literal(str(State.PENDING)),
             "expires_at": self._expiry,

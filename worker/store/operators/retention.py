@@ -55,10 +55,10 @@ class Retention:
             database.insert(tombstones)
             .values(
                 partner_txn_uid=bindparam("uid"),
-                partner_id=bindparam("partner"),
-                digest=bindparam("print"),
-                outcome=bindparam("end"),
-                finished_at=bindparam("ended", type_=Utc()),
+                partner_id=bindparam("partner_id"),
+                digest=bindparam("digest"),
+                outcome=bindparam("outcome"),
+                finished_at=bindparam("finished_at", type_=Utc()),
                 pruned_at=Now(),
             )
             # A uid keeps its first tombstone.
@@ -71,7 +71,7 @@ class Retention:
             outbox.c.partner_txn_uid.in_(these), outbox.c.state == OutboxState.DELIVERED
         )
         self._tombstone = select(tombstones).where(LEFT.partner_txn_uid == bindparam("uid"))
-        self._old_messages = rejected_messages.c.last_at < After("ago")
+        self._old_messages = rejected_messages.c.last_at < After("ago_seconds")
         self._old_acts = _old_acts()
 
     def count(self, outcome: Outcome, *, older_than: timedelta) -> int:
@@ -130,25 +130,25 @@ class Retention:
 
     def count_audits(self, *, older_than: timedelta) -> int:
         """Return how many audits were made so long ago."""
-        return self._count_of(audits, audits.c.started_at < After("ago"), older_than)
+        return self._count_of(audits, audits.c.started_at < After("ago_seconds"), older_than)
 
     def audits(self, *, older_than: timedelta, most: int = BATCH) -> int:
         """Remove audits that were made so long ago; return how many."""
         at = audits.c.started_at
-        return self._delete(audits.c.id, at < After("ago"), at, older_than, most)
+        return self._delete(audits.c.id, at < After("ago_seconds"), at, older_than, most)
 
     def count_told(self, *, older_than: timedelta) -> int:
         """Return how many events were delivered so long ago."""
-        return self._count_of(outbox, outbox.c.delivered_at < After("ago"), older_than)
+        return self._count_of(outbox, outbox.c.delivered_at < After("ago_seconds"), older_than)
 
     def told(self, *, older_than: timedelta, most: int = BATCH) -> int:
         """Remove events that were delivered so long ago; return how many."""
         at = outbox.c.delivered_at
-        return self._delete(outbox.c.event_id, at < After("ago"), at, older_than, most)
+        return self._delete(outbox.c.event_id, at < After("ago_seconds"), at, older_than, most)
 
     def _count_of(self, table: Any, old: ColumnElement[bool], older_than: timedelta) -> int:
         statement = select(func.count()).select_from(table).where(old)
-        ((count,),) = self._database.read(statement, ago=_ago(older_than))
+        ((count,),) = self._database.read(statement, ago_seconds=_seconds_ago(older_than))
         return int(count)
 
     def _delete(
@@ -163,7 +163,7 @@ class Retention:
         held = batch.with_for_update(skip_locked=True, of=key.table).cte("batch")
         # Both: of an event that was told by one way, the other may still wait.
         statement = delete(key.table).where(key.in_(select(held)), old).returning(key)
-        return len(self._database.run(statement, ago=_ago(older_than), most=most))
+        return len(self._database.run(statement, ago_seconds=_seconds_ago(older_than), most=most))
 
 
 def oldest() -> Select[Any]:
@@ -193,25 +193,25 @@ def _old() -> tuple[ColumnElement[bool], ...]:
     return (
         JOBS.state == bindparam("state"),
         JOBS.outcome == bindparam("outcome"),
-        JOBS.updated_at < After("ago"),
+        JOBS.updated_at < After("ago_seconds"),
     )
 
 
 def _old_acts() -> ColumnElement[bool]:
     """An act on a partner that is paused says who did it: it stays as long as the pause."""
     paused = select(partners.c.partner_id).where(partners.c.mode == PartnerMode.PAUSED)
-    return (ACTS.at < After("ago")) & ACTS.target.not_in(paused)
+    return (ACTS.at < After("ago_seconds")) & ACTS.target.not_in(paused)
 
 
 def _params(outcome: Outcome, older_than: timedelta) -> dict[str, Any]:
     return {
         "state": str(STATE_OF[outcome]),
         "outcome": str(outcome),
-        "ago": _ago(older_than),
+        "ago_seconds": _seconds_ago(older_than),
     }
 
 
-def _ago(older_than: timedelta) -> float:
+def _seconds_ago(older_than: timedelta) -> float:
     if older_than < YOUNGEST:
         message = f"nothing younger than {YOUNGEST} is pruned"
         raise ValueError(message)
@@ -221,8 +221,8 @@ def _ago(older_than: timedelta) -> float:
 def _tombstone(row: AnyRow) -> dict[str, Any]:
     return {
         "uid": row.partner_txn_uid,
-        "partner": row.partner_id,
-        "print": digest(row.token_id, row.reference1),
-        "end": row.outcome,
-        "ended": row.finished_at,
+        "partner_id": row.partner_id,
+        "digest": digest(row.token_id, row.reference1),
+        "outcome": row.outcome,
+        "finished_at": row.finished_at,
     }

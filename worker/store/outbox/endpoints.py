@@ -53,25 +53,27 @@ class Endpoints:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._endpoint = select(endpoints, Now().label("now")).where(
-            ENDPOINT.destination == bindparam("where_to")
+            ENDPOINT.destination == bindparam("this_destination")
         )
         self._calm = (
             update(endpoints)
             .where(
-                ENDPOINT.destination == bindparam("where_to"),
+                ENDPOINT.destination == bindparam("this_destination"),
                 ENDPOINT.mode == EndpointMode.ACTIVE,
                 ENDPOINT.failures > 0,
             )
             .values(failures=0, reason=None, resume_at=None, updated_at=Now())
         )
         self._rest = self._upsert(
-            mode=EndpointMode.ACTIVE, failures=bindparam("run"), resume_at=After("wait")
+            mode=EndpointMode.ACTIVE,
+            failures=bindparam("failures"),
+            resume_at=After("wait_seconds"),
         )
         self._disable = self._upsert(mode=EndpointMode.DISABLED, failures=0, resume_at=None)
         self._enable = (
             update(endpoints)
             .where(
-                ENDPOINT.destination == bindparam("where_to"),
+                ENDPOINT.destination == bindparam("this_destination"),
                 or_(ENDPOINT.mode == EndpointMode.DISABLED, ENDPOINT.failures > 0),
             )
             .values(
@@ -82,26 +84,31 @@ class Endpoints:
 
     def endpoint(self, destination: Destination) -> Endpoint:
         """Return how a receiver stands now."""
-        rows = self._database.read(self._endpoint, where_to=destination)
+        rows = self._database.read(self._endpoint, this_destination=destination)
         return _endpoint(rows[0]) if rows else Endpoint(destination)
 
     def calm(self, destination: Destination) -> None:
         """Note that the receiver took an event: a run of failures has ended."""
-        self._database.run(self._calm, where_to=destination)
+        self._database.run(self._calm, this_destination=destination)
 
-    def rest(self, destination: Destination, fault: str, *, run: int, wait: timedelta) -> None:
+    def rest(self, destination: Destination, fault: str, *, failures: int, wait: timedelta) -> None:
         """Let a receiver rest after so many failures in a row."""
-        why = {"why": short(fault), "run": run, "wait": wait.total_seconds()}
-        self._database.run(self._rest, where_to=destination, **why)
+        self._database.run(
+            self._rest,
+            destination=destination,
+            reason=short(fault),
+            failures=failures,
+            wait_seconds=wait.total_seconds(),
+        )
 
     def disable(self, destination: Destination, fault: str) -> bool:
         """Serve a receiver no more until an operator says so; False where that is so already."""
-        why = {"where_to": destination, "why": short(fault)}
-        return bool(self._database.run(self._disable, **why))
+        rows = self._database.run(self._disable, destination=destination, reason=short(fault))
+        return bool(rows)
 
     def enable(self, connection: Connection, destination: Destination) -> Endpoint | None:
         """Serve a receiver again, at once; return how it stood, None where nothing changed."""
-        where = {**self._database.times, "where_to": destination}
+        where = {**self._database.times, "this_destination": destination}
         rows = rows_of(connection, self._endpoint, where)
         done = rows_of(connection, self._enable, where)
         return _endpoint(rows[0]) if done else None
@@ -114,7 +121,7 @@ class Endpoints:
     def _glances(self, connection: Connection) -> Iterator[EndpointStatus]:
         times = self._database.times
         for destination in Destination:
-            where = {**times, "where_to": destination, "most": COUNTED}
+            where = {**times, "this_destination": destination, "most": COUNTED}
             rows = rows_of(connection, self._endpoint, where)
             ((waiting, oldest, now),) = rows_of(connection, _WAITING, where)
             ((dead,),) = rows_of(connection, _DEAD, where)
@@ -127,10 +134,10 @@ class Endpoints:
                 )
 
     def _upsert(self, **values: Any) -> Any:
-        written = {"reason": bindparam("why"), "updated_at": Now(), **values}
+        written = {"reason": bindparam("reason"), "updated_at": Now(), **values}
         return (
             self._database.insert(endpoints)
-            .values(destination=bindparam("where_to"), **written)
+            .values(destination=bindparam("destination"), **written)
             .on_conflict_do_update(
                 index_elements=["destination"],
                 set_=written,
@@ -142,13 +149,13 @@ class Endpoints:
 
 
 def _capped(state: OutboxState) -> Any:
-    of_one = (EVENTS.destination == bindparam("where_to"), EVENTS.state == state)
+    of_one = (EVENTS.destination == bindparam("this_destination"), EVENTS.state == state)
     return select(EVENTS.created_at).where(*of_one).limit(bindparam("most")).subquery()
 
 
 _OLDEST = (
     select(func.min(EVENTS.created_at))
-    .where(EVENTS.destination == bindparam("where_to"), EVENTS.state == OutboxState.WAITING)
+    .where(EVENTS.destination == bindparam("this_destination"), EVENTS.state == OutboxState.WAITING)
     .scalar_subquery()
 )
 _WAITING = select(func.count(), _OLDEST, Now()).select_from(_capped(OutboxState.WAITING))

@@ -43,11 +43,11 @@ class Outbox:
         self._database = database
         self._claim = _claim()
         this = (
-            EVENTS.event_id == bindparam("event"),
-            EVENTS.destination == bindparam("where_to"),
+            EVENTS.event_id == bindparam("this_event_id"),
+            EVENTS.destination == bindparam("this_destination"),
             EVENTS.state == OutboxState.WAITING,
         )
-        mine = EVENTS.lease_id == bindparam("held")
+        mine = EVENTS.lease_id == bindparam("this_lease_id")
         # Delivered is delivered, whoever holds it by now.
         self._delivered = (
             update(outbox)
@@ -60,9 +60,11 @@ class Outbox:
                 fault=None,
             )
         )
-        failed: dict[str, Any] = {"lease_id": None, "fault": bindparam("why")}
+        failed: dict[str, Any] = {"lease_id": None, "fault": bindparam("fault")}
         self._again = (
-            update(outbox).where(*this, mine).values(next_attempt_at=After("wait"), **failed)
+            update(outbox)
+            .where(*this, mine)
+            .values(next_attempt_at=After("wait_seconds"), **failed)
         )
         self._dead = (
             update(outbox)
@@ -71,7 +73,10 @@ class Outbox:
         )
         self._resend = (
             update(outbox)
-            .where(EVENTS.event_id == bindparam("event"), EVENTS.state == bindparam("from_state"))
+            .where(
+                EVENTS.event_id == bindparam("this_event_id"),
+                EVENTS.state == bindparam("this_state"),
+            )
             .values(
                 state=OutboxState.WAITING,
                 next_attempt_at=Now(),
@@ -89,10 +94,10 @@ class Outbox:
         Of one job's events the earliest that waits is taken, and no other beside it.
         """
         params = {
-            "where_to": destination,
+            "this_destination": destination,
             "most": most,
-            "lease": lease.total_seconds(),
-            "held": str(uuid4()),
+            "lease_seconds": lease.total_seconds(),
+            "lease_id": str(uuid4()),
         }
         return [_parcel(row) for row in self._database.run(self._claim, **params)]
 
@@ -102,11 +107,11 @@ class Outbox:
 
     def failed(self, parcel: Delivery, fault: str, *, wait: timedelta | None) -> None:
         """Note a try that failed: again after the wait, or dead where there is none."""
-        why = {**_key(parcel), "held": parcel.lease_id, "why": short(fault)}
+        failed = {**_key(parcel), "this_lease_id": parcel.lease_id, "fault": short(fault)}
         if wait is None:
-            self._database.run(self._dead, **why)
+            self._database.run(self._dead, **failed)
         else:
-            self._database.run(self._again, **why, wait=wait.total_seconds())
+            self._database.run(self._again, **failed, wait_seconds=wait.total_seconds())
 
     def resend(self, connection: Connection, event_id: str) -> list[AnyRow]:
         """
@@ -114,12 +119,12 @@ class Outbox:
 
         Returns one row for each destination; none where it is not known, or waits.
         """
-        event = {**self._database.times, "event": event_id}
+        event = {**self._database.times, "this_event_id": event_id}
         return next(
             filter(
                 None,
                 (
-                    rows_of(connection, self._resend, {**event, "from_state": state})
+                    rows_of(connection, self._resend, {**event, "this_state": state})
                     for state in (OutboxState.DEAD, OutboxState.DELIVERED)
                 ),
             ),
@@ -181,11 +186,11 @@ def _claim() -> Any:
         earlier.c.number < EVENTS.number,
         earlier.c.state == OutboxState.WAITING,
     )
-    where_to: Any = bindparam("where_to")
+    this_destination: Any = bindparam("this_destination")
     due = (
         select(EVENTS.event_id)
         .where(
-            EVENTS.destination == where_to,
+            EVENTS.destination == this_destination,
             EVENTS.state == OutboxState.WAITING,
             EVENTS.next_attempt_at <= Now(),
             ~before.correlate(outbox).exists(),
@@ -197,12 +202,12 @@ def _claim() -> Any:
     )
     return (
         update(outbox)
-        .where(EVENTS.event_id.in_(select(due.c.event_id)), EVENTS.destination == where_to)
+        .where(EVENTS.event_id.in_(select(due.c.event_id)), EVENTS.destination == this_destination)
         .values(
-            next_attempt_at=After("lease"),
+            next_attempt_at=After("lease_seconds"),
             attempts=EVENTS.attempts + 1,
             tried_at=func.coalesce(EVENTS.tried_at, Now()),
-            lease_id=bindparam("held"),
+            lease_id=bindparam("lease_id"),
         )
         .returning(*outbox.c, Now().label("now"))
     )
@@ -222,4 +227,4 @@ def _parcel(row: AnyRow) -> Delivery:
 
 
 def _key(parcel: Delivery) -> dict[str, Any]:
-    return {"event": parcel.event_id, "where_to": parcel.destination}
+    return {"this_event_id": parcel.event_id, "this_destination": parcel.destination}

@@ -56,7 +56,7 @@ def _first_strain(rest: Cooldown) -> dict[str, Any]:
     return {
         "failures": 1,
         "mode": PartnerMode.COOLING,
-        "reason": bindparam("why"),
+        "reason": bindparam("new_reason"),
         "resume_at": cooled,
         "pace": FIRST_PACE,
     }
@@ -64,18 +64,20 @@ def _first_strain(rest: Cooldown) -> dict[str, Any]:
 
 def _counts() -> ColumnElement[bool]:
     """Return the condition under which a failure is news."""
-    probed = and_(ROW.mode == PartnerMode.COOLING, ROW.resume_at <= bindparam("began", type_=Utc()))
+    probed = and_(
+        ROW.mode == PartnerMode.COOLING, ROW.resume_at <= bindparam("started_at", type_=Utc())
+    )
     return or_(ROW.mode == PartnerMode.ACTIVE, probed)
 
 
 def _strained(failures: ColumnElement[int], rest: Cooldown) -> dict[str, Any]:
     """Return what is written when the failures in a row are so many."""
     cools = failures >= rest.run
-    mine = ROW.probe_id == bindparam("lease")
+    mine = ROW.probe_id == bindparam("lease_id")
     return {
         "failures": failures,
         "mode": case((cools, str(PartnerMode.COOLING)), else_=str(PartnerMode.ACTIVE)),
-        "reason": case((cools, bindparam("why", type_=String())), else_=None),
+        "reason": case((cools, bindparam("new_reason", type_=String())), else_=None),
         "resume_at": case((cools, After(_advised(_cooldown(failures, rest)))), else_=None),
         "updated_at": case((cools, Now()), else_=ROW.updated_at),
         "proven_at": case((cools, None), else_=ROW.proven_at),
@@ -91,7 +93,7 @@ def throttle(database: Database, rest: Cooldown) -> Any:
 
     A call that was under way can lengthen the rest only by a time that the bank named.
     """
-    advised = bindparam("advised", type_=Float())
+    advised = bindparam("advice_seconds", type_=Float())
     failures = case(
         (ROW.failures + 1 > rest.run, ROW.failures + 1), else_=literal(rest.run, Integer())
     )
@@ -99,7 +101,7 @@ def throttle(database: Database, rest: Cooldown) -> Any:
     later = and_(ROW.mode == PartnerMode.COOLING, ROW.resume_at > After(seconds))
     throttled: dict[str, Any] = {
         "mode": PartnerMode.COOLING,
-        "reason": bindparam("why"),
+        "reason": bindparam("new_reason"),
         "updated_at": Now(),
         **RESTING,
     }
@@ -126,7 +128,7 @@ def throttle(database: Database, rest: Cooldown) -> Any:
 
 def _advised(seconds: ColumnElement[float]) -> ColumnElement[float]:
     """Return the longer of our rest and the one that the bank asked for."""
-    advised = bindparam("advised", type_=Float())
+    advised = bindparam("advice_seconds", type_=Float())
     return case((advised > seconds, advised), else_=seconds)
 
 

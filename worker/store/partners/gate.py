@@ -105,8 +105,8 @@ class Gate:
             **self._database.times,
             "partner": partner.partner_id,
             "lease_id": claim.lease_id,
-            "lease": (claim.lease_ends_at - claim.started_at).total_seconds(),
-            "spacing": spacing(partner),
+            "lease_seconds": (claim.lease_ends_at - claim.started_at).total_seconds(),
+            "spacing_seconds": spacing(partner),
         }
         rows = rows_of(connection, self._enter, params)
         if not rows or self._is_full(connection, partner):
@@ -171,7 +171,7 @@ def _enter(database: Database) -> Any:
             updated_at=Now(),
             slot_at=Now(),
             probe_id=lease_id,
-            probe_ends_at=After("lease"),
+            probe_ends_at=After("lease_seconds"),
         )
         .on_conflict_do_update(
             index_elements=["partner_id"],
@@ -179,7 +179,9 @@ def _enter(database: Database) -> Any:
                 "slot_at": slot,
                 "pace": case((quicker > LAST_PACE, quicker), else_=None),
                 "probe_id": case((needs_proof, lease_id), else_=ROW.probe_id),
-                "probe_ends_at": case((needs_proof, After("lease")), else_=ROW.probe_ends_at),
+                "probe_ends_at": case(
+                    (needs_proof, After("lease_seconds")), else_=ROW.probe_ends_at
+                ),
             },
             where=and_(
                 not_(rests()),
@@ -193,7 +195,7 @@ def _enter(database: Database) -> Any:
 
 def _slot() -> ColumnElement[Any]:
     """Return when the next call may begin: a spacing after the one before, and not before now."""
-    pace, own = func.coalesce(ROW.pace, 0.0), bindparam("spacing", type_=Float())
+    pace, own = func.coalesce(ROW.pace, 0.0), bindparam("spacing_seconds", type_=Float())
     after_the_last = Later(ROW.slot_at, case((pace > own, pace), else_=own))
     # A slot further ahead than any is given: the clock was set back since.
     was_given = ROW.slot_at <= After(literal(AHEAD.total_seconds(), Float()))

@@ -43,12 +43,12 @@ class PartnerModes:
         self._strain = strain(database, rest)
         self._throttle = throttle(database, rest)
         this = ROW.partner_id == bindparam("partner")
-        mine = ROW.probe_id == bindparam("lease")
+        mine = ROW.probe_id == bindparam("lease_id")
         self._prove = _prove(this, mine)
         self._release = _release(this, mine)
         self._resume = _resume(this, ROW.mode != PartnerMode.ACTIVE)
         self._resume_changed = _resume(
-            this, ROW.mode == PartnerMode.PAUSED, ROW.credentials != bindparam("shown")
+            this, ROW.mode == PartnerMode.PAUSED, ROW.credentials != bindparam("new_credentials")
         )
         self._list = select(partners).order_by(ROW.partner_id)
         self._one = select(partners).where(this)
@@ -60,12 +60,12 @@ class PartnerModes:
         params: dict[str, Any] = {
             **self._database.times,
             "partner": claim.request.partner_id,
-            "lease": claim.lease_id,
-            "began": claim.started_at,
-            "why": storable(decision.pause or decision.reason, LONGEST_REASON),
-            "advised": decision.advice.total_seconds() if decision.advice else 0.0,
-            "answered": evidence.answer is not None,
-            "shown": evidence.credentials,
+            "lease_id": claim.lease_id,
+            "started_at": claim.started_at,
+            "new_reason": storable(decision.pause or decision.reason, LONGEST_REASON),
+            "advice_seconds": decision.advice.total_seconds() if decision.advice else 0.0,
+            "has_answer": evidence.answer is not None,
+            "new_credentials": evidence.credentials,
         }
         rows_of(connection, self._felt(decision), params)
 
@@ -91,8 +91,8 @@ class PartnerModes:
         params = {
             **self._database.times,
             "partner": partner_id,
-            "why": storable(reason, LONGEST_REASON),
-            "shown": None,
+            "new_reason": storable(reason, LONGEST_REASON),
+            "new_credentials": None,
         }
         return bool(rows_of(connection, self._pause, params))
 
@@ -113,9 +113,11 @@ class PartnerModes:
             times = self._database.times
             return [
                 name
-                for name, shown in sorted(credentials.items())
+                for name, new in sorted(credentials.items())
                 if rows_of(
-                    connection, self._resume_changed, {**times, "partner": name, "shown": shown}
+                    connection,
+                    self._resume_changed,
+                    {**times, "partner": name, "new_credentials": new},
                 )
             ]
 
@@ -189,7 +191,7 @@ def _prove(this: ColumnElement[bool], mine: ColumnElement[bool]) -> Update:
 
 def _release(this: ColumnElement[bool], mine: ColumnElement[bool]) -> Update:
     """End a first call that proved nothing; an answer of any kind ends a run of failures."""
-    answers = bindparam("answered", type_=Boolean())
+    answers = bindparam("has_answer", type_=Boolean())
     calms = and_(answers, ROW.mode == PartnerMode.ACTIVE, ROW.failures > 0)
     return (
         update(partners)
@@ -205,8 +207,8 @@ def _release(this: ColumnElement[bool], mine: ColumnElement[bool]) -> Update:
 def _pause(database: Database) -> Any:
     paused: dict[str, Any] = {
         "mode": PartnerMode.PAUSED,
-        "reason": bindparam("why"),
-        "credentials": bindparam("shown"),
+        "reason": bindparam("new_reason"),
+        "credentials": bindparam("new_credentials"),
         "resume_at": None,
         "updated_at": Now(),
         **RESTING,
