@@ -11,7 +11,6 @@ from worker.errors import JobNotFound
 from worker.explain.next_steps import JobContext, Limits
 from worker.explain.partner import PartnerView
 from worker.store import JobFile, Store
-from worker.store.partners.gate import PROOF_LASTS
 
 MOST_ACTS = 100
 
@@ -66,4 +65,4 @@ def _door(store: Store, settings: Settings, partner_id: str) -> PartnerView:
         mine = [act for act in newest if act["action"] == "pause_partner"]
         pause = next((act for act in mine if act["at"] >= stored["updated_at"]), None)
     partner = settings.roster().get(partner_id)
-    return PartnerView(partner_id, stored, partner, pause, PROOF_LASTS)
+    return PartnerView(partner_id, stored, partner, pause)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.domain.claims import ClaimKind
+from worker.domain.limits import has_expired, valid_expiry
 from worker.domain.maintenance import Maintenance
 from worker.domain.states import Outcome, State
 from worker.explain.meanings import TO_DO
@@ -70,14 +71,12 @@ class JobContext:
     @property
     def expiry(self) -> datetime | None:
         """The token's expiry, unless the bank called the token payable after it."""
-        at: datetime | None = self.job["expires_at"]
-        still = self.job["still_payable_at"]
-        return None if at is not None and still is not None and still >= at else at
+        return valid_expiry(self.job["expires_at"], still_payable_at=self.job["still_payable_at"])
 
     @property
     def expired(self) -> bool:
         """Whether the token can be paid no more."""
-        return self.expiry is not None and self.expiry <= self.now
+        return has_expired(self.expiry, at=self.now)
 
 
 def next_steps(matter: JobContext) -> NextSteps:

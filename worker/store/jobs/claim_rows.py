@@ -1,9 +1,8 @@
 """A claim, the right to one conversation with the bank, and the evidence it leaves behind."""
 
-from datetime import datetime
-
 from worker.domain.claims import Claim, ClaimKind
 from worker.domain.kplus import CancelRequest
+from worker.domain.limits import valid_expiry
 from worker.store.engine.database import AnyRow
 from worker.store.schema.tables import JOBS
 
@@ -37,15 +36,8 @@ def as_claim(row: AnyRow, *, calm: bool = False) -> Claim:
         attempts=row.attempts,
         doubted=row.doubted,
         created_at=row.requeued_at or row.created_at,
-        expires_at=_expiry(row),
+        expires_at=valid_expiry(row.expires_at, still_payable_at=row.still_payable_at),
         started_at=row.updated_at,
         lease_ends_at=row.lease_ends_at,
         calm=calm,
     )
-
-
-def _expiry(row: AnyRow) -> datetime | None:
-    """Return the token's expiry, unless the bank called the token payable after it."""
-    at: datetime | None = row.expires_at
-    still: datetime | None = row.still_payable_at
-    return None if at is not None and still is not None and still >= at else at

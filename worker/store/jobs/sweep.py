@@ -7,26 +7,24 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    String,
     and_,
     bindparam,
-    case,
     func,
-    literal,
     or_,
     select,
     update,
 )
 
 from worker.domain.claims import Claim
+from worker.domain.gate import free_slots, spacing_seconds
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import WAITING, Event, Outcome, State
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import After, Now, OneOfThose
 from worker.store.jobs.claim_rows import CLAIMED, as_claim
 from worker.store.jobs.finish import TOLD, Finisher
-from worker.store.jobs.transitions import has_expired, move, past_its_limits, waiting
-from worker.store.partners.gate import free_slots, probing, proven, spacing
+from worker.store.jobs.transitions import last_word, move, past_its_limits, waiting
+from worker.store.partners.gate import probing, proven
 from worker.store.partners.resting import partner_rests, rests
 from worker.store.schema.tables import JOBS, cancel_jobs, partners
 
@@ -56,7 +54,7 @@ class Backlog:
         self._exhaust = (
             move(Event.EXHAUST, only_from=WAITING)
             .where(_in(overdue))
-            .values(outcome=_last_word(), doubted=JOBS.doubted)
+            .values(outcome=last_word(), doubted=JOBS.doubted)
             .returning(*TOLD)
         )
         # A stamp as far in the future is stale too: the clock was set back meanwhile.
@@ -154,13 +152,13 @@ def _room(door: AnyRow | None, partner: Partner | None) -> int | None:
     spacings = [door.pace or 0.0]
     rooms = []
     if partner is not None:
-        spacings.append(spacing(partner))
+        spacings.append(spacing_seconds(partner))
         if partner.max_concurrency is not None:
             rooms.append(2 * partner.max_concurrency)
-    apart = max(spacings)
-    if apart:
+    seconds = max(spacings)
+    if seconds:
         # More would only be turned away, and hinted at again.
-        rooms.append(free_slots(last=door.slot_at, now=door.now, apart=apart))
+        rooms.append(free_slots(door.slot_at, now=door.now, seconds=seconds))
     return min(rooms, default=None)
 
 
@@ -209,12 +207,3 @@ def _in(batch: Any) -> ColumnElement[bool]:
     that waits for it (measured).
     """
     return OneOfThose(JOBS.partner_txn_uid, select(batch.cte("batch").c.partner_txn_uid))
-
-
-def _last_word() -> Any:
-    """Say in SQL what `outcomes.last_word` says: doubt outlives every deadline."""
-    return case(
-        (JOBS.doubted, str(Outcome.UNKNOWN)),
-        (has_expired(), str(Outcome.LAPSED)),
-        else_=literal(str(Outcome.GAVE_UP), String()),
-    )

@@ -10,6 +10,7 @@ from sqlalchemy import (
     bindparam,
     case,
     false,
+    literal,
     or_,
     true,
     update,
@@ -73,10 +74,25 @@ def has_expired() -> ColumnElement[bool]:
     """
     Return the condition, never NULL, under which a job's token can be paid no more.
 
-    An expiry after which the bank called the token payable was a wrong one.
+    `domain.limits.valid_expiry` says in Python which expiry counts, and
+    `tests/integration/test_sql_and_python_agree.py` compares the two.
     """
     was_right = or_(JOBS.still_payable_at.is_(None), JOBS.still_payable_at < JOBS.expires_at)
     return and_(JOBS.expires_at.is_not(None), JOBS.expires_at <= Now(), was_right)
+
+
+def last_word() -> ColumnElement[str]:
+    """
+    Return the outcome of a job that ends undecided: doubt outlives every deadline.
+
+    `domain.limits.last_word` says the same in Python, and
+    `tests/integration/test_sql_and_python_agree.py` compares the two.
+    """
+    return case(
+        (JOBS.doubted, str(Outcome.UNKNOWN)),
+        (has_expired(), str(Outcome.LAPSED)),
+        else_=literal(str(Outcome.GAVE_UP), String()),
+    )
 
 
 def can_ask() -> ColumnElement[bool]:

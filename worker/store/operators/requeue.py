@@ -8,11 +8,13 @@ from typing import Any
 
 from sqlalchemy import Boolean, Connection, bindparam, case, literal, select, update
 
+from worker.domain.limits import has_expired
 from worker.domain.states import FINAL, Event, Outcome, State
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
-from worker.store.jobs.transitions import has_expired, move
+from worker.store.jobs import transitions
+from worker.store.jobs.transitions import move
 from worker.store.schema.tables import JOBS, cancel_jobs, tombstones
 
 SHOWN = ("state", "outcome", "attempts", "expires_at", "continued_by")
@@ -75,7 +77,9 @@ class Requeues:
     def __init__(self, database: Database) -> None:
         self._database = database
         this = JOBS.partner_txn_uid == bindparam("uid")
-        self._look = select(cancel_jobs, has_expired().label("has_expired"), Now().label("now"))
+        self._look = select(
+            cancel_jobs, transitions.has_expired().label("has_expired"), Now().label("now")
+        )
         self._look = self._look.where(this)
         self._left = select(tombstones.c.outcome).where(
             tombstones.c.partner_txn_uid == bindparam("uid")
@@ -164,7 +168,7 @@ def _judge(row: AnyRow, wish: RequeueRequest) -> Verdict:
 def _expired(row: AnyRow, expiry: NewExpiry | None) -> bool:
     if expiry is None:
         return bool(row.has_expired)
-    return expiry.at is not None and expiry.at <= row.now
+    return has_expired(expiry.at, at=row.now)
 
 
 def _job(row: AnyRow) -> dict[str, Any]:

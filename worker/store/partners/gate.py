@@ -11,9 +11,8 @@ is refused leaves no trace: both are one transaction.
 - `max_concurrency` counts the partner's jobs in flight.
 """
 
-import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -32,6 +31,7 @@ from sqlalchemy import (
 )
 
 from worker.domain.claims import Claim
+from worker.domain.gate import AHEAD, PROOF_LASTS, spacing_seconds
 from worker.domain.partners import Partner, PartnerMode
 from worker.domain.states import State
 from worker.store.engine.database import Database, rows_of
@@ -41,12 +41,6 @@ from worker.store.schema.tables import JOBS, audits, cancel_jobs, partners
 
 ROW = partners.c
 
-PROOF_LASTS = timedelta(seconds=60)
-"""So long after its last good answer a partner needs no new proof."""
-AHEAD = timedelta(seconds=1)
-"""So far ahead a call may take its slot, and wait for it in its worker."""
-HEADROOM = 0.9
-"""The part of a partner's rate that is used: calls arrive a little unevenly."""
 FIRST_PACE = 0.5
 """Seconds between the first calls after a rest."""
 QUICKENING = 0.9
@@ -63,7 +57,7 @@ class Admission:
 
 
 def proven() -> ColumnElement[bool]:
-    """Return the condition, never NULL, under which a partner needs no proof."""
+    """Return the condition, never NULL, of `domain.gate.is_proven`; a test compares the two."""
     lately = and_(
         ROW.proven_at > After(literal(-PROOF_LASTS.total_seconds(), Float())),
         # From the future: the clock was set back since.
@@ -73,7 +67,7 @@ def proven() -> ColumnElement[bool]:
 
 
 def probing() -> ColumnElement[bool]:
-    """Return the condition, never NULL, under which a first call is under way."""
+    """Return the condition, never NULL, of `domain.gate.is_probing`; a test compares the two."""
     return and_(ROW.probe_id.is_not(None), ROW.probe_ends_at > Now())
 
 
@@ -106,7 +100,7 @@ class Gate:
             "partner": partner.partner_id,
             "lease_id": claim.lease_id,
             "lease_seconds": (claim.lease_ends_at - claim.started_at).total_seconds(),
-            "spacing_seconds": spacing(partner),
+            "spacing_seconds": spacing_seconds(partner),
         }
         rows = rows_of(connection, self._enter, params)
         if not rows or self._is_full(connection, partner):
@@ -138,28 +132,9 @@ def _in_flight() -> Any:
     return select(jobs.scalar_subquery() + asking.scalar_subquery())
 
 
-def spacing(partner: Partner) -> float:
-    """Return the seconds between two calls that the partner's rate asks for."""
-    rate = partner.rate_per_second
-    return 0.0 if rate is None else 1 / (rate * HEADROOM)
-
-
-def free_slots(*, last: datetime | None, now: datetime, apart: float) -> int:
-    """
-    Return how many calls would be let in now, by the slot that was given `last`.
-
-    It says in Python what the upsert below says in SQL. `apart` is positive, in seconds.
-    """
-    ahead = AHEAD.total_seconds()
-    given = -math.inf if last is None else (last - now).total_seconds()
-    # A slot further ahead than any is given: the clock was set back since.
-    first = max(given + apart, 0.0) if given <= ahead else 0.0
-    return math.floor((ahead - first) / apart) + 1 if first <= ahead else 0
-
-
 def _enter(database: Database) -> Any:
     """One guarded upsert: whoever has never called has no row yet."""
-    slot = _slot()
+    slot = next_slot()
     quicker = ROW.pace * QUICKENING
     needs_proof = not_(proven())
     lease_id = bindparam("lease_id", type_=String())
@@ -193,8 +168,13 @@ def _enter(database: Database) -> Any:
     )
 
 
-def _slot() -> ColumnElement[Any]:
-    """Return when the next call may begin: a spacing after the one before, and not before now."""
+def next_slot() -> ColumnElement[Any]:
+    """
+    Return when the next call may begin, with the longer of the partner's pace and spacing.
+
+    `domain.gate.next_slot` says the same in Python, and
+    `tests/integration/test_sql_and_python_agree.py` compares the two.
+    """
     pace, own = func.coalesce(ROW.pace, 0.0), bindparam("spacing_seconds", type_=Float())
     after_the_last = Later(ROW.slot_at, case((pace > own, pace), else_=own))
     # A slot further ahead than any is given: the clock was set back since.
