@@ -11,9 +11,9 @@ from worker.store.engine.elements import After, Now, OneOf
 from worker.store.engine.prepared import Prepared
 from worker.store.jobs.claim_rows import CLAIMED
 from worker.store.jobs.transitions import can_ask, has_expired, move, past_its_limits, waiting
+from worker.store.partners.conditions import partner_rests
 from worker.store.partners.gate import is_open
 from worker.store.partners.modes import is_calm
-from worker.store.partners.resting import partner_rests
 from worker.store.schema.tables import JOBS, cancel_jobs
 
 

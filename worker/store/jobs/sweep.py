@@ -24,8 +24,8 @@ from worker.store.engine.elements import After, Now, OneOfThose
 from worker.store.jobs.claim_rows import CLAIMED, as_claim
 from worker.store.jobs.finish import TOLD, Finisher
 from worker.store.jobs.transitions import last_word, move, past_its_limits, waiting
+from worker.store.partners.conditions import partner_rests, rests
 from worker.store.partners.gate import probing, proven
-from worker.store.partners.resting import partner_rests, rests
 from worker.store.schema.tables import JOBS, cancel_jobs, partners
 
 HINTING = 0x6B706C7573

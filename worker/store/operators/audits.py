@@ -17,9 +17,9 @@ from worker.store.engine.column_types import Utc
 from worker.store.engine.database import Database, rows_of, storable
 from worker.store.engine.elements import After, Now
 from worker.store.jobs.attempts import LONGEST_DETAIL
+from worker.store.partners.conditions import rests
 from worker.store.partners.gate import Gate
 from worker.store.partners.modes import PartnerModes
-from worker.store.partners.resting import rests
 from worker.store.schema.tables import JOBS, audits, cancel_jobs
 from worker.store.schema.tables import partners as partner_rows
 

@@ -36,7 +36,7 @@ from worker.domain.partners import Partner, PartnerMode
 from worker.domain.states import State
 from worker.store.engine.database import Database, rows_of
 from worker.store.engine.elements import After, Later, Now
-from worker.store.partners.resting import rests
+from worker.store.partners.conditions import rests
 from worker.store.schema.tables import JOBS, audits, cancel_jobs, partners
 
 ROW = partners.c
