@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.integration.behaviours.row import Behaviour, End
 from tests.integration.behaviours.table import GROUPS, behaviours
-from tools import asyncapi
+from tools import asyncapi, sql
 from tools.tree import ROOT
 from worker.bank import FAULTS
 from worker.config.dialect_file import built_in
@@ -38,6 +38,7 @@ PAGES = (
     "docs/reference/bank.md",
     "docs/reference/behaviours.md",
     "docs/reference/settings.md",
+    "docs/reference/sql.md",
     "docs/reference/states.md",
 )
 EXAMPLES = sorted((ROOT / "docs" / "how-to" / "examples").iterdir())
@@ -249,6 +250,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "behaviours": _behaviours,
     "dialect": _dialect,
     "settings": _settings,
+    **sql.PARTS,
     **{path.stem: _example(path) for path in EXAMPLES},
 }
 

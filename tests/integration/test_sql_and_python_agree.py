@@ -16,8 +16,8 @@ from worker.domain.partners import PartnerMode
 from worker.domain.states import Outcome
 from worker.store import Store
 from worker.store.jobs import transitions
-from worker.store.partners.conditions import rests
-from worker.store.partners.gate import next_slot, probing, proven
+from worker.store.partners.conditions import probing, proven, rests
+from worker.store.partners.gate import next_slot
 from worker.store.schema.tables import cancel_jobs, partners
 
 MOMENT: Final = timedelta(microseconds=1)

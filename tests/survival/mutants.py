@@ -20,13 +20,14 @@ from worker.jobs import attempt
 from worker.process import loop
 from worker.store.jobs import claim as claiming
 from worker.store.jobs import jobs
+from worker.store.jobs import settle as settling
 from worker.store.jobs.attempts import Attempts
 from worker.store.schema.tables import JOBS
 
 
 def no_fence() -> None:
     """Let a worker settle a job whose lease it has lost."""
-    settle = jobs._settle
+    settle = settling.settle_statement
 
     def unfenced(event: Any, source: Any) -> Any:
         statement = settle(event, source)
@@ -37,7 +38,7 @@ def no_fence() -> None:
         statement._where_criteria = kept
         return statement
 
-    jobs._settle = unfenced
+    jobs.settle_statement = unfenced  # type: ignore[attr-defined]
     # The key of the evidence is a second fence: it has to go as well.
     keep = Attempts.keep
 

@@ -53,15 +53,8 @@ class _Compiled:
 
     def __init__(self, statement: Any, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
-        # What has no value of its own is given one with each execution; the rest is text.
-        asked = {name: bind.type for bind, name in compiled.bind_names.items() if bind.required}
-        expanded = compiled.construct_expanded_state(dict.fromkeys(asked))
-        fixed = {
-            name: _literal(kind, expanded.parameters[name], dialect)
-            for name, kind in _kinds(compiled, expanded).items()
-            if name not in asked
-        }
-        self._sql, self._names = _numbered(expanded.statement, fixed)
+        asked = _asked(compiled)
+        self._sql, self._names = _numbered(*with_literals(compiled))
         self._into = {
             name: into
             for name, kind in asked.items()
@@ -97,6 +90,22 @@ class _Compiled:
                 changed[position] = out_of(changed[position])
             return self._read_row(changed)
         return self._read_row(values)
+
+
+def _asked(compiled: Any) -> dict[str, TypeEngine[Any]]:
+    """Return what has no value of its own: it is given one with each execution."""
+    return {name: bind.type for bind, name in compiled.bind_names.items() if bind.required}
+
+
+def with_literals(compiled: Any) -> tuple[str, dict[str, str]]:
+    """Return a statement's text, and what stands in it for each parameter that never changes."""
+    asked = _asked(compiled)
+    expanded = compiled.construct_expanded_state(dict.fromkeys(asked))
+    return expanded.statement, {
+        name: _literal(kind, expanded.parameters[name], compiled.dialect)
+        for name, kind in _kinds(compiled, expanded).items()
+        if name not in asked
+    }
 
 
 def _kinds(compiled: Any, expanded: Any) -> dict[str, TypeEngine[Any]]:

@@ -53,11 +53,7 @@ class AcceptStatement:
     """Lets an order in, or says what its uid stands for; one round trip to PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
-        insert, look = accept_statement(database), lookup(bindparam("uid"))
-        insert = insert.returning(true().label("is_new"))
-        # On SQLite an insert and a look are two statements anyway.
-        self._insert = Prepared(database, insert if database.is_sqlite else _in_one(insert, look))
-        self._look = Prepared(database, look)
+        self._insert, self._look = (Prepared(database, step) for step in accept_steps(database))
 
     def __call__(
         self, order: Mapping[str, Any], *, hinted: bool, connection: Connection | None
@@ -78,7 +74,19 @@ class AcceptStatement:
         return compared(stored, order)
 
 
-def _in_one(insert: Any, look: Any) -> Select[Any]:
+def accept_steps(database: Database) -> list[Any]:
+    """
+    Return the statements of one acceptance: the insert, and the look at what stands in its way.
+
+    On PostgreSQL the first one is both; the second is sent only when another transaction stored
+    the uid meanwhile.
+    """
+    insert, look = accept_statement(database), lookup(bindparam("uid"))
+    insert = insert.returning(true().label("is_new"))
+    return [insert if database.is_sqlite else _with_look(insert, look), look]
+
+
+def _with_look(insert: Any, look: Any) -> Select[Any]:
     """Return both as one statement, whose row says that the uid is new, or what is known of it."""
     new, stored = insert.cte("new"), look.subquery("stored")
     one = select(literal(1)).subquery("one")

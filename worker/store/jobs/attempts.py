@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, Insert, bindparam, select, update
 
 from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.decision import Decision
@@ -30,12 +30,27 @@ _HEARD: dict[str, ColumnElement[Any]] = {
     **{name: bindparam(name) for name in _ANSWER},
     "finished_at": Now(),
 }
-KEPT: dict[str, ColumnElement[Any]] = {
+ATTEMPT_ROW: dict[str, ColumnElement[Any]] = {
     "partner_txn_uid": bindparam("uid"),
     **{name: bindparam(name) for name in _GIVEN},
     "finished_at": Now(),
 }
 """The columns of an attempt row, by the parameters that `Attempts.params` returns."""
+
+TOKEN_COLUMNS = ("position", "token_id", "reference1", "status")
+"""What `Evidence.entries` says of each entry of a tokenList."""
+_TOKEN_ROW: dict[str, ColumnElement[Any]] = {
+    "partner_txn_uid": bindparam("uid"),
+    "number": bindparam("number"),
+    **{name: bindparam(name) for name in TOKEN_COLUMNS},
+    "observed_at": Now(),
+}
+
+
+def evidence_statements(database: Database) -> tuple[Insert, Insert]:
+    """Return the inserts of an attempt row and of one entry of its tokenList."""
+    attempt = database.insert(cancel_attempts).values(ATTEMPT_ROW)
+    return attempt, database.insert(token_statuses).values(_TOKEN_ROW)
 
 
 class Attempts:
@@ -48,7 +63,7 @@ class Attempts:
             ATTEMPTS.partner_txn_uid == bindparam("uid"),
             ATTEMPTS.number == bindparam("this_number"),
         )
-        self._keep = database.insert(cancel_attempts).values(KEPT)
+        self._keep, self._observe = evidence_statements(database)
         self._correct: Executable = (
             update(cancel_attempts)
             .where(*this, ATTEMPTS.heard == LEASE_ENDED)
@@ -56,7 +71,6 @@ class Attempts:
             .returning(ATTEMPTS.number)
         )
         self._heard = select(ATTEMPTS.heard).where(*this)
-        self._observe = database.insert(token_statuses).values(observed_at=Now())
 
     def keep(
         self, connection: Connection, claim: Claim, decision: Decision, evidence: Evidence
@@ -91,7 +105,7 @@ class Attempts:
     def _keep_tokens(self, connection: Connection, claim: Claim, evidence: Evidence) -> None:
         entries = evidence.entries()
         if entries:
-            this = {"partner_txn_uid": claim.request.partner_txn_uid, "number": claim.number}
+            this = {"uid": claim.request.partner_txn_uid, "number": claim.number}
             times = self._database.times
             connection.execute(self._observe, [{**times, **this, **entry} for entry in entries])
 

@@ -14,10 +14,7 @@ from worker.domain import events
 from worker.domain.destinations import Destination
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
-from worker.store.schema.tables import cancel_jobs, outbox
-
-TOLD = tuple(cancel_jobs.c[column] for column in events.WORDS.values())
-"""What a statement that may end a job has to return of it."""
+from worker.store.schema.tables import outbox
 
 
 class Finisher:
@@ -49,7 +46,7 @@ class Finisher:
     def run(
         self, connection: Connection, statement: Executable, params: Mapping[str, Any]
     ) -> list[AnyRow]:
-        """Execute a move that returns `TOLD`; of each job that it ended an event is put."""
+        """Execute a move that returns `EVENT_COLUMNS`; store an event for each job it ended."""
         rows = rows_of(connection, statement, params)
         ended = [row._asdict() for row in rows if row.outcome is not None]
         if ended and self._destinations:

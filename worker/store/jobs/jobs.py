@@ -7,14 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
-    Boolean,
     Connection,
-    Integer,
-    String,
-    Update,
     bindparam,
-    case,
-    func,
     update,
 )
 
@@ -27,16 +21,14 @@ from worker.domain.partners import Roster
 from worker.domain.states import Event, State
 from worker.errors import JobNotFound
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
-from worker.store.engine.elements import Now
 from worker.store.engine.prepared import Prepared
 from worker.store.jobs.accept import Acceptance, AcceptStatement
 from worker.store.jobs.attempts import Attempts
-from worker.store.jobs.claim import ClaimStatement, claim_statement
-from worker.store.jobs.claim_rows import as_claim
-from worker.store.jobs.finish import TOLD, Finisher
+from worker.store.jobs.claim import ClaimStatement, as_claim, claim_statement
+from worker.store.jobs.finish import Finisher
 from worker.store.jobs.lookup import lookup
-from worker.store.jobs.settle import in_one
-from worker.store.jobs.transitions import move, waiting
+from worker.store.jobs.settle import SETTLING, settle_statement, with_evidence
+from worker.store.jobs.transitions import waiting
 from worker.store.partners.gate import Gate
 from worker.store.partners.modes import PartnerModes
 from worker.store.schema.tables import JOBS, cancel_jobs
@@ -62,18 +54,19 @@ class Jobs:
         self._gate = Gate(database)
         self._claiming = ClaimStatement(database)
         self._claim = claim_statement()
-        self._settle_at_once = {
-            event: Prepared(database, in_one(_settle(event, State.IN_FLIGHT)))
-            for event in _SETTLING
+        self._settle_with_evidence = {
+            event: Prepared(database, with_evidence(settle_statement(event, State.IN_FLIGHT)))
+            for event in SETTLING
         }
         self._unhint = (
             update(cancel_jobs)
             .where(JOBS.partner_txn_uid == bindparam("uid"), waiting())
             .values(hinted_at=None)
         )
-        self._settle = {event: _settle(event, State.IN_FLIGHT) for event in _SETTLING}
+        self._settle = {event: settle_statement(event, State.IN_FLIGHT) for event in SETTLING}
         self._settle_late = {
-            event: _settle(event, State.IN_DOUBT) for event in (Event.SUCCEED, Event.REFUSE)
+            event: settle_statement(event, State.IN_DOUBT)
+            for event in (Event.SUCCEED, Event.REFUSE)
         }
 
     def accept(
@@ -148,7 +141,7 @@ class Jobs:
         if self._is_alone(claim, decision):
             params |= self._attempts.params(claim, decision, evidence)
             told = evidence.entries()
-            return bool(self._settle_at_once[decision.event](**params, entries=told))
+            return bool(self._settle_with_evidence[decision.event](**params, entries=told))
         with self._database.writing() as connection:
             if not self._ends.run(connection, self._settle[decision.event], params):
                 return False
@@ -202,26 +195,3 @@ class Jobs:
 
 class _NotLetIn(Exception):
     """The partner's gate is closed."""
-
-
-_SETTLING = (Event.SUCCEED, Event.REFUSE, Event.RETRY, Event.DOUBT, Event.EXHAUST)
-
-
-def _settle(event: Event, source: State) -> Update:
-    """End a claim: from in_flight under my lease, or from in_doubt with a late answer."""
-    statement = move(event, only_from=frozenset({source})).where(
-        JOBS.partner_txn_uid == bindparam("uid")
-    )
-    if source is State.IN_FLIGHT:
-        statement = statement.where(JOBS.lease_id == bindparam("this_lease_id"))
-    return statement.values(
-        # What the bank said last about the token outlives later silence.
-        token_status=func.coalesce(bindparam("token_status", type_=String()), JOBS.token_status),
-        status_code=bindparam("status_code"),
-        error_code=bindparam("error_code"),
-        error_desc=bindparam("error_desc"),
-        attempts=JOBS.attempts - bindparam("unspent", type_=Integer()),
-        still_payable_at=case(
-            (bindparam("is_payable", type_=Boolean()), Now()), else_=JOBS.still_payable_at
-        ),
-    ).returning(*TOLD)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     bindparam,
     func,
@@ -21,11 +22,10 @@ from worker.domain.partners import Partner, Roster
 from worker.domain.states import WAITING, Event, Outcome, State
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import After, Now, OneOfThose
-from worker.store.jobs.claim_rows import CLAIMED, as_claim
-from worker.store.jobs.finish import TOLD, Finisher
-from worker.store.jobs.transitions import last_word, move, past_its_limits, waiting
-from worker.store.partners.conditions import partner_rests, rests
-from worker.store.partners.gate import probing, proven
+from worker.store.jobs.claim import CLAIMED, as_claim
+from worker.store.jobs.finish import Finisher
+from worker.store.jobs.transitions import EVENT_COLUMNS, last_word, move, past_its_limits, waiting
+from worker.store.partners.conditions import partner_rests, probing, proven, rests
 from worker.store.schema.tables import JOBS, cancel_jobs, partners
 
 HINTING = 0x6B706C7573
@@ -44,26 +44,20 @@ class Backlog:
     def __init__(self, database: Database, ends: Finisher) -> None:
         self._database = database
         self._ends = ends
-        self._dead = (
-            select(*CLAIMED)
-            .where(JOBS.state == State.IN_FLIGHT, JOBS.lease_ends_at <= Now())
-            .order_by(JOBS.lease_ends_at)
-            .limit(bindparam("most"))
-        )
+        self._dead = dead_statement()
         overdue = _batch(waiting(), past_its_limits()).limit(bindparam("most"))
         self._exhaust = (
             move(Event.EXHAUST, only_from=WAITING)
             .where(_in(overdue))
             .values(outcome=last_word(), doubted=JOBS.doubted)
-            .returning(*TOLD)
+            .returning(*EVENT_COLUMNS)
         )
-        # A stamp as far in the future is stale too: the clock was set back meanwhile.
-        fresh = and_(
-            JOBS.hinted_at > After("hinted_ago_seconds"),
-            JOBS.hinted_at < After("hinted_ahead_seconds"),
-            ~_partner_turned_since(),
+        hinted = (
+            select(JOBS.partner_id)
+            .where(waiting(), _is_fresh())
+            .limit(bindparam("most"))
+            .subquery()
         )
-        hinted = select(JOBS.partner_id).where(waiting(), fresh).limit(bindparam("most")).subquery()
         self._on_the_conveyor = select(hinted.c.partner_id, func.count()).group_by(
             hinted.c.partner_id
         )
@@ -77,8 +71,8 @@ class Backlog:
             Now().label("now"),
         )
         paced: Any = bindparam("paced", expanding=True)
-        self._hint_paced = _hint(fresh, JOBS.partner_id == bindparam("partner"))
-        self._hint_others = _hint(fresh, JOBS.partner_id.not_in(paced))
+        self._hint_paced = hint_statement(JOBS.partner_id == bindparam("partner"))
+        self._hint_others = hint_statement(JOBS.partner_id.not_in(paced))
 
     def dead(self, *, most: int) -> list[Claim]:
         """Return claims whose lease ended without a word from their worker, oldest first."""
@@ -162,6 +156,16 @@ def _room(door: AnyRow | None, partner: Partner | None) -> int | None:
     return min(rooms, default=None)
 
 
+def _is_fresh() -> ColumnElement[bool]:
+    """Return the condition under which a job's last hint is still expected to be acted on."""
+    return and_(
+        JOBS.hinted_at > After("hinted_ago_seconds"),
+        # A stamp as far in the future is stale too: the clock was set back meanwhile.
+        JOBS.hinted_at < After("hinted_ahead_seconds"),
+        ~_partner_turned_since(),
+    )
+
+
 def _partner_turned_since() -> ColumnElement[bool]:
     """
     Return the condition under which a job's partner began or ended a rest after the job's hint.
@@ -172,12 +176,23 @@ def _partner_turned_since() -> ColumnElement[bool]:
     return select(partners.c.partner_id).where(*turned).correlate(cancel_jobs).exists()
 
 
-def _hint(fresh: ColumnElement[bool], whose: ColumnElement[bool]) -> Any:
+def dead_statement() -> Select[Any]:
+    """Return the statement that finds claims whose lease has ended, the oldest first."""
+    return (
+        select(*CLAIMED)
+        .where(JOBS.state == State.IN_FLIGHT, JOBS.lease_ends_at <= Now())
+        .order_by(JOBS.lease_ends_at)
+        .limit(bindparam("most"))
+    )
+
+
+def hint_statement(whose: ColumnElement[bool]) -> Any:
+    """Return the statement that stamps due jobs, the earliest token expiry first."""
     due = (
         _batch(
             # Only those that wait are due. Said twice, PostgreSQL expects a hundredth of them.
             JOBS.next_attempt_at <= Now(),
-            or_(JOBS.hinted_at.is_(None), ~fresh),
+            or_(JOBS.hinted_at.is_(None), ~_is_fresh()),
             whose,
             ~past_its_limits(),
             ~partner_rests(),

@@ -16,10 +16,13 @@ from sqlalchemy import (
     update,
 )
 
+from worker.domain import events
 from worker.domain.states import TRANSITIONS, Event, Outcome, State
 from worker.store.engine.elements import After, Now, OneOf
 from worker.store.schema.tables import JOBS, cancel_jobs
 
+EVENT_COLUMNS = tuple(cancel_jobs.c[column] for column in events.WORDS.values())
+"""What a statement that may end a job has to return of it."""
 NO_LEASE = {"lease_id": None, "lease_ends_at": None, "lease_kind": None}
 _WAITS: dict[str, Any] = {"next_attempt_at": After("wait_seconds"), "hinted_at": None, **NO_LEASE}
 _ENDS: dict[str, Any] = {

@@ -1,19 +1,57 @@
-"""Whether a partner takes calls now, as one condition that every statement shares."""
+"""What a partner's row says about its next call: the conditions that the statements share."""
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Float, and_, literal, or_, select
 
+from worker.domain.gate import PROOF_LASTS
 from worker.domain.partners import PartnerMode
-from worker.store.engine.elements import Now
+from worker.store.engine.elements import After, Now
 from worker.store.schema.tables import JOBS, cancel_jobs, partners
+
+ROW = partners.c
+
+RENEWED_AFTER = 10.0
+"""Seconds after which a good answer renews the proof: not with every job."""
 
 
 def rests() -> ColumnElement[bool]:
     """Return the condition under which a partner's row says that it takes no calls now."""
-    cooling = and_(partners.c.mode == PartnerMode.COOLING, partners.c.resume_at > Now())
-    return or_(partners.c.mode == PartnerMode.PAUSED, cooling)
+    cooling = and_(ROW.mode == PartnerMode.COOLING, ROW.resume_at > Now())
+    return or_(ROW.mode == PartnerMode.PAUSED, cooling)
+
+
+def proven() -> ColumnElement[bool]:
+    """Return the condition, never NULL, of `domain.gate.is_proven`; a test compares the two."""
+    lately = and_(
+        ROW.proven_at > After(literal(-PROOF_LASTS.total_seconds(), Float())),
+        # From the future: the clock was set back since.
+        ROW.proven_at < After(literal(PROOF_LASTS.total_seconds(), Float())),
+    )
+    return and_(ROW.mode == PartnerMode.ACTIVE, ROW.proven_at.is_not(None), lately)
+
+
+def probing() -> ColumnElement[bool]:
+    """Return the condition, never NULL, of `domain.gate.is_probing`; a test compares the two."""
+    return and_(ROW.probe_id.is_not(None), ROW.probe_ends_at > Now())
 
 
 def partner_rests() -> ColumnElement[bool]:
     """Return the condition under which the job's partner takes no calls now."""
-    its_partner = select(partners.c.partner_id).where(partners.c.partner_id == JOBS.partner_id)
+    its_partner = select(ROW.partner_id).where(ROW.partner_id == JOBS.partner_id)
     return its_partner.where(rests()).correlate(cancel_jobs).exists()
+
+
+def is_open() -> ColumnElement[bool]:
+    """Return the condition under which a job's partner asks no more than its own limits."""
+    return _its_partner(proven(), ROW.pace.is_(None))
+
+
+def is_calm() -> ColumnElement[bool]:
+    """Return the condition, never NULL, under which a good answer changes nothing: `_prove`."""
+    young = ROW.proven_at > After(literal(-RENEWED_AFTER, Float()))
+    return _its_partner(ROW.mode == PartnerMode.ACTIVE, ROW.failures == 0, young)
+
+
+def _its_partner(*where: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition under which the row of a job's partner is so."""
+    its_row = select(ROW.partner_id).where(ROW.partner_id == JOBS.partner_id, *where)
+    return its_row.correlate(cancel_jobs).exists()

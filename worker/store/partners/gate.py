@@ -31,13 +31,13 @@ from sqlalchemy import (
 )
 
 from worker.domain.claims import Claim
-from worker.domain.gate import AHEAD, PROOF_LASTS, spacing_seconds
-from worker.domain.partners import Partner, PartnerMode
+from worker.domain.gate import AHEAD, spacing_seconds
+from worker.domain.partners import Partner
 from worker.domain.states import State
 from worker.store.engine.database import Database, rows_of
 from worker.store.engine.elements import After, Later, Now
-from worker.store.partners.conditions import rests
-from worker.store.schema.tables import JOBS, audits, cancel_jobs, partners
+from worker.store.partners.conditions import probing, proven, rests
+from worker.store.schema.tables import JOBS, audits, partners
 
 ROW = partners.c
 
@@ -54,31 +54,6 @@ class Admission:
     """Leave to call; `wait` is the time until the call's slot."""
 
     wait: timedelta
-
-
-def proven() -> ColumnElement[bool]:
-    """Return the condition, never NULL, of `domain.gate.is_proven`; a test compares the two."""
-    lately = and_(
-        ROW.proven_at > After(literal(-PROOF_LASTS.total_seconds(), Float())),
-        # From the future: the clock was set back since.
-        ROW.proven_at < After(literal(PROOF_LASTS.total_seconds(), Float())),
-    )
-    return and_(ROW.mode == PartnerMode.ACTIVE, ROW.proven_at.is_not(None), lately)
-
-
-def probing() -> ColumnElement[bool]:
-    """Return the condition, never NULL, of `domain.gate.is_probing`; a test compares the two."""
-    return and_(ROW.probe_id.is_not(None), ROW.probe_ends_at > Now())
-
-
-def is_open() -> ColumnElement[bool]:
-    """Return the condition under which a job's partner asks no more than its own limits."""
-    return (
-        select(ROW.partner_id)
-        .where(ROW.partner_id == JOBS.partner_id, proven(), ROW.pace.is_(None))
-        .correlate(cancel_jobs)
-        .exists()
-    )
 
 
 class Gate:

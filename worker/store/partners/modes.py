@@ -24,13 +24,12 @@ from worker.domain.decision import Decision
 from worker.domain.partners import PartnerMode
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
 from worker.store.engine.elements import After, Now
+from worker.store.partners.conditions import RENEWED_AFTER
 from worker.store.partners.cooldown import NO_PROBE, RESTING, Cooldown, strain, throttle
-from worker.store.schema.tables import JOBS, cancel_jobs, partners
+from worker.store.schema.tables import partners
 
 ROW = partners.c
 LONGEST_REASON = 2000
-RENEWED_AFTER = 10.0
-"""Seconds after which a good answer renews the proof: not with every job."""
 UNCONFIGURED = "no credentials are configured for this partner"
 
 
@@ -139,22 +138,6 @@ _AWAKE: dict[str, Any] = {
     "credentials": None,
     **NO_PROBE,
 }
-
-
-def is_calm() -> ColumnElement[bool]:
-    """Return the condition, never NULL, under which a good answer changes nothing: `_prove`."""
-    young = ROW.proven_at > After(literal(-RENEWED_AFTER, Float()))
-    return (
-        select(ROW.partner_id)
-        .where(
-            ROW.partner_id == JOBS.partner_id,
-            ROW.mode == PartnerMode.ACTIVE,
-            ROW.failures == 0,
-            young,
-        )
-        .correlate(cancel_jobs)
-        .exists()
-    )
 
 
 def _resume(*where: ColumnElement[bool]) -> ReturningUpdate[Any]:

@@ -15,8 +15,8 @@ from worker.store.schema.tables import JOBS, cancel_attempts, token_statuses
 
 BATCH = 200
 """So many jobs are read at once, each with all its conversations: hundreds at the very most."""
-HEARD = cancel_attempts.c
-TOLD = token_statuses.c
+ATTEMPTS = cancel_attempts.c
+TOKENS = token_statuses.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +40,23 @@ class Conversations:
         these: Any = bindparam("uids", expanding=True)
         self._attempts = (
             select(
-                HEARD.partner_txn_uid,
-                HEARD.number,
-                HEARD.wire_uid,
-                HEARD.heard,
-                HEARD.http_status,
-                HEARD.status_code,
-                HEARD.error_code,
-                HEARD.error_desc,
-                HEARD.short_code,
+                ATTEMPTS.partner_txn_uid,
+                ATTEMPTS.number,
+                ATTEMPTS.wire_uid,
+                ATTEMPTS.heard,
+                ATTEMPTS.http_status,
+                ATTEMPTS.status_code,
+                ATTEMPTS.error_code,
+                ATTEMPTS.error_desc,
+                ATTEMPTS.short_code,
             )
-            .where(HEARD.partner_txn_uid.in_(these), HEARD.http_status.is_not(None))
-            .order_by(HEARD.partner_txn_uid, HEARD.number)
+            .where(ATTEMPTS.partner_txn_uid.in_(these), ATTEMPTS.http_status.is_not(None))
+            .order_by(ATTEMPTS.partner_txn_uid, ATTEMPTS.number)
         )
         self._tokens = (
-            select(TOLD.partner_txn_uid, TOLD.number, TOLD.token_id, TOLD.status)
-            .where(TOLD.partner_txn_uid.in_(these))
-            .order_by(TOLD.partner_txn_uid, TOLD.number, TOLD.position)
+            select(TOKENS.partner_txn_uid, TOKENS.number, TOKENS.token_id, TOKENS.status)
+            .where(TOKENS.partner_txn_uid.in_(these))
+            .order_by(TOKENS.partner_txn_uid, TOKENS.number, TOKENS.position)
         )
 
     def all(

@@ -13,7 +13,7 @@ from worker.domain.states import FINAL
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
-from worker.store.jobs.finish import TOLD
+from worker.store.jobs.transitions import EVENT_COLUMNS
 from worker.store.schema.tables import JOBS
 
 PAGE = 1000
@@ -55,7 +55,7 @@ class Exports:
         at = bindparam("at", type_=Utc())
         # A final job does not change any more: `updated_at` is when it ended.
         self._page = (
-            select(*TOLD, JOBS.updated_at)
+            select(*EVENT_COLUMNS, JOBS.updated_at)
             .where(
                 JOBS.state == bindparam("state"),
                 JOBS.updated_at >= at,

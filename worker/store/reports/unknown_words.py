@@ -8,8 +8,8 @@ from worker.domain.states import State
 from worker.store.engine.database import AnyRow, Database
 from worker.store.schema.tables import JOBS, cancel_attempts, cancel_jobs, token_statuses
 
-HEARD = cancel_attempts.c
-TOLD = token_statuses.c
+ATTEMPTS = cancel_attempts.c
+TOKENS = token_statuses.c
 
 
 class UnknownWords:
@@ -17,16 +17,16 @@ class UnknownWords:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._codes = _counted(HEARD.error_code, HEARD.short_code).where(
-            HEARD.heard == "unknown_code"
+        self._codes = _counted(ATTEMPTS.error_code, ATTEMPTS.short_code).where(
+            ATTEMPTS.heard == "unknown_code"
         )
         conversation = and_(
-            TOLD.partner_txn_uid == HEARD.partner_txn_uid, TOLD.number == HEARD.number
+            TOKENS.partner_txn_uid == ATTEMPTS.partner_txn_uid, TOKENS.number == ATTEMPTS.number
         )
         self._statuses = (
-            _counted(TOLD.status)
+            _counted(TOKENS.status)
             .join(token_statuses, conversation)
-            .where(HEARD.heard == "unknown_status", TOLD.status.is_not(None))
+            .where(ATTEMPTS.heard == "unknown_status", TOKENS.status.is_not(None))
         )
 
     def codes(self) -> list[AnyRow]:
@@ -49,16 +49,16 @@ def _counted(word: Any, *beside: Any) -> Any:
         select(
             word.label("word"),
             *beside,
-            func.max(HEARD.error_desc).label("said"),
+            func.max(ATTEMPTS.error_desc).label("said"),
             func.count().label("times"),
-            func.count(HEARD.partner_txn_uid.distinct()).label("jobs"),
+            func.count(ATTEMPTS.partner_txn_uid.distinct()).label("jobs"),
             func.count(doubtful.distinct()).label("in_doubt"),
-            func.min(HEARD.started_at).label("first_at"),
-            func.max(HEARD.started_at).label("last_at"),
-            func.max(HEARD.partner_txn_uid).label("example"),
+            func.min(ATTEMPTS.started_at).label("first_at"),
+            func.max(ATTEMPTS.started_at).label("last_at"),
+            func.max(ATTEMPTS.partner_txn_uid).label("example"),
         )
         .select_from(cancel_attempts)
-        .join(cancel_jobs, JOBS.partner_txn_uid == HEARD.partner_txn_uid)
+        .join(cancel_jobs, JOBS.partner_txn_uid == ATTEMPTS.partner_txn_uid)
         .group_by(word, *beside)
         .order_by(func.count().desc(), word, *beside)
     )
