@@ -43,9 +43,9 @@ TOO_MANY: Final = Decision(
 )
 
 
-def roster(**limits: Any) -> Roster:
-    url = "http://127.0.0.1:9/cancel"
-    return Roster({"P1": Partner(partner_id="P1", secret="s3cret", bank_url=url, **limits)})
+def roster(*names: str, **limits: Any) -> Roster:
+    common = {"secret": "s3cret", "bank_url": "http://127.0.0.1:9/cancel", **limits}
+    return Roster({name: Partner(partner_id=name, **common) for name in names or ("P1",)})
 
 
 class Line:
@@ -101,6 +101,14 @@ def test_of_a_partner_that_never_called_one_call_goes_first(line: Line) -> None:
     assert [line.enter() for _ in range(5)] == [None] * 5
     settle(line.store, first, CANCELLED, ANSWERED)
     assert all(line.enter() for _ in range(5))
+
+
+def test_a_partner_sends_one_call_first_though_another_partner_is_proven(line: Line) -> None:
+    line.proves()
+    both = roster("P1", "P2")
+    accept(line.store, "V1", "V2", partner_id="P2")
+    claims = [line.store.jobs.claim(uid, lease=LEASE, roster=both) for uid in ("V1", "V2")]
+    assert [mine is not None for mine in claims] == [True, False]
 
 
 def test_a_job_that_was_not_let_in_is_as_it_was_and_may_be_hinted_at_once(line: Line) -> None:

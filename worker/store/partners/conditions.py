@@ -1,6 +1,6 @@
 """What a partner's row says about its next call: the conditions that the statements share."""
 
-from sqlalchemy import ColumnElement, Float, and_, literal, or_, select
+from sqlalchemy import ColumnElement, Float, and_, literal, literal_column, or_, select
 
 from worker.domain.gate import PROOF_LASTS
 from worker.domain.partners import PartnerMode
@@ -52,6 +52,11 @@ def is_calm() -> ColumnElement[bool]:
 
 
 def _its_partner(*where: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the condition under which the row of a job's partner is so."""
-    its_row = select(ROW.partner_id).where(ROW.partner_id == JOBS.partner_id, *where)
-    return its_row.correlate(cancel_jobs).exists()
+    """
+    Return the condition under which the row of a job's partner is so.
+
+    The job's column is a text: for SQLite the library leaves out the tables of all columns in a
+    RETURNING, and `partner_id = partner_id` is true of every partner.
+    """
+    job: ColumnElement[str] = literal_column(str(JOBS.partner_id))
+    return select(ROW.partner_id).where(ROW.partner_id == job, *where).exists()
