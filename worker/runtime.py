@@ -79,7 +79,7 @@ class Runtime:
     def store(self) -> Store:
         """The store."""
         settings = self.settings
-        rest = Cooldown(
+        cooldown = Cooldown(
             base=timedelta(seconds=settings.cooldown_base_seconds),
             cap=timedelta(seconds=settings.cooldown_cap_seconds),
         )
@@ -87,7 +87,7 @@ class Runtime:
         database = open_database(settings.database, connections=connections)
         return Store(
             database,
-            rest=rest,
+            cooldown=cooldown,
             inquiry_uids=settings.inquiry_uids,
             destinations=settings.destinations,
         )

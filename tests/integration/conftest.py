@@ -93,9 +93,9 @@ def open_store(engine: Engine) -> Iterator[OpenStore]:
     with ExitStack() as stack:
 
         def open_one(
-            clock: AnyClock | None = None, *, rest: Cooldown | None = None, **options: Any
+            clock: AnyClock | None = None, *, cooldown: Cooldown | None = None, **options: Any
         ) -> Store:
-            store = Store(open_database(url, clock=clock, **options), rest=rest)
+            store = Store(open_database(url, clock=clock, **options), cooldown=cooldown)
             stack.callback(store.close)
             return store
 

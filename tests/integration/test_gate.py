@@ -33,7 +33,7 @@ from worker.domain.partners import Partner, Roster
 from worker.domain.states import Event, State
 from worker.store import Claim, Cooldown, Database, Evidence, Store
 
-REST: Final = Cooldown(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))
+REST: Final = Cooldown(threshold=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))
 UNSEEN: Final = Decision(
     Event.DOUBT, "unknown_code", "errorCode new is not in the dialect", wait=timedelta(seconds=2)
 )
@@ -89,7 +89,7 @@ class Line:
 
 @pytest.fixture
 def line(engine: Engine, clock: Clock) -> Line:
-    return Line(Store(Database(engine, clock=clock), rest=REST), clock)
+    return Line(Store(Database(engine, clock=clock), cooldown=REST), clock)
 
 
 def most_in_a_second(times: list[float]) -> int:

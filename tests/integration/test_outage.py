@@ -30,7 +30,7 @@ from worker.domain.states import Outcome, State
 from worker.errors import StoreUnavailable
 from worker.jobs.attempt import AttemptContext, Result, attempt
 from worker.sandbox import Sandbox
-from worker.store import Store, Waits
+from worker.store import Store, Timeouts
 
 pytestmark = pytest.mark.usefixtures("plain_logs")
 
@@ -71,7 +71,7 @@ def test_an_outcome_is_written_when_the_database_is_back(
 
     impatient = replace(
         context,
-        store=open_store(clock, waits=Waits(patience=SHORT)),
+        store=open_store(clock, timeouts=Timeouts(lock=SHORT)),
         roster=once_in_flight(context, outage.begins),
         monotonic=ours,
         sleep=back_after_a_while,
@@ -90,7 +90,7 @@ def test_an_outcome_that_cannot_be_written_is_found_out_again(
 
     impatient = replace(
         context,
-        store=open_store(clock, waits=Waits(patience=SHORT)),
+        store=open_store(clock, timeouts=Timeouts(lock=SHORT)),
         lease=timedelta(seconds=1),
         roster=once_in_flight(context, outage.begins),
         monotonic=ours,
@@ -114,7 +114,7 @@ def test_a_database_that_is_away_before_the_bank_is_asked_stops_the_attempt(
     accept(context.store, "ok-1")
     outage.begins()
     with pytest.raises(StoreUnavailable):
-        attempt("U1", replace(context, store=open_store(clock, waits=Waits(patience=SHORT))))
+        attempt("U1", replace(context, store=open_store(clock, timeouts=Timeouts(lock=SHORT))))
     outage.ends()
     assert len(sandbox.journal) == 0
     assert row(context.store)["state"] == State.PENDING

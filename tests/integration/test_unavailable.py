@@ -27,7 +27,7 @@ from tests.integration.stock import (
 )
 from tests.survival.proxy import Proxy
 from worker.errors import StoreUnavailable
-from worker.store import Database, RejectedMessage, Store, Waits, open_database
+from worker.store import Database, RejectedMessage, Store, Timeouts, open_database
 from worker.store.schema.tables import cancel_jobs
 
 SHORT = timedelta(milliseconds=50)
@@ -119,7 +119,7 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
 
 
 def test_a_job_that_is_locked_for_too_long_is_unavailable(open_store: OpenStore) -> None:
-    store, other = open_store(waits=Waits(patience=SHORT)), open_store()
+    store, other = open_store(timeouts=Timeouts(lock=SHORT)), open_store()
     accept(other, "U1")
     with (
         a_lock_on_the_job(other.database.engine),
@@ -134,7 +134,10 @@ def test_a_worker_that_stops_in_a_transaction_holds_its_locks_for_a_moment_only(
     open_store: OpenStore,
 ) -> None:
     """PostgreSQL would believe in a machine that is gone for two hours, and all others wait."""
-    stopped, store = open_store(waits=Waits(silence=timedelta(milliseconds=200))), open_store()
+    stopped, store = (
+        open_store(timeouts=Timeouts(idle_in_transaction=timedelta(milliseconds=200))),
+        open_store(),
+    )
     accept(store, "U1")
     with (
         pytest.raises(DBAPIError, match="idle-in-transaction"),
@@ -156,8 +159,8 @@ def far(engine: Engine, line: Proxy) -> Iterator[Database]:
     """The database at the other end of the line, which does not wait long."""
     url = engine.url.set(host="127.0.0.1", port=line.port).render_as_string(hide_password=False)
     brief = timedelta(seconds=1)
-    waits = Waits(statement=brief, answer=brief, idle=timedelta(0))
-    database = open_database(url, waits=waits)
+    waits = Timeouts(statement=brief, answer=brief, trusted=timedelta(0))
+    database = open_database(url, timeouts=waits)
     yield database
     database.close()
 
@@ -191,7 +194,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(
     open_store: OpenStore,
 ) -> None:
     """Given up on this side alone, it would go on over there."""
-    database = open_store(waits=Waits(statement=SHORT)).database
+    database = open_store(timeouts=Timeouts(statement=SHORT)).database
     with pytest.raises(StoreUnavailable, match="statement timeout"), database.reading() as hasty:
         hasty.execute(text("SELECT pg_sleep(60)"))
 
@@ -205,7 +208,7 @@ def test_a_migration_takes_as_long_as_it_takes(far: Database) -> None:
 def test_a_settlement_that_waits_for_too_long_leaves_nothing_half_written(
     open_store: OpenStore,
 ) -> None:
-    store, other = open_store(waits=Waits(patience=SHORT)), open_store()
+    store, other = open_store(timeouts=Timeouts(lock=SHORT)), open_store()
     accept(other, "U1")
     mine = claimed(other)
     before = other.reports.file("U1")
@@ -216,7 +219,7 @@ def test_a_settlement_that_waits_for_too_long_leaves_nothing_half_written(
 
 
 def test_reports_wait_for_no_writer(open_store: OpenStore) -> None:
-    store, other = open_store(waits=Waits(patience=SHORT)), open_store()
+    store, other = open_store(timeouts=Timeouts(lock=SHORT)), open_store()
     accept(other, "U1")
     with a_lock_on_the_job(other.database.engine):
         assert store.reports.stats().states["pending"] == 1
@@ -225,7 +228,7 @@ def test_reports_wait_for_no_writer(open_store: OpenStore) -> None:
 
 
 def test_no_writer_waits_for_a_report(open_store: OpenStore) -> None:
-    store, other = open_store(waits=Waits(patience=SHORT)), open_store()
+    store, other = open_store(timeouts=Timeouts(lock=SHORT)), open_store()
     accept(other, "U1")
     with other.database.reading() as connection:
         connection.execute(cancel_jobs.select()).all()
@@ -233,7 +236,7 @@ def test_no_writer_waits_for_a_report(open_store: OpenStore) -> None:
 
 
 def test_a_process_out_of_connections_is_unavailable(open_store: OpenStore) -> None:
-    store = open_store(connections=1, waits=Waits(patience=SHORT))
+    store = open_store(connections=1, timeouts=Timeouts(lock=SHORT))
     held = [store.database.engine.connect() for _ in range(3)]
     with pytest.raises(StoreUnavailable, match="QueuePool limit"):
         store.reports.stats()

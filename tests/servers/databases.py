@@ -137,12 +137,12 @@ def store_at(database: str) -> Iterator[StoreAt]:
         def open_one(
             clock: Clock | None = None,
             *,
-            rest: Cooldown | None = None,
+            cooldown: Cooldown | None = None,
             inquiry_uids: InquiryUids | None = None,
             **options: Any,
         ) -> Store:
             opened = open_database(database, clock=clock, **options)
-            store = Store(opened, rest=rest, inquiry_uids=inquiry_uids)
+            store = Store(opened, cooldown=cooldown, inquiry_uids=inquiry_uids)
             stack.callback(store.close)
             return store
 

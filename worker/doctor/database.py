@@ -48,7 +48,7 @@ def _looked_at(database: Database, settings: Settings) -> Iterator[Finding]:
     yield _sqlite(database) if database.is_sqlite else _postgresql(database)
     found = migrate.examine(database)
     if not found.up_to_date:
-        yield wrong("schema", found.lack(), "run `kplus-cancel db upgrade`")
+        yield wrong("schema", found.missing(), "run `kplus-cancel db upgrade`")
         return
     newer = f", newer than this program's {found.latest}" if found.foreign else ""
     yield Finding("schema", f"up to date ({found.current}{newer})")

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from worker.domain.decision import Case
 from worker.domain.kplus import Answer, CancelRequest, InquiryRequest
@@ -25,8 +24,8 @@ class Claim:
 
     `number` counts the job's conversations; `attempts` counts this one where it is a
     cancel. `started_at` is the database's time of the claim; `wait` the time until the call
-    may begin. The job's age counts from `created_at`, or from an operator's requeue. `calm`:
-    its partner's row had nothing to learn from a good answer.
+    may begin. The job's age counts from `created_at`, or from an operator's requeue. If
+    `partner_is_healthy`, a good answer changes nothing in its partner's row.
     """
 
     request: CancelRequest
@@ -40,7 +39,7 @@ class Claim:
     started_at: datetime
     lease_ends_at: datetime
     wait: timedelta = timedelta(0)
-    calm: bool = False
+    partner_is_healthy: bool = False
 
     @property
     def on_the_wire(self) -> CancelRequest:
@@ -85,7 +84,7 @@ class Evidence:
     answer: Answer | None = None
     credentials: str = ""
 
-    def words(self) -> dict[str, Any]:
+    def words(self) -> dict[str, object]:
         """Return the bank's own words, by the columns in which they are stored."""
         envelope = self.answer.envelope if self.answer else None
         return {
@@ -96,7 +95,7 @@ class Evidence:
             "short_code": (envelope.short_code or "") if envelope else None,
         }
 
-    def entries(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[dict[str, object]]:
         """Return every entry of the answer's tokenList, by the columns in which it is stored."""
         envelope = self.answer.envelope if self.answer else None
         return [

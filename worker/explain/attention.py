@@ -53,7 +53,7 @@ def read_overview(store: Store) -> Overview:
         unknown_lately=len(unknown),
         rejected=store.rejected_messages.counts(),
         rejected_at=newest[0].last_at if newest else None,
-        told=store.endpoints.glance(),
+        told=store.endpoints.statuses(),
         now=now,
     )
 

@@ -18,7 +18,7 @@ from worker.domain.partners import Partner
 from worker.domain.states import Outcome
 from worker.errors import BankError
 from worker.jobs.attempt import AttemptContext
-from worker.store.operators.audits import Audit, AuditVerdict, Sampled
+from worker.store.operators.audits import Audit, AuditCandidate, AuditVerdict
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -60,7 +60,7 @@ def judge(held: Outcome, decision: Decision) -> AuditVerdict:
 
 
 def audit(
-    sampled: Sampled, context: AttemptContext, *, now: Callable[[], float] = time.monotonic
+    sampled: AuditCandidate, context: AttemptContext, *, now: Callable[[], float] = time.monotonic
 ) -> AuditResult:
     """
     Ask the bank once about a final job, when its partner's gate lets the call in.
@@ -77,7 +77,7 @@ def audit(
 
 
 def _enter(
-    sampled: Sampled, partner: Partner, context: AttemptContext, now: Callable[[], float]
+    sampled: AuditCandidate, partner: Partner, context: AttemptContext, now: Callable[[], float]
 ) -> Audit | str:
     """Pass the gate, or return why it stays closed."""
     audits, started = context.store.audits, now()
@@ -94,7 +94,9 @@ def _enter(
     return "the bank is in maintenance"
 
 
-def _ask(sampled: Sampled, partner: Partner, begun: Audit, context: AttemptContext) -> AuditResult:
+def _ask(
+    sampled: AuditCandidate, partner: Partner, begun: Audit, context: AttemptContext
+) -> AuditResult:
     claim = begun.claim
     if claim.wait:
         context.sleep(claim.wait.total_seconds())
@@ -145,12 +147,12 @@ def _inquire(partner: Partner, begun: Audit, context: AttemptContext) -> Answer 
         return error
 
 
-def _not_asked(sampled: Sampled, why: str) -> AuditResult:
+def _not_asked(sampled: AuditCandidate, why: str) -> AuditResult:
     uid = sampled.request.partner_txn_uid
     return AuditResult(uid, sampled.held, AuditVerdict.UNHEARD, "not_asked", None, why)
 
 
-def _tell(sampled: Sampled, verdict: AuditVerdict, decision: Decision) -> None:
+def _tell(sampled: AuditCandidate, verdict: AuditVerdict, decision: Decision) -> None:
     uid, held = sampled.request.partner_txn_uid, str(sampled.held)
     if verdict is AuditVerdict.DRIFTS:
         log.error("drift", partner_txn_uid=uid, held=held, heard=decision.heard)

@@ -88,7 +88,7 @@ class Comparison:
     def compare(self, advance: Advance) -> None:
         """Look up every order of the manifest."""
         for chunk in self.staged.chunks():
-            known = self.store.bulk.look([entry.order.partner_txn_uid for entry in chunk])
+            known = self.store.bulk.find([entry.order.partner_txn_uid for entry in chunk])
             missing = []
             for entry in chunk:
                 row = known.get(entry.order.partner_txn_uid)
@@ -148,7 +148,7 @@ class Comparison:
         seen = {row.partner_txn_uid}
         while row.continued_by is not None and row.continued_by not in seen:
             seen.add(row.continued_by)
-            heir = self.store.bulk.look([row.continued_by]).get(row.continued_by)
+            heir = self.store.bulk.find([row.continued_by]).get(row.continued_by)
             if heir is None:
                 return row
             row = heir

@@ -64,7 +64,7 @@ def deliver(context: Relay) -> bool:
     """
     outbox = context.store.outbox
     endpoint = context.store.endpoints.endpoint(context.destination)
-    if endpoint.rests:
+    if endpoint.is_resting:
         return False
     most = 1 if endpoint.failures else BATCH
     parcels = outbox.claim(context.destination, most=most, lease=context.within + MARGIN)
@@ -111,9 +111,9 @@ def _heed(context: Relay, before: Endpoint, replies: Sequence[Reply]) -> bool:
     advice = max((reply.advice for reply in failed if reply.advice), default=None)
     if not failed or (advice is None and len(failed) < len(replies)):
         if before.failures:
-            receivers.calm(name)
+            receivers.record_success(name)
         return not failed
     run = before.failures + 1
     wait = REST.wait(run, chance=context.chance, advice=advice)
-    receivers.rest(name, failed[-1].fault, failures=run, wait=wait)
+    receivers.back_off(name, failed[-1].fault, failures=run, wait=wait)
     return False

@@ -1,4 +1,4 @@
-"""What a conversation leaves behind: one attempt row, and every entry of its tokenList."""
+"""The evidence of a conversation: one attempt row, and every entry of its tokenList."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ _ANSWER = (
     "decision",
     "detail",
 )
-"""What a late answer puts in the place of what the rescue wrote."""
+"""What a late answer replaces of the row that the rescue wrote."""
 _GIVEN = ("number", "kind", "wire_uid", "started_at", "spent", *_ANSWER)
 _HEARD: dict[str, ColumnElement[Any]] = {
     **{name: bindparam(name) for name in _ANSWER},
@@ -38,7 +38,7 @@ ATTEMPT_ROW: dict[str, ColumnElement[Any]] = {
 """The columns of an attempt row, by the parameters that `Attempts.params` returns."""
 
 TOKEN_COLUMNS = ("position", "token_id", "reference1", "status")
-"""What `Evidence.entries` says of each entry of a tokenList."""
+"""What `Evidence.entries` returns for each entry of a tokenList."""
 _TOKEN_ROW: dict[str, ColumnElement[Any]] = {
     "partner_txn_uid": bindparam("uid"),
     "number": bindparam("number"),
@@ -54,11 +54,11 @@ def evidence_statements(database: Database) -> tuple[Insert, Insert]:
 
 
 class Attempts:
-    """The statements about evidence, all inside the transaction of whoever settles."""
+    """The statements about evidence, all inside the transaction that settles."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Named apart from the column: what is executed with the name of a column sets it.
+        # Not named like the column: an UPDATE sets each column that a parameter is named after.
         this = (
             ATTEMPTS.partner_txn_uid == bindparam("uid"),
             ATTEMPTS.number == bindparam("this_number"),
@@ -83,10 +83,10 @@ class Attempts:
         self, connection: Connection, claim: Claim, decision: Decision, evidence: Evidence
     ) -> bool:
         """
-        Put a late answer in the place of the row that the rescue left.
+        Replace what the rescue wrote by a late answer.
 
-        False where there is no such row; then nothing is written. Whether the attempt
-        counts stays as the rescue said: the job's count has been written with it.
+        Return False, and write nothing, if the rescue wrote no row. `spent` stays as the rescue
+        wrote it, since the job's count was written with it.
         """
         params = self.params(claim, decision, evidence)
         corrected = {name: params[name] for name in ("now", "uid", *_ANSWER)}
@@ -97,7 +97,7 @@ class Attempts:
         return True
 
     def heard(self, claim: Claim) -> str | None:
-        """Return what is stored as heard in this conversation; None where nothing is."""
+        """Return `heard` of this conversation; None if no row is stored."""
         uid = claim.request.partner_txn_uid
         rows = self._database.read(self._heard, uid=uid, this_number=claim.number)
         return rows[0].heard if rows else None
@@ -109,8 +109,8 @@ class Attempts:
             times = self._database.times
             connection.execute(self._observe, [{**times, **this, **entry} for entry in entries])
 
-    def params(self, claim: Claim, decision: Decision, evidence: Evidence) -> dict[str, Any]:
-        """Return what an attempt row is made from."""
+    def params(self, claim: Claim, decision: Decision, evidence: Evidence) -> dict[str, object]:
+        """Return the parameters of `ATTEMPT_ROW`."""
         return {
             **self._database.times,
             **evidence.words(),

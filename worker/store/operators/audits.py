@@ -1,4 +1,4 @@
-"""Asking the bank again about final jobs: through the partner's gate, and without touching them."""
+"""Audits: inquiries about final jobs, through the partner's gate; the jobs stay unchanged."""
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from worker.domain.partners import Partner
 from worker.domain.states import FINAL, Outcome
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import Database, rows_of, storable
-from worker.store.engine.elements import After, Now
+from worker.store.engine.elements import Now, NowPlus
 from worker.store.jobs.attempts import LONGEST_DETAIL
 from worker.store.partners.conditions import rests
 from worker.store.partners.gate import Gate
@@ -25,7 +25,7 @@ from worker.store.schema.tables import partners as partner_rows
 
 
 class AuditVerdict(StrEnum):
-    """What an audit found; `unheard` where the bank said nothing that settles it."""
+    """The result of an audit; `unheard` if the bank's answer does not settle it."""
 
     AGREES = "agrees"
     DRIFTS = "drifts"
@@ -33,8 +33,8 @@ class AuditVerdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
-    """A final job that chance chose, and the outcome we hold of it."""
+class AuditCandidate:
+    """A final job that was chosen by chance, and the outcome that we hold."""
 
     request: CancelRequest
     held: Outcome
@@ -43,14 +43,14 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The right to ask once about a final job, until its lease ends."""
+    """The right to one inquiry about a final job, until its lease ends."""
 
     number: int
     claim: Claim
 
 
 class Audits:
-    """The statements of an audit. None of them writes to a job."""
+    """The statements of an audit. None of them changes a job."""
 
     def __init__(
         self, database: Database, partners: PartnerModes, inquiry_uids: InquiryUids
@@ -81,7 +81,7 @@ class Audits:
                 wire_uid=bindparam("wire_uid"),
                 held=bindparam("held"),
                 started_at=Now(),
-                ends_at=After("lease_seconds"),
+                ends_at=NowPlus("lease_seconds"),
             )
             .returning(audits.c.id, audits.c.started_at, audits.c.ends_at)
         )
@@ -99,13 +99,13 @@ class Audits:
 
     def sample(
         self, *, most: int, since: datetime, outcomes: list[Outcome], inquirers: list[str]
-    ) -> list[Sampled]:
-        """Return final jobs that ended since then, chosen by chance."""
+    ) -> list[AuditCandidate]:
+        """Return final jobs that ended since then, chosen at random."""
         rows = self._database.read(
             self._sample, most=most, since=since, outcomes=outcomes, inquirers=inquirers
         )
         return [
-            Sampled(
+            AuditCandidate(
                 CancelRequest(row.partner_txn_uid, row.partner_id, row.token_id, row.reference1),
                 Outcome(row.outcome),
                 row.finished_at,
@@ -114,38 +114,40 @@ class Audits:
         ]
 
     def rest_reason(self, partner_id: str) -> str | None:
-        """Return why a partner takes no calls for a while; None where it takes them."""
+        """Return why a partner takes no calls now; None if it does."""
         rows = self._database.read(self._rests, partner=partner_id)
         return rows[0].reason if rows else None
 
-    def begin(self, sampled: Sampled, partner: Partner, *, lease: timedelta) -> Audit | None:
+    def begin(
+        self, candidate: AuditCandidate, partner: Partner, *, lease: timedelta
+    ) -> Audit | None:
         """
-        Take the right to ask once, through the partner's gate; None where it is closed now.
+        Take the right to one inquiry, through the partner's gate; None if it is closed now.
 
-        While it lasts it counts among the partner's calls, as a job in flight does.
+        Until its lease ends it counts as one of the partner's calls, like a job in flight.
         """
-        claim = _claim(sampled, self._inquiry_uids.lease_id(), lease)
-        with suppress(_NotLetIn), self._database.writing() as connection:
+        claim = _claim(candidate, self._inquiry_uids.lease_id(), lease)
+        with suppress(_GateClosed), self._database.writing() as connection:
             params = {
                 **self._database.times,
-                "uid": sampled.request.partner_txn_uid,
+                "uid": candidate.request.partner_txn_uid,
                 "partner": partner.partner_id,
                 "wire_uid": claim.on_the_wire.partner_txn_uid,
-                "held": str(sampled.held),
+                "held": str(candidate.held),
                 "lease_seconds": lease.total_seconds(),
             }
             ((number, started_at, ends_at),) = rows_of(connection, self._begin, params)
             claim = replace(claim, started_at=started_at, lease_ends_at=ends_at)
-            entry = self._gate.enter(connection, claim, partner)
-            if entry is None:
-                raise _NotLetIn
-            return Audit(number, replace(claim, wait=entry.wait))
+            slot = self._gate.enter(connection, claim, partner)
+            if slot is None:
+                raise _GateClosed
+            return Audit(number, replace(claim, wait=slot.wait))
         return None
 
     def end(
         self, audit: Audit, verdict: AuditVerdict, decision: Decision, evidence: Evidence
     ) -> None:
-        """Keep what was found, and let the partner feel the call as it feels any other."""
+        """Store the result, and what the call says about its partner, as with any other call."""
         status = decision.token_status
         with self._database.writing() as connection:
             params = {
@@ -157,18 +159,18 @@ class Audits:
                 "detail": storable(decision.reason, LONGEST_DETAIL),
             }
             rows_of(connection, self._end, params)
-            self._partners.note(connection, audit.claim, decision, evidence)
+            self._partners.record(connection, audit.claim, decision, evidence)
 
 
-class _NotLetIn(Exception):
+class _GateClosed(Exception):
     """The partner's gate is closed."""
 
 
-def _claim(sampled: Sampled, lease_id: str, lease: timedelta) -> Claim:
-    """Return a claim on the partner alone: it is on no job, and numbers no conversation."""
-    at = sampled.finished_at  # replaced by the database's time once it is let in
+def _claim(candidate: AuditCandidate, lease_id: str, lease: timedelta) -> Claim:
+    """Return a claim for the partner only: it claims no job and numbers no conversation."""
+    at = candidate.finished_at  # replaced by the database's time in `begin`
     return Claim(
-        request=sampled.request,
+        request=candidate.request,
         lease_id=lease_id,
         number=0,
         kind=ClaimKind.INQUIRY,

@@ -1,16 +1,16 @@
-"""What a partner's row says about its next call: the conditions that the statements share."""
+"""Conditions on a partner's row, which the statements share."""
 
 from sqlalchemy import ColumnElement, Float, and_, literal, literal_column, or_, select
 
 from worker.domain.gate import PROOF_LASTS
 from worker.domain.partners import PartnerMode
-from worker.store.engine.elements import After, Now
+from worker.store.engine.elements import Now, NowPlus
 from worker.store.schema.tables import JOBS, cancel_jobs, partners
 
 ROW = partners.c
 
 RENEWED_AFTER = 10.0
-"""Seconds after which a good answer renews the proof: not with every job."""
+"""Seconds after which a good answer renews the proof; it does not with every job."""
 
 
 def rests() -> ColumnElement[bool]:
@@ -22,9 +22,9 @@ def rests() -> ColumnElement[bool]:
 def proven() -> ColumnElement[bool]:
     """Return the condition, never NULL, of `domain.gate.is_proven`; a test compares the two."""
     lately = and_(
-        ROW.proven_at > After(literal(-PROOF_LASTS.total_seconds(), Float())),
-        # From the future: the clock was set back since.
-        ROW.proven_at < After(literal(PROOF_LASTS.total_seconds(), Float())),
+        ROW.proven_at > NowPlus(literal(-PROOF_LASTS.total_seconds(), Float())),
+        # A proof in the future does not count: the clock was set back since.
+        ROW.proven_at < NowPlus(literal(PROOF_LASTS.total_seconds(), Float())),
     )
     return and_(ROW.mode == PartnerMode.ACTIVE, ROW.proven_at.is_not(None), lately)
 
@@ -41,22 +41,22 @@ def partner_rests() -> ColumnElement[bool]:
 
 
 def is_open() -> ColumnElement[bool]:
-    """Return the condition under which a job's partner asks no more than its own limits."""
+    """Return the condition under which a job's partner is bounded by its own settings only."""
     return _its_partner(proven(), ROW.pace.is_(None))
 
 
-def is_calm() -> ColumnElement[bool]:
+def is_healthy() -> ColumnElement[bool]:
     """Return the condition, never NULL, under which a good answer changes nothing: `_prove`."""
-    young = ROW.proven_at > After(literal(-RENEWED_AFTER, Float()))
+    young = ROW.proven_at > NowPlus(literal(-RENEWED_AFTER, Float()))
     return _its_partner(ROW.mode == PartnerMode.ACTIVE, ROW.failures == 0, young)
 
 
 def _its_partner(*where: ColumnElement[bool]) -> ColumnElement[bool]:
     """
-    Return the condition under which the row of a job's partner is so.
+    Return the condition under which the row of a job's partner meets these conditions.
 
-    The job's column is a text: for SQLite the library leaves out the tables of all columns in a
-    RETURNING, and `partner_id = partner_id` is true of every partner.
+    The job's column is given as text: in a RETURNING for SQLite the library leaves out the
+    table of each column, and `partner_id = partner_id` is true for every partner.
     """
     job: ColumnElement[str] = literal_column(str(JOBS.partner_id))
     return select(ROW.partner_id).where(ROW.partner_id == job, *where).exists()

@@ -1,23 +1,24 @@
 """
 Whether a call of a partner may begin now, and when: the gate that all workers pass.
 
-It is the partner's own row, so it holds for every process, needs no Redis, and a claim that
-is refused leaves no trace: both are one transaction.
+It is the partner's own row, so it works for all processes and without Redis. Gate and claim
+are one transaction: a claim that is turned away leaves no trace.
 
-- Who has not proved itself lately (never called, resumed, rested, or silent for a while)
-  sends one call first; the others wait for what it hears. A wrong secret costs one call.
-- `rate_per_second` spaces the calls of all workers evenly. So does `pace` after a rest: the
-  return is spread, and quickens with every call.
-- `max_concurrency` counts the partner's jobs in flight.
+- A partner that has not proved itself lately (never called, resumed, rested, or without an
+  answer for a while) sends one call first, and the others wait for its answer. So a wrong
+  secret costs one call.
+- `rate_per_second` spaces the calls of all workers evenly. So does `pace` after a rest: calls
+  begin slowly, and each shortens the pace.
+- `max_concurrency` bounds the partner's calls under way.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Executable,
     Float,
     String,
     and_,
@@ -35,7 +36,7 @@ from worker.domain.gate import AHEAD, spacing_seconds
 from worker.domain.partners import Partner
 from worker.domain.states import State
 from worker.store.engine.database import Database, rows_of
-from worker.store.engine.elements import After, Later, Now
+from worker.store.engine.elements import Now, NowPlus, Plus
 from worker.store.partners.conditions import probing, proven, rests
 from worker.store.schema.tables import JOBS, audits, partners
 
@@ -43,15 +44,15 @@ ROW = partners.c
 
 FIRST_PACE = 0.5
 """Seconds between the first calls after a rest."""
-QUICKENING = 0.9
-"""Each call shortens the pace to this part: about 30 calls, over five seconds."""
+PACE_FACTOR = 0.9
+"""Each call shortens the pace to this part: it is gone after about 30 calls and five seconds."""
 LAST_PACE = 0.02
-"""A pace below this is none."""
+"""A shorter pace is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """Leave to call; `wait` is the time until the call's slot."""
+class Slot:
+    """The time of a call that may begin; `wait` is the time until then."""
 
     wait: timedelta
 
@@ -64,13 +65,13 @@ class Gate:
         self._enter = _enter(database)
         self._in_flight = _in_flight()
 
-    def enter(self, connection: Connection, claim: Claim, partner: Partner) -> Admission | None:
+    def enter(self, connection: Connection, claim: Claim, partner: Partner) -> Slot | None:
         """
-        Let a claimed call begin; None where it must not, and its claim must be taken back.
+        Take a slot for a claimed call; None if it must not begin and its claim be rolled back.
 
         The job's row is locked before the partner's, as everywhere.
         """
-        params: dict[str, Any] = {
+        params: dict[str, object] = {
             **self._database.times,
             "partner": partner.partner_id,
             "lease_id": claim.lease_id,
@@ -81,10 +82,10 @@ class Gate:
         if not rows or self._is_full(connection, partner):
             return None
         ((slot_at, now),) = rows
-        return Admission(max(slot_at - now, timedelta(0)))
+        return Slot(max(slot_at - now, timedelta(0)))
 
     def _is_full(self, connection: Connection, partner: Partner) -> bool:
-        """Count again under the lock of the partner's row: this call is one of them."""
+        """Count the calls under way, this one included, under the lock of the partner's row."""
         if partner.max_concurrency is None:
             return False
         params = {**self._database.times, "partner": partner.partner_id}
@@ -92,25 +93,25 @@ class Gate:
         return int(in_flight) > partner.max_concurrency
 
 
-def _in_flight() -> Any:
+def _in_flight() -> Executable:
     """Count a partner's calls under way: jobs in flight, and audits."""
     jobs = select(func.count()).where(
         JOBS.partner_id == bindparam("partner"),
         JOBS.state == State.IN_FLIGHT,
         JOBS.lease_ends_at > Now(),
     )
-    asking = select(func.count()).where(
+    audits_under_way = select(func.count()).where(
         audits.c.partner_id == bindparam("partner"),
         audits.c.finished_at.is_(None),
         audits.c.ends_at > Now(),
     )
-    return select(jobs.scalar_subquery() + asking.scalar_subquery())
+    return select(jobs.scalar_subquery() + audits_under_way.scalar_subquery())
 
 
-def _enter(database: Database) -> Any:
-    """One guarded upsert: whoever has never called has no row yet."""
+def _enter(database: Database) -> Executable:
+    """Return the guarded upsert: a partner that has never called has no row yet."""
     slot = next_slot()
-    quicker = ROW.pace * QUICKENING
+    shorter = ROW.pace * PACE_FACTOR
     needs_proof = not_(proven())
     lease_id = bindparam("lease_id", type_=String())
     return (
@@ -121,29 +122,29 @@ def _enter(database: Database) -> Any:
             updated_at=Now(),
             slot_at=Now(),
             probe_id=lease_id,
-            probe_ends_at=After("lease_seconds"),
+            probe_ends_at=NowPlus("lease_seconds"),
         )
         .on_conflict_do_update(
             index_elements=["partner_id"],
             set_={
                 "slot_at": slot,
-                "pace": case((quicker > LAST_PACE, quicker), else_=None),
+                "pace": case((shorter > LAST_PACE, shorter), else_=None),
                 "probe_id": case((needs_proof, lease_id), else_=ROW.probe_id),
                 "probe_ends_at": case(
-                    (needs_proof, After("lease_seconds")), else_=ROW.probe_ends_at
+                    (needs_proof, NowPlus("lease_seconds")), else_=ROW.probe_ends_at
                 ),
             },
             where=and_(
                 not_(rests()),
                 or_(proven(), not_(probing())),
-                slot <= After(literal(AHEAD.total_seconds(), Float())),
+                slot <= NowPlus(literal(AHEAD.total_seconds(), Float())),
             ),
         )
         .returning(ROW.slot_at, Now())
     )
 
 
-def next_slot() -> ColumnElement[Any]:
+def next_slot() -> ColumnElement[datetime]:
     """
     Return when the next call may begin, with the longer of the partner's pace and spacing.
 
@@ -151,7 +152,7 @@ def next_slot() -> ColumnElement[Any]:
     `tests/integration/test_sql_and_python_agree.py` compares the two.
     """
     pace, own = func.coalesce(ROW.pace, 0.0), bindparam("spacing_seconds", type_=Float())
-    after_the_last = Later(ROW.slot_at, case((pace > own, pace), else_=own))
+    after_the_last = Plus(ROW.slot_at, case((pace > own, pace), else_=own))
     # A slot further ahead than any is given: the clock was set back since.
-    was_given = ROW.slot_at <= After(literal(AHEAD.total_seconds(), Float()))
+    was_given = ROW.slot_at <= NowPlus(literal(AHEAD.total_seconds(), Float()))
     return case((and_(was_given, after_the_last > Now()), after_the_last), else_=Now())

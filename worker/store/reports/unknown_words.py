@@ -1,11 +1,9 @@
-"""What the bank said that no dialect knew: the evidence an operator teaches new words from."""
+"""Codes and statuses of the bank that were in no dialect, for operators who add them."""
 
-from typing import Any
-
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
 from worker.domain.states import State
-from worker.store.engine.database import AnyRow, Database
+from worker.store.engine.database import AnyRow, AnySelect, Database
 from worker.store.schema.tables import JOBS, cancel_attempts, cancel_jobs, token_statuses
 
 ATTEMPTS = cancel_attempts.c
@@ -13,7 +11,7 @@ TOKENS = token_statuses.c
 
 
 class UnknownWords:
-    """The statements about words that were heard and not understood. Nothing here writes."""
+    """The statements that read words which were not in the dialect when they came."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,19 +29,19 @@ class UnknownWords:
 
     def codes(self) -> list[AnyRow]:
         """
-        Return error codes that were not understood when they were heard, most frequent first.
+        Return error codes that were not in the dialect when they came, most frequent first.
 
-        Each with its `short_code` (empty or None where it had none), `times`, `jobs`, `in_doubt`
+        Each with its `short_code` (empty or None if it had none), `times`, `jobs`, `in_doubt`
         (jobs in doubt now), `first_at`, `last_at` and an `example`, the uid of one job.
         """
         return self._database.read(self._codes)
 
     def statuses(self) -> list[AnyRow]:
-        """Return token statuses that stood in answers which were not understood, likewise."""
+        """Return token statuses of answers that were not in the dialect, with the same columns."""
         return self._database.read(self._statuses)
 
 
-def _counted(word: Any, *beside: Any) -> Any:
+def _counted(word: ColumnElement[str], *beside: ColumnElement[str]) -> AnySelect:
     doubtful = case((JOBS.state == State.IN_DOUBT, JOBS.partner_txn_uid))
     return (
         select(

@@ -1,7 +1,7 @@
 """
-The tables, and the invariants of `states` once more, as CHECKs.
+The tables, and the invariants of `states` again as CHECKs.
 
-No statement of anybody's, ours or an operator's, can store a job that is two things.
+No statement, ours or an operator's, can store a job with columns that contradict each other.
 """
 
 from sqlalchemy import (
@@ -106,8 +106,8 @@ cancel_jobs = Table(
         f"outcome IS NULL OR outcome <> '{Outcome.UNKNOWN}' OR doubted",
         name="unknown_was_doubted",
     ),
-    # By the CHECK above these wait. PostgreSQL would take `state` for a second condition, and
-    # what waits for so little that it sorts it all (docs/explanation/performance.md).
+    # By the CHECK above these jobs wait. With `state` as a second condition PostgreSQL expects
+    # so few rows that it sorts them all (docs/explanation/performance.md).
     partial_index("ix_cancel_jobs_due", "next_attempt_at", where=_IS_DUE_SOMETIME),
     partial_index(
         "ix_cancel_jobs_conveyor", "expires_at", "next_attempt_at", where=_IS_DUE_SOMETIME
@@ -119,7 +119,7 @@ cancel_jobs = Table(
     comment="One job a partnerTxnUid: what the order system wants cancelled, and its outcome",
 )
 JOBS = cancel_jobs.c
-"""The columns of a job, under the name by which the statements know them."""
+"""The columns of a job, as the statements name them."""
 
 for _kind, _statements in triggers.CREATE.items():
     for _statement in _statements:
