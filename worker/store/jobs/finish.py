@@ -51,12 +51,12 @@ class Finisher:
         ended = [row._asdict() for row in rows if row.outcome is not None]
         if ended and self._destinations:
             times = self._database.times
-            rows_of_outbox = [
+            outbox_rows = [
                 {**times, **_event(job), "destination": each}
                 for job in ended
                 for each in self._destinations
             ]
-            connection.execute(self._store_event, rows_of_outbox)
+            connection.execute(self._store_event, outbox_rows)
         return rows
 
 

@@ -76,10 +76,10 @@ def with_evidence(moving: ReturningUpdate[Any]) -> Select[Any]:
         **{name: listed.c[name] for name in TOKEN_COLUMNS},
         "observed_at": Now(),
     }
-    told = insert(token_statuses).from_select(
+    tokens = insert(token_statuses).from_select(
         list(entry), _typed(token_statuses, entry, moved, listed)
     )
-    return select(moved.c.partner_txn_uid).add_cte(kept.cte("kept"), told.cte("told"))
+    return select(moved.c.partner_txn_uid).add_cte(kept.cte("kept"), tokens.cte("told"))
 
 
 def _typed(

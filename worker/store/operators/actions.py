@@ -69,9 +69,7 @@ class Actions:
                 return found
             done = self._requeues.requeue(connection, request)
             states = {"before": _recorded(found.job), "after": _recorded(done.job)}
-            self._record_action(
-                connection, "requeue", request.uid, who=who, reason=reason, **states
-            )
+            self._record(connection, "requeue", request.uid, who=who, reason=reason, **states)
             return done
 
     def reissue(
@@ -91,9 +89,7 @@ class Actions:
             done = self._requeues.reissue(connection, request, new_uid)
             if done.verdict is Verdict.DONE:
                 states = {"before": _recorded(found.job), "after": _recorded(done.job)}
-                self._record_action(
-                    connection, "reissue", request.uid, who=who, reason=reason, **states
-                )
+                self._record(connection, "reissue", request.uid, who=who, reason=reason, **states)
             return done
 
     def rejudge(self, uid: str, dialect: Dialect, *, who: str, reason: str) -> RequeueResult:
@@ -112,7 +108,7 @@ class Actions:
             before = {**_recorded(found.result.job), **number, "heard": by.of.heard}
             after = {**_recorded(done.job), **number, "heard": by.heard}
             states = {"before": before, "after": after}
-            self._record_action(connection, "rejudge", uid, who=who, reason=reason, **states)
+            self._record(connection, "rejudge", uid, who=who, reason=reason, **states)
             return done
 
     def enable_destination(self, name: Destination, *, who: str, reason: str) -> bool:
@@ -122,9 +118,7 @@ class Actions:
             if before is not None:
                 state = {"mode": before.mode, "reason": before.reason}
                 states = {"before": state, "after": _ACTIVE}
-                self._record_action(
-                    connection, "enable_outcomes", name, who=who, reason=reason, **states
-                )
+                self._record(connection, "enable_outcomes", name, who=who, reason=reason, **states)
         return before is not None
 
     def resend(self, event_id: str, *, who: str, reason: str) -> int:
@@ -141,9 +135,7 @@ class Actions:
                     "destinations": sorted(r.destination for r in rows),
                 }
                 states = {"before": {"partner_txn_uid": rows[0].partner_txn_uid}, "after": after}
-                self._record_action(
-                    connection, "resend", event_id, who=who, reason=reason, **states
-                )
+                self._record(connection, "resend", event_id, who=who, reason=reason, **states)
         return len(rows)
 
     def judge(self, request: RequeueRequest) -> RequeueResult:
@@ -161,13 +153,9 @@ class Actions:
             yield act
             if act.changed:
                 states = {"before": before, "after": self._mode(connection, partner_id)}
-                self._record_action(
-                    connection, action, partner_id, who=who, reason=reason, **states
-                )
+                self._record(connection, action, partner_id, who=who, reason=reason, **states)
 
-    def _record_action(
-        self, connection: Connection, action: str, target: str, **fields: object
-    ) -> None:
+    def _record(self, connection: Connection, action: str, target: str, **fields: object) -> None:
         row = {**self._database.times, "action": action, "target": target, **fields}
         rows_of(connection, self._insert, row)
 
