@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from tools import asyncapi
+from tools import asyncapi, sql
 from tools.tree import ROOT
 from worker.bank import FAULTS
 from worker.config.dialect_file import built_in
@@ -40,6 +40,7 @@ PAGES = (
     "docs/reference/bank.md",
     "docs/reference/behaviours.md",
     "docs/reference/settings.md",
+    "docs/reference/sql.md",
     "docs/reference/states.md",
 )
 EXAMPLES = sorted((ROOT / "docs" / "how-to" / "examples").iterdir())
@@ -226,6 +227,7 @@ PARTS: Parts = {
     "judgement": _judgement,
     "dialect": _dialect,
     "settings": _settings,
+    **sql.PARTS,
     **{path.stem: _example(path) for path in EXAMPLES},
 }
 

@@ -88,7 +88,7 @@ class Runtime:
         database = open_database(settings.database, connections=connections)
         return Store(
             database,
-            rest=cooldown,
+            cooldown=cooldown,
             inquiry_uids=settings.inquiry_uids,
             destinations=settings.destinations,
         )

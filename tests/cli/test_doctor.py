@@ -162,7 +162,7 @@ def test_partners_that_rest_and_jobs_that_wait_are_told(
     run: Run, settings: dict[str, str], database: str
 ) -> None:
     old = datetime(2026, 1, 1, tzinfo=UTC)
-    store = Store(open_database(database, clock=lambda: old), rest=Cooldown(run=1))
+    store = Store(open_database(database, clock=lambda: old), cooldown=Cooldown(threshold=1))
     accept(store, "U1", "U2")
     settle(store, claimed(store), DOWN)
     store.actions.pause_partner("P2", who="me", reason="wrong key")

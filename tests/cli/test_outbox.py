@@ -120,7 +120,7 @@ def test_a_receiver_that_wanted_no_more_is_served_again(
     told.endpoints.disable(Destination.WEBHOOK, "http_410")
     done = run("outbox", "enable", *WHY, KPLUS_DATABASE_URL=database)
     assert (done.code, done.json) == (0, {"enabled": ["webhook"]})
-    assert not told.endpoints.endpoint(Destination.WEBHOOK).rests
+    assert not told.endpoints.endpoint(Destination.WEBHOOK).is_resting
     again = run("outbox", "enable", "--destination", "webhook", *WHY, "--table")
     assert (again.code, again.out) == (0, "Every receiver was served.\n")
     (act,) = told.reports.actions("webhook")

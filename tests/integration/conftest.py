@@ -38,7 +38,7 @@ def shared_clock() -> Clock:
 def _shared(server: Databases, clock: Clock, **options: Any) -> Iterator[Store]:
     """Yield a store that lasts: its statements are built and compiled once for all tests."""
     url = server.create()
-    store = Store(open_database(url, clock=clock, waits=PATIENT, **options))
+    store = Store(open_database(url, clock=clock, timeouts=PATIENT, **options))
     yield store
     store.close()
     server.drop(url)
@@ -93,10 +93,10 @@ def open_store(engine: Engine) -> Iterator[OpenStore]:
     with ExitStack() as stack:
 
         def open_one(
-            clock: AnyClock | None = None, *, rest: Cooldown | None = None, **options: Any
+            clock: AnyClock | None = None, *, cooldown: Cooldown | None = None, **options: Any
         ) -> Store:
-            opened = open_database(url, clock=clock, **{"waits": PATIENT} | options)
-            store = Store(opened, rest=rest)
+            opened = open_database(url, clock=clock, **{"timeouts": PATIENT} | options)
+            store = Store(opened, cooldown=cooldown)
             stack.callback(store.close)
             return store
 

@@ -65,9 +65,9 @@ def test_both_ways_write_the_same(
     heard = evidence(answer(*tokens, error_desc="it's 100 % \u20ac"))
     accept(proven, "LONG", "SHORT")
     long, short = (claimed(proven, uid, inquirers=("P1",)) for uid in ("LONG", "SHORT"))
-    assert short.calm
+    assert short.partner_is_healthy
     clock.forward(1)
-    assert settle(proven, replace(long, calm=False), decision, heard)
+    assert settle(proven, replace(long, partner_is_healthy=False), decision, heard)
     assert settle(proven, short, decision, heard)
     assert _written(proven, "SHORT") == _written(proven, "LONG")
     assert len(_tokens(proven, "SHORT")) == len(tokens)
@@ -112,7 +112,7 @@ def test_failures_that_were_seen_at_the_claim_are_forgiven(proven: Store) -> Non
     execute(proven, "UPDATE partners SET failures = 3")
     accept(proven, "U1")
     mine = claimed(proven, "U1", inquirers=("P1",))
-    assert not mine.calm
+    assert not mine.partner_is_healthy
     assert settle(proven, mine, CANCELLED)
     assert partner(proven)["failures"] == 0
 

@@ -32,7 +32,7 @@ from worker.jobs.attempt import AttemptContext
 from worker.jobs.audit import AUDITED, AuditResult, audit
 from worker.sandbox import Sandbox
 from worker.store import Store
-from worker.store.operators.audits import AuditVerdict, Sampled
+from worker.store.operators.audits import AuditCandidate, AuditVerdict
 from worker.store.schema.tables import audits
 
 
@@ -77,7 +77,7 @@ def end(store: Store, *uids: str, decision: Any = CANCELLED) -> None:
         assert settle(store, claimed(store, uid), decision, ANSWERED)
 
 
-def sample(store: Store, most: int = 10, **fields: Any) -> list[Sampled]:
+def sample(store: Store, most: int = 10, **fields: Any) -> list[AuditCandidate]:
     usual: dict[str, Any] = {"since": NOON, "outcomes": AUDITED, "inquirers": [PARTNER_ID]}
     return store.audits.sample(most=most, **(usual | fields))
 

@@ -117,7 +117,7 @@ def test_the_calls_of_a_paused_partner_do_not_start(store: Store) -> None:
 def test_the_calls_of_a_cooling_partner_start_when_it_has_cooled(
     open_store: OpenStore, clock: Clock
 ) -> None:
-    store = open_store(clock, rest=Cooldown(run=1, base=timedelta(seconds=5)))
+    store = open_store(clock, cooldown=Cooldown(threshold=1, base=timedelta(seconds=5)))
     accept(store, "U1", "U2")
     settle(store, claimed(store), LOST)
     clock.forward(4.999)

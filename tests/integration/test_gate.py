@@ -33,7 +33,7 @@ from worker.domain.partners import Partner, Roster
 from worker.domain.states import Event, State
 from worker.store import Claim, Cooldown, Database, Evidence, Store
 
-REST: Final = Cooldown(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))
+REST: Final = Cooldown(threshold=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))
 UNSEEN: Final = Decision(
     Event.DOUBT, "unknown_code", "errorCode new is not in the dialect", wait=timedelta(seconds=2)
 )
@@ -43,9 +43,9 @@ TOO_MANY: Final = Decision(
 )
 
 
-def roster(**limits: Any) -> Roster:
-    url = "http://127.0.0.1:9/cancel"
-    return Roster({"P1": Partner(partner_id="P1", secret="s3cret", bank_url=url, **limits)})
+def roster(*names: str, **limits: Any) -> Roster:
+    common = {"secret": "s3cret", "bank_url": "http://127.0.0.1:9/cancel", **limits}
+    return Roster({name: Partner(partner_id=name, **common) for name in names or ("P1",)})
 
 
 class Line:
@@ -89,7 +89,7 @@ class Line:
 
 @pytest.fixture
 def line(engine: Engine, clock: Clock) -> Line:
-    return Line(Store(Database(engine, clock=clock), rest=REST), clock)
+    return Line(Store(Database(engine, clock=clock), cooldown=REST), clock)
 
 
 def most_in_a_second(times: list[float]) -> int:
@@ -101,6 +101,14 @@ def test_of_a_partner_that_never_called_one_call_goes_first(line: Line) -> None:
     assert [line.enter() for _ in range(5)] == [None] * 5
     settle(line.store, first, CANCELLED, ANSWERED)
     assert all(line.enter() for _ in range(5))
+
+
+def test_a_partner_sends_one_call_first_though_another_partner_is_proven(line: Line) -> None:
+    line.proves()
+    both = roster("P1", "P2")
+    accept(line.store, "V1", "V2", partner_id="P2")
+    claims = [line.store.jobs.claim(uid, lease=LEASE, roster=both) for uid in ("V1", "V2")]
+    assert [mine is not None for mine in claims] == [True, False]
 
 
 def test_a_job_that_was_not_let_in_is_as_it_was_and_may_be_hinted_at_once(line: Line) -> None:

@@ -72,7 +72,7 @@ def test_an_outcome_is_written_when_the_database_is_back(
 
     impatient = replace(
         context,
-        store=open_store(clock, waits=replace(PATIENT, patience=SHORT)),
+        store=open_store(clock, timeouts=replace(PATIENT, lock=SHORT)),
         roster=once_in_flight(context, outage.begins),
         monotonic=ours,
         sleep=back_after_a_while,
@@ -91,7 +91,7 @@ def test_an_outcome_that_cannot_be_written_is_found_out_again(
 
     impatient = replace(
         context,
-        store=open_store(clock, waits=replace(PATIENT, patience=SHORT)),
+        store=open_store(clock, timeouts=replace(PATIENT, lock=SHORT)),
         lease=timedelta(seconds=1),
         roster=once_in_flight(context, outage.begins),
         monotonic=ours,
@@ -116,7 +116,7 @@ def test_a_database_that_is_away_before_the_bank_is_asked_stops_the_attempt(
     outage.begins()
     with pytest.raises(StoreUnavailable):
         attempt(
-            "U1", replace(context, store=open_store(clock, waits=replace(PATIENT, patience=SHORT)))
+            "U1", replace(context, store=open_store(clock, timeouts=replace(PATIENT, lock=SHORT)))
         )
     outage.ends()
     assert len(sandbox.journal) == 0

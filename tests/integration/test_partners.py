@@ -30,7 +30,7 @@ from tests.integration.stock import (
 from worker.domain.decision import Decision
 from worker.store import UNCONFIGURED, Claim, Cooldown, Database, Evidence, Store
 
-REST: Final = Cooldown(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))
+REST: Final = Cooldown(threshold=3, base=timedelta(seconds=5), cap=timedelta(seconds=30))
 
 
 class Line:
@@ -74,7 +74,7 @@ class Line:
 
 @pytest.fixture
 def line(engine: Engine, clock: Clock) -> Line:
-    return Line(Store(Database(engine, clock=clock), rest=REST))
+    return Line(Store(Database(engine, clock=clock), cooldown=REST))
 
 
 def test_a_partner_that_never_failed_has_no_row(line: Line) -> None:
@@ -197,7 +197,7 @@ def test_one_partner_does_not_rest_for_another(line: Line) -> None:
 
 
 def test_a_first_failure_can_be_the_whole_run(engine: Engine, clock: Clock) -> None:
-    store = Store(Database(engine, clock=clock), rest=replace(REST, run=1))
+    store = Store(Database(engine, clock=clock), cooldown=replace(REST, threshold=1))
     line = Line(store)
     line.fails()
     assert line.stands == ("cooling", 1)
@@ -205,8 +205,8 @@ def test_a_first_failure_can_be_the_whole_run(engine: Engine, clock: Clock) -> N
 
 
 def test_a_cool_down_can_be_of_one_length(engine: Engine, clock: Clock) -> None:
-    rest = Cooldown(run=1, base=timedelta(seconds=5), cap=timedelta(seconds=5))
-    line = Line(Store(Database(engine, clock=clock), rest=rest))
+    rest = Cooldown(threshold=1, base=timedelta(seconds=5), cap=timedelta(seconds=5))
+    line = Line(Store(Database(engine, clock=clock), cooldown=rest))
     line.fails()
     clock.forward(5)
     line.fails()

@@ -33,7 +33,7 @@ from worker.domain.decision import Decision
 from worker.domain.destinations import Destination
 from worker.domain.states import Event, Outcome, State
 from worker.store import Acceptance, RejectedMessage, RequeueRequest, Status, Store, Verdict
-from worker.store.operators.retention import YOUNGEST, Batch, oldest
+from worker.store.operators.retention import MIN_AGE, Batch, oldest
 
 DAYS_90 = timedelta(days=90)
 UNKNOWN = Decision(Event.EXHAUST, "duplicate", "seen", outcome=Outcome.UNKNOWN)
@@ -151,7 +151,7 @@ def test_batches_follow_each_other_until_none_is_left(store: Store, clock: Clock
     while True:
         batch = prune(store, since=since, most=2)
         sizes.append(batch.jobs)
-        since = batch.following
+        since = batch.next_since
         if since is None:
             break
     assert sizes == [2, 2, 1]
@@ -160,7 +160,7 @@ def test_batches_follow_each_other_until_none_is_left(store: Store, clock: Clock
 
 def test_nothing_is_pruned_before_it_is_a_day_old(store: Store) -> None:
     with pytest.raises(ValueError, match="nothing younger"):
-        store.retention.jobs(Outcome.CANCELLED, older_than=YOUNGEST - SECOND)
+        store.retention.jobs(Outcome.CANCELLED, older_than=MIN_AGE - SECOND)
 
 
 @contextmanager
@@ -320,7 +320,7 @@ def test_a_batch_of_a_large_table_is_found_by_an_index(store: Store) -> None:
         connection.exec_driver_sql("ANALYZE cancel_jobs")
         sql = str(oldest().compile(connection, compile_kwargs={"render_postcompile": True}))
         plan = connection.exec_driver_sql(
-            f"EXPLAIN {sql}", {**params, "now": NOON, "ago": -86400.0}
+            f"EXPLAIN {sql}", {**params, "now": NOON, "ago_seconds": -86400.0}
         ).scalars()
         told = "\n".join(plan)
         connection.rollback()
@@ -367,9 +367,9 @@ def test_records_of_acts_are_removed_except_of_partners_that_are_paused(
     store.actions.resume_partner("P1", who="ploy", reason="why")
     store.actions.pause_partner("P2", who="ploy", reason="why")
     clock.forward(DAYS_90 + SECOND)
-    assert store.retention.count_acts(older_than=DAYS_90) == 2
-    assert store.retention.acts(older_than=DAYS_90, most=1) == 1
-    assert store.retention.acts(older_than=DAYS_90) == 1
+    assert store.retention.count_actions(older_than=DAYS_90) == 2
+    assert store.retention.actions(older_than=DAYS_90, most=1) == 1
+    assert store.retention.actions(older_than=DAYS_90) == 1
     assert [act["target"] for act in store.reports.actions()] == ["P2"]
 
 
@@ -383,8 +383,8 @@ def test_what_was_told_of_a_pruned_job_goes_and_what_was_not_stays(
             told.outbox.delivered(parcel)
         if parcel.uid == "U2":
             told.outbox.failed(parcel, "http_500", wait=None)
-    clock.forward(2 * YOUNGEST)
-    told.retention.jobs(Outcome.CANCELLED, older_than=YOUNGEST)
+    clock.forward(2 * MIN_AGE)
+    told.retention.jobs(Outcome.CANCELLED, older_than=MIN_AGE)
     assert count(told, "cancel_jobs") == 0
     left = {row["partner_txn_uid"]: row["state"] for row in told.outbox.events(most=9)}
     assert left == {"U2": "dead", "U3": "waiting"}
@@ -395,9 +395,9 @@ def test_told_outcomes_are_removed_by_their_own_age(store: Store, clock: Clock) 
     end(told, "U1", "U2")
     (parcel, _) = told.outbox.claim(Destination.WEBHOOK, most=9, lease=SECOND)
     told.outbox.delivered(parcel)
-    clock.forward(2 * YOUNGEST)
-    assert told.retention.count_told(older_than=YOUNGEST) == 1
-    assert told.retention.told(older_than=YOUNGEST) == 1
-    assert told.retention.told(older_than=YOUNGEST) == 0
+    clock.forward(2 * MIN_AGE)
+    assert told.retention.count_events(older_than=MIN_AGE) == 1
+    assert told.retention.events(older_than=MIN_AGE) == 1
+    assert told.retention.events(older_than=MIN_AGE) == 0
     assert count(told, "outbox") == 3
     assert count(told, "cancel_jobs") == 2

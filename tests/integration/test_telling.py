@@ -134,7 +134,7 @@ def test_without_a_destination_nothing_is_written(store: Store) -> None:
     end(store, "U1")
     assert row(store)["ends"] == 1
     assert store.outbox.events(most=9) == []
-    assert store.endpoints.glance() == []
+    assert store.endpoints.statuses() == []
 
 
 def test_each_destination_gets_the_same_event(store: Store) -> None:
@@ -205,7 +205,7 @@ def test_a_receiver_that_was_down_for_an_hour_gets_everything_with_few_tries(
     telling.rounds(hours=2)
     assert receiver.taken() == {events.event_id(uid, 1): 1 for uid in uids}
     assert telling.events() == []
-    assert telling.store.endpoints.glance()[0].endpoint.failures == 0
+    assert telling.store.endpoints.statuses()[0].endpoint.failures == 0
 
 
 def test_a_restarted_receiver_goes_on(telling: Telling, receiver: Receiver) -> None:
@@ -286,7 +286,7 @@ def test_410_ends_the_deliveries_until_an_operator_says_so(
     end(telling.store, "U2")
     receiver.answer = lambda _post: TAKEN
     telling.rounds(hours=10)
-    (glance,) = telling.store.endpoints.glance()
+    (glance,) = telling.store.endpoints.statuses()
     assert len(receiver.posts) == 1
     assert (glance.endpoint.disabled, glance.endpoint.reason) == (True, "http_410")
     assert (glance.waiting, glance.dead) == (2, 0)

@@ -122,7 +122,7 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
 
 
 def test_a_job_that_is_locked_for_too_long_is_unavailable(open_store: OpenStore) -> None:
-    store, other = open_store(waits=replace(PATIENT, patience=SHORT)), open_store()
+    store, other = open_store(timeouts=replace(PATIENT, lock=SHORT)), open_store()
     accept(other, "U1")
     with (
         a_lock_on_the_job(other.database.engine),
@@ -138,7 +138,7 @@ def test_a_worker_that_stops_in_a_transaction_holds_its_locks_for_a_moment_only(
 ) -> None:
     """PostgreSQL would believe in a machine that is gone for two hours, and all others wait."""
     stopped, store = (
-        open_store(waits=replace(PATIENT, silence=timedelta(milliseconds=200))),
+        open_store(timeouts=replace(PATIENT, idle_in_transaction=timedelta(milliseconds=200))),
         open_store(),
     )
     accept(store, "U1")
@@ -161,7 +161,7 @@ def line(engine: Engine) -> Iterator[Proxy]:
 def far(engine: Engine, line: Proxy) -> Iterator[Database]:
     """The database at the other end of the line; whether a connection answers is always asked."""
     url = engine.url.set(host="127.0.0.1", port=line.port).render_as_string(hide_password=False)
-    database = open_database(url, waits=replace(PATIENT, idle=timedelta(0)))
+    database = open_database(url, timeouts=replace(PATIENT, trusted=timedelta(0)))
     yield database
     database.close()
 
@@ -204,7 +204,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(
     open_store: OpenStore,
 ) -> None:
     """Given up on this side alone, it would go on over there."""
-    database = open_store(waits=replace(PATIENT, statement=SHORT)).database
+    database = open_store(timeouts=replace(PATIENT, statement=SHORT)).database
     with pytest.raises(StoreUnavailable, match="statement timeout"), database.reading() as hasty:
         hasty.execute(text("SELECT pg_sleep(60)"))
 
@@ -220,7 +220,7 @@ def test_a_migration_takes_as_long_as_it_takes(open_store: OpenStore) -> None:
 def test_a_settlement_that_waits_for_too_long_leaves_nothing_half_written(
     open_store: OpenStore,
 ) -> None:
-    store, other = open_store(waits=replace(PATIENT, patience=SHORT)), open_store()
+    store, other = open_store(timeouts=replace(PATIENT, lock=SHORT)), open_store()
     accept(other, "U1")
     mine = claimed(other)
     before = other.reports.file("U1")
@@ -231,7 +231,7 @@ def test_a_settlement_that_waits_for_too_long_leaves_nothing_half_written(
 
 
 def test_reports_wait_for_no_writer(open_store: OpenStore) -> None:
-    store, other = open_store(waits=replace(PATIENT, patience=SHORT)), open_store()
+    store, other = open_store(timeouts=replace(PATIENT, lock=SHORT)), open_store()
     accept(other, "U1")
     with a_lock_on_the_job(other.database.engine):
         assert store.reports.stats().states["pending"] == 1
@@ -240,7 +240,7 @@ def test_reports_wait_for_no_writer(open_store: OpenStore) -> None:
 
 
 def test_no_writer_waits_for_a_report(open_store: OpenStore) -> None:
-    store, other = open_store(waits=replace(PATIENT, patience=SHORT)), open_store()
+    store, other = open_store(timeouts=replace(PATIENT, lock=SHORT)), open_store()
     accept(other, "U1")
     with other.database.reading() as connection:
         connection.execute(cancel_jobs.select()).all()
@@ -248,7 +248,7 @@ def test_no_writer_waits_for_a_report(open_store: OpenStore) -> None:
 
 
 def test_a_process_out_of_connections_is_unavailable(open_store: OpenStore) -> None:
-    store = open_store(connections=1, waits=replace(PATIENT, patience=SHORT))
+    store = open_store(connections=1, timeouts=replace(PATIENT, lock=SHORT))
     held = [store.database.engine.connect() for _ in range(3)]
     with pytest.raises(StoreUnavailable, match="QueuePool limit"):
         store.reports.stats()

@@ -20,7 +20,7 @@ AGAIN = r"the schema is in use: .*run `kplus-cancel db upgrade` again"
 @pytest.fixture
 def hasty(database: str) -> Iterator[Database]:
     """A database that waits for SQLite's lock for a moment; on PostgreSQL migrations set theirs."""
-    database_ = open_database(database, waits=replace(PATIENT, patience=SHORT))
+    database_ = open_database(database, timeouts=replace(PATIENT, lock=SHORT))
     yield database_
     database_.close()
 
@@ -75,6 +75,6 @@ def test_an_upgrade_that_hangs_lets_the_next_one_say_so(
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({schema.ADVISORY_LOCK})")
         connection.commit()
         with pytest.raises(StoreUnavailable, match=AGAIN):
-            schema.upgrade(hasty, home=tmp_path, patience="100ms")
+            schema.upgrade(hasty, home=tmp_path, lock_timeout="100ms")
     other.close()
     assert schema.upgrade(hasty, home=tmp_path) == []

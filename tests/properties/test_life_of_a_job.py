@@ -52,7 +52,7 @@ DEADLINE: Final = timedelta(seconds=45)
 LEASE: Final = timedelta(seconds=60)
 AGAIN: Final = timedelta(seconds=15)
 HIGH_WATER: Final = 2
-REST: Final = Cooldown(run=3, base=timedelta(seconds=5), cap=timedelta(seconds=20))
+REST: Final = Cooldown(threshold=3, base=timedelta(seconds=5), cap=timedelta(seconds=20))
 POLICY: Final = Policy(
     dialect=built_in(),
     backoff=Backoff(base=timedelta(seconds=2), cap=timedelta(seconds=60)),
@@ -98,7 +98,7 @@ class Life(RuleBasedStateMachine):
         self.clock = Clock()
         self.real = timedelta(0)
         database = Database(engine, clock=self.clock)
-        self.store = Store(database, rest=REST, destinations=tuple(Destination))
+        self.store = Store(database, cooldown=REST, destinations=tuple(Destination))
         self.journal: list[Call] = []
         self.accepted: dict[str, str] = {}
         self.before: Rows = {}

@@ -20,15 +20,15 @@ from tests.servers.postgres import NoServer, PostgresServer, PrivatePostgres
 from tests.servers.schema import migrate
 from tests.servers.waiting import LIMIT
 from worker.domain.leases import InquiryUids
-from worker.store import Clock, Cooldown, Store, Waits, open_database
+from worker.store import Clock, Cooldown, Store, Timeouts, open_database
 
 GIVEN: Final = "KPLUS_TEST_DATABASE_URL"
 KINDS: Final = ("sqlite", pytest.param("postgresql", marks=pytest.mark.postgres))
 
 
-PATIENT: Final = Waits(
-    patience=timedelta(seconds=LIMIT),
-    silence=timedelta(seconds=LIMIT),
+PATIENT: Final = Timeouts(
+    lock=timedelta(seconds=LIMIT),
+    idle_in_transaction=timedelta(seconds=LIMIT),
     statement=timedelta(seconds=LIMIT),
     answer=timedelta(seconds=LIMIT),
 )
@@ -148,12 +148,12 @@ def store_at(database: str) -> Iterator[StoreAt]:
         def open_one(
             clock: Clock | None = None,
             *,
-            rest: Cooldown | None = None,
+            cooldown: Cooldown | None = None,
             inquiry_uids: InquiryUids | None = None,
             **options: Any,
         ) -> Store:
-            opened = open_database(database, clock=clock, **{"waits": PATIENT} | options)
-            store = Store(opened, rest=rest, inquiry_uids=inquiry_uids)
+            opened = open_database(database, clock=clock, **{"timeouts": PATIENT} | options)
+            store = Store(opened, cooldown=cooldown, inquiry_uids=inquiry_uids)
             stack.callback(store.close)
             return store
 

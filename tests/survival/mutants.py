@@ -15,28 +15,30 @@ from sqlalchemy import bindparam
 from worker.broker import app
 from worker.cli import main
 from worker.domain.kplus import Answer
-from worker.domain.states import FINAL
+from worker.domain.states import FINAL, State
 from worker.jobs import attempt
 from worker.process import loop
 from worker.store.jobs import claim as claiming
 from worker.store.jobs import jobs
+from worker.store.jobs import settle as settling
 from worker.store.jobs.attempts import Attempts
 from worker.store.schema.tables import JOBS
 
 
 def no_fence() -> None:
     """Let a worker settle a job whose lease it has lost."""
-    settle = jobs._settle
+    settle = settling.settle_statement
 
     def unfenced(event: Any, source: Any) -> Any:
         statement = settle(event, source)
-        fence = str(JOBS.lease_id == bindparam("lease"))
-        statement._where_criteria = tuple(
-            clause for clause in statement._where_criteria if str(clause) != fence
-        )
+        fence = str(JOBS.lease_id == bindparam("this_lease_id"))
+        kept = tuple(clause for clause in statement._where_criteria if str(clause) != fence)
+        if source is State.IN_FLIGHT and len(kept) == len(statement._where_criteria):
+            raise LookupError(fence)
+        statement._where_criteria = kept
         return statement
 
-    jobs._settle = unfenced
+    jobs.settle_statement = unfenced  # type: ignore[attr-defined]
     # The key of the evidence is a second fence: it has to go as well.
     keep = Attempts.keep
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.domain.claims import CANCEL, INQUIRY, Claim, Evidence
+from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.kplus import Answer, CancelRequest, InquiryRequest
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -15,7 +15,7 @@ CLAIM = Claim(
     request=REQUEST,
     lease_id="IQ0123456789.abcdef",
     number=5,
-    kind=CANCEL,
+    kind=ClaimKind.CANCEL,
     attempts=2,
     doubted=True,
     created_at=AT,
@@ -23,7 +23,7 @@ CLAIM = Claim(
     started_at=AT,
     lease_ends_at=AT + timedelta(minutes=1),
 )
-ASKING = replace(CLAIM, kind=INQUIRY)
+ASKING = replace(CLAIM, kind=ClaimKind.INQUIRY)
 
 
 def test_a_cancel_goes_out_as_the_order_has_it() -> None:
@@ -79,10 +79,10 @@ def test_evidence_keeps_the_banks_own_words() -> None:
         }
     )
     assert found.words() == {
-        "said_status": "10",
-        "said_code": "general_error",
-        "said_desc": "Try later (EMG)",
-        "said_short": "EMG",
+        "status_code": "10",
+        "error_code": "general_error",
+        "error_desc": "Try later (EMG)",
+        "short_code": "EMG",
     }
     assert found.entries() == [
         {"position": 0, "token_id": "TOKEN1", "reference1": "ORDER-1", "status": "PAID"},
@@ -92,7 +92,7 @@ def test_evidence_keeps_the_banks_own_words() -> None:
 
 def test_an_answer_without_a_short_code_says_so() -> None:
     """Null stands in rows of versions that did not keep it."""
-    assert evidence({"statusCode": "00"}).words()["said_short"] == ""
+    assert evidence({"statusCode": "00"}).words()["short_code"] == ""
 
 
 def test_without_an_answer_there_are_no_words() -> None:

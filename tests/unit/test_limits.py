@@ -1,7 +1,7 @@
 """The ends and the waits of a job that is still undecided after an attempt."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -20,7 +20,7 @@ from tests.unit.cases import (
 )
 from worker.domain.decision import Case
 from worker.domain.judgement import decide, decide_lease_ended
-from worker.domain.limits import LAST_MOMENT, last_word, limit_reached
+from worker.domain.limits import LAST_MOMENT, last_word, limit_reached, valid_expiry
 from worker.domain.states import Event, Outcome
 from worker.errors import AnswerLost, BankError, BankUnreachable, BankUntrusted
 
@@ -197,3 +197,20 @@ def test_doubt_outlives_every_deadline(
 
 def test_a_job_within_its_limits_reaches_none() -> None:
     assert not limit_reached(replace(FIRST, expires_at=None), POLICY, attempts=19)
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "still_payable_at", "expiry"),
+    [
+        (None, None, None),
+        (None, NOW, None),
+        (NOW, None, NOW),
+        (NOW, NOW - timedelta(microseconds=1), NOW),
+        (NOW, NOW, None),
+        (NOW, NOW + timedelta(microseconds=1), None),
+    ],
+)
+def test_an_expiry_at_which_the_bank_called_the_token_payable_was_wrong(
+    expires_at: datetime | None, still_payable_at: datetime | None, expiry: datetime | None
+) -> None:
+    assert valid_expiry(expires_at, still_payable_at=still_payable_at) == expiry

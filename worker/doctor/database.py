@@ -7,6 +7,7 @@ from worker.config.settings import Settings
 from worker.config.sqlite_file import missing_file
 from worker.doctor.finding import Finding, Weight, wrong
 from worker.doctor.outbox import outcomes
+from worker.domain.partners import PartnerMode
 from worker.errors import StoreUnavailable
 from worker.store import Database, Store, open_database
 from worker.store.schema import migrate
@@ -47,7 +48,7 @@ def _looked_at(database: Database, settings: Settings) -> Iterator[Finding]:
     yield _sqlite(database) if database.is_sqlite else _postgresql(database)
     found = migrate.examine(database)
     if not found.up_to_date:
-        yield wrong("schema", found.lack(), "run `kplus-cancel db upgrade`")
+        yield wrong("schema", found.missing(), "run `kplus-cancel db upgrade`")
         return
     newer = f", newer than this program's {found.latest}" if found.foreign else ""
     yield Finding("schema", f"up to date ({found.current}{newer})")
@@ -102,10 +103,10 @@ def _clock(database: Database) -> Finding:
 
 
 def _progress(store: Store) -> Iterator[Finding]:
-    resting = [row for row in store.partners.all() if row.mode != "active"]
+    resting = [row for row in store.partners.all() if row.mode != PartnerMode.ACTIVE]
     for row in resting:
         told = f"is {row.mode}: {row.reason}"
-        if row.mode == "paused":
+        if row.mode == PartnerMode.PAUSED:
             remedy = f"kplus-cancel partners resume {row.partner_id} --reason WHY"
         else:
             remedy = f"none: it is tried again at {row.resume_at:%H:%M:%S} UTC"

@@ -14,7 +14,7 @@ LATE = timedelta(minutes=5)
 
 def outcomes(settings: Settings, store: Store) -> Iterator[Finding]:
     """Yield a line for each way that is set here, or by which something waits."""
-    known = {glance.endpoint.destination: glance for glance in store.endpoints.glance()}
+    known = {glance.endpoint.destination: glance for glance in store.endpoints.statuses()}
     for name in Destination:
         if name in settings.destinations:
             yield _told(name, _where(settings, name), known.get(name))

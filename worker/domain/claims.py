@@ -3,14 +3,18 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from enum import StrEnum
 
 from worker.domain.decision import Case
 from worker.domain.kplus import Answer, CancelRequest, InquiryRequest
 from worker.domain.leases import inquiry_uid
 
-CANCEL = "cancel"
-INQUIRY = "inquiry"
+
+class ClaimKind(StrEnum):
+    """What a claim asks the bank for: to cancel the token, or what became of it."""
+
+    CANCEL = "cancel"
+    INQUIRY = "inquiry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +24,14 @@ class Claim:
 
     `number` counts the job's conversations; `attempts` includes this one if it is a cancel.
     `started_at` is the database's time of the claim, `wait` the time until the call may begin.
-    The job's age counts from `created_at`, or from an operator's requeue. `calm`: a good answer
-    changes nothing in the partner's row.
+    The job's age counts from `created_at`, or from an operator's requeue. If
+    `partner_is_healthy`, a good answer changes nothing in its partner's row.
     """
 
     request: CancelRequest
     lease_id: str
     number: int
-    kind: str
+    kind: ClaimKind
     attempts: int
     doubted: bool
     created_at: datetime
@@ -35,7 +39,7 @@ class Claim:
     started_at: datetime
     lease_ends_at: datetime
     wait: timedelta = timedelta(0)
-    calm: bool = False
+    partner_is_healthy: bool = False
 
     @property
     def on_the_wire(self) -> CancelRequest:
@@ -44,7 +48,7 @@ class Claim:
 
         That uid is part of the lease id, so a rescue knows it, whatever its own settings are.
         """
-        if self.kind == CANCEL:
+        if self.kind is ClaimKind.CANCEL:
             return self.request
         order, uid = self.request, inquiry_uid(self.lease_id)
         return InquiryRequest(uid, order.partner_id, order.token_id, order.reference1)
@@ -64,7 +68,7 @@ class Claim:
 
     def _inquiries(self) -> int:
         """Return how many earlier conversations were inquiries or did not count as attempts."""
-        return max(0, self.number - self.attempts - (self.kind == INQUIRY))
+        return max(0, self.number - self.attempts - (self.kind is ClaimKind.INQUIRY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +84,18 @@ class Evidence:
     answer: Answer | None = None
     credentials: str = ""
 
-    def words(self) -> dict[str, Any]:
-        """Return the bank's own words, by the parameters under which they are stored."""
+    def words(self) -> dict[str, object]:
+        """Return the bank's own words, by the columns in which they are stored."""
         envelope = self.answer.envelope if self.answer else None
         return {
-            "said_status": envelope.status_code if envelope else None,
-            "said_code": envelope.error_code if envelope else None,
-            "said_desc": envelope.error_desc if envelope else None,
+            "status_code": envelope.status_code if envelope else None,
+            "error_code": envelope.error_code if envelope else None,
+            "error_desc": envelope.error_desc if envelope else None,
             # Empty where there was none: null stands in rows of versions that did not keep it.
-            "said_short": (envelope.short_code or "") if envelope else None,
+            "short_code": (envelope.short_code or "") if envelope else None,
         }
 
-    def entries(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[dict[str, object]]:
         """Return every entry of the answer's tokenList, by the columns in which it is stored."""
         envelope = self.answer.envelope if self.answer else None
         return [

@@ -8,3 +8,10 @@ class Destination(StrEnum):
 
     WEBHOOK = "webhook"
     MESSAGE = "message"
+
+
+class EndpointMode(StrEnum):
+    """Whether a destination is served: yes, or not until an operator enables it."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Final
 
 FINISHED: Final = "kplus.cancellation.finished"
@@ -23,6 +24,14 @@ FIELDS: Final = {
     "finishedAt": "finished_at",
 }
 """The fields of an event, in the bank's spelling, and the column of each."""
+
+
+class OutboxState(StrEnum):
+    """Where the delivery of an event stands; a dead one waits for an operator."""
+
+    WAITING = "waiting"
+    DEAD = "dead"
+    DELIVERED = "delivered"
 
 
 def event_id(uid: str, end: int) -> str:

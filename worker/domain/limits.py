@@ -37,7 +37,7 @@ def with_wait(decision: Decision, case: Case, policy: Policy) -> Decision:
 
 def limit_reached(case: Case, policy: Policy, *, attempts: int, at_expiry: bool = True) -> str:
     """Return the limit that ends an undecided job, as text, or an empty string."""
-    if at_expiry and has_expired(case):
+    if at_expiry and has_expired(case.expires_at, at=case.at):
         return "the token's own expiry has passed"
     if case.at - case.created_at >= policy.max_age:
         return "the job's longest age is reached"
@@ -46,9 +46,24 @@ def limit_reached(case: Case, policy: Policy, *, attempts: int, at_expiry: bool 
     return ""
 
 
-def has_expired(case: Case) -> bool:
+def valid_expiry(
+    expires_at: datetime | None, *, still_payable_at: datetime | None
+) -> datetime | None:
+    """
+    Return the token's own expiry; None if it has none, or a wrong one.
+
+    An expiry is wrong if the bank called the token payable at that time or later.
+    `store.jobs.transitions.has_expired` says the same in SQL, and
+    `tests/integration/test_sql_and_python_agree.py` compares the two.
+    """
+    if expires_at is None or still_payable_at is None or still_payable_at < expires_at:
+        return expires_at
+    return None
+
+
+def has_expired(expires_at: datetime | None, *, at: datetime) -> bool:
     """Say whether the token's own expiry has passed."""
-    return case.expires_at is not None and case.expires_at <= case.at
+    return expires_at is not None and expires_at <= at
 
 
 def before_expiry(wait: timedelta, case: Case) -> timedelta:
@@ -67,9 +82,12 @@ def before_expiry(wait: timedelta, case: Case) -> timedelta:
 
 
 def last_word(*, doubted: bool, expires_at: datetime | None, at: datetime) -> Outcome:
-    """Return the outcome of a job that ends undecided; a doubted one is unknown, expired or not."""
+    """
+    Return the outcome of a job that ends undecided; a doubted one is unknown, expired or not.
+
+    `store.jobs.transitions.last_word` says the same in SQL, and
+    `tests/integration/test_sql_and_python_agree.py` compares the two.
+    """
     if doubted:
         return Outcome.UNKNOWN
-    if expires_at is not None and expires_at <= at:
-        return Outcome.LAPSED
-    return Outcome.GAVE_UP
+    return Outcome.LAPSED if has_expired(expires_at, at=at) else Outcome.GAVE_UP

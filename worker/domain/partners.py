@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,14 @@ from worker.domain.validation import IDENTIFIER, WEB_ADDRESS
 from worker.errors import MissingPartner
 
 HttpUrl = Annotated[str, Field(pattern=WEB_ADDRESS)]
+
+
+class PartnerMode(StrEnum):
+    """Whether a partner takes calls: yes, not until it is resumed, or not for a while."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    COOLING = "cooling"
 
 
 class Partner(BaseModel):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from worker.domain.partners import PartnerMode
 from worker.domain.states import Outcome
 from worker.explain.text import hint, jobs, moment, shown, span
 from worker.store import EndpointStatus, Stats, Store
@@ -47,12 +48,12 @@ def read_overview(store: Store) -> Overview:
     unknown = store.reports.jobs(outcome=Outcome.UNKNOWN, since=now - LATELY, most=MOST)
     return Overview(
         counts=store.reports.stats(),
-        resting=[row._asdict() for row in store.partners.all() if row.mode != "active"],
+        resting=[row._asdict() for row in store.partners.all() if row.mode != PartnerMode.ACTIVE],
         silent=len(store.backlog.dead(most=MOST)),
         unknown_lately=len(unknown),
         rejected=store.rejected_messages.counts(),
         rejected_at=newest[0].last_at if newest else None,
-        told=store.endpoints.glance(),
+        told=store.endpoints.statuses(),
         now=now,
     )
 
@@ -105,7 +106,7 @@ def untold(glance: EndpointStatus) -> Need | None:
 def rest(row: Mapping[str, Any], now: datetime) -> Need:
     """Return why a partner takes no calls, and what ends that."""
     name, why = shown(row["partner_id"]), shown(row["reason"])
-    if row["mode"] == "paused":
+    if row["mode"] == PartnerMode.PAUSED:
         return Need(
             f"Partner {name} is paused since {moment(row['updated_at'], now)}: {why}",
             f"kplus-cancel partners resume {name} --reason WHY",

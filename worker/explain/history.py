@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from worker.domain.claims import ClaimKind
 from worker.domain.states import Event, Outcome, State
 from worker.explain.meanings import ENDS, STANDS
 from worker.explain.text import clock, ended, moment, shown
@@ -78,7 +79,7 @@ def _rejudged(act: Row, now: datetime) -> str:
 def _asked(job: Row, attempts: Sequence[Row]) -> str:
     """Return how often the bank was asked: `7 times from … to …, 1 of them an inquiry`."""
     count = len(attempts)
-    inquiries = sum(row["kind"] == "inquiry" for row in attempts)
+    inquiries = sum(row["kind"] == ClaimKind.INQUIRY for row in attempts)
     first, last = clock(attempts[0]["started_at"]), clock(attempts[-1]["started_at"])
     text = f"The bank was asked {_times(count)}"
     text += f" at {first} UTC" if first == last else f", from {first} to {last} UTC"
@@ -102,7 +103,7 @@ def _by_end(attempts: Sequence[Row]) -> Iterator[str]:
             word if len(words) == 1 else f"{word} ({times})" for word, times in words.most_common()
         )
         free = sum(
-            row["decision"] == event and row["kind"] == "cancel" and not row["spent"]
+            row["decision"] == event and row["kind"] == ClaimKind.CANCEL and not row["spent"]
             for row in attempts
         )
         kept = f"; {free} not counted as an attempt" if free else ""

@@ -6,11 +6,11 @@ from typing import Any
 
 from worker.config.settings import Settings
 from worker.domain.maintenance import Maintenance
+from worker.domain.partners import PartnerMode
 from worker.errors import JobNotFound
 from worker.explain.next_steps import JobContext, Limits
 from worker.explain.partner import PartnerView
 from worker.store import JobFile, Store
-from worker.store.partners.gate import PROOF_LASTS
 
 MOST_ACTS = 100
 
@@ -59,10 +59,10 @@ def _door(store: Store, settings: Settings, partner_id: str) -> PartnerView:
     row = next((row for row in store.partners.all() if row.partner_id == partner_id), None)
     stored = None if row is None else row._asdict()
     pause = None
-    if stored is not None and stored["mode"] == "paused":
+    if stored is not None and stored["mode"] == PartnerMode.PAUSED:
         # An operator's pause is written together with its record, and just before it.
         newest = store.reports.actions(partner_id, most=1)
         mine = [act for act in newest if act["action"] == "pause_partner"]
         pause = next((act for act in mine if act["at"] >= stored["updated_at"]), None)
     partner = settings.roster().get(partner_id)
-    return PartnerView(partner_id, stored, partner, pause, PROOF_LASTS)
+    return PartnerView(partner_id, stored, partner, pause)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from worker.domain.claims import ClaimKind
+from worker.domain.limits import has_expired, valid_expiry
 from worker.domain.maintenance import Maintenance
 from worker.domain.states import Outcome, State
 from worker.explain.meanings import TO_DO
@@ -69,14 +71,12 @@ class JobContext:
     @property
     def expiry(self) -> datetime | None:
         """The token's expiry, unless the bank called the token payable after it."""
-        at: datetime | None = self.job["expires_at"]
-        still = self.job["still_payable_at"]
-        return None if at is not None and still is not None and still >= at else at
+        return valid_expiry(self.job["expires_at"], still_payable_at=self.job["still_payable_at"])
 
     @property
     def expired(self) -> bool:
         """Whether the token can be paid no more."""
-        return self.expiry is not None and self.expiry <= self.now
+        return has_expired(self.expiry, at=self.now)
 
 
 def next_steps(matter: JobContext) -> NextSteps:
@@ -139,7 +139,9 @@ def _in_flight(matter: JobContext) -> NextSteps:
             "The next sweep of any worker puts it in doubt, and the bank is asked again."
         )
         return NextSteps([text], now, [LOOK])
-    asks = "asks the bank what became of the token" if job["lease_kind"] == "inquiry" else ""
+    asks = (
+        "asks the bank what became of the token" if job["lease_kind"] == ClaimKind.INQUIRY else ""
+    )
     text = (
         f"A worker holds it and {asks or 'asks the bank now'}, "
         f"until {moment(ends, now)} at the latest. "

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from worker.domain.partners import Partner
+from worker.domain.gate import is_cooling, is_probing, is_proven
+from worker.domain.partners import Partner, PartnerMode
 from worker.explain.text import ended, hint, moment, shown
 
 Row = Mapping[str, Any]
@@ -17,14 +18,13 @@ class PartnerView:
     A partner as it is stored, as it is configured here, and who paused it.
 
     `row` is None where it has never been called, `partner` where it is not configured
-    here, `pause` where no operator did it; `proof_lasts` says how long a good answer counts.
+    here, `pause` where no operator did it.
     """
 
     partner_id: str
     row: Row | None = None
     partner: Partner | None = None
     pause: Row | None = None
-    proof_lasts: timedelta = timedelta(seconds=60)
 
     @property
     def name(self) -> str:
@@ -44,7 +44,7 @@ class PartnerView:
     @property
     def paused(self) -> bool:
         """Whether somebody must resume it."""
-        return self.row is not None and self.row["mode"] == "paused"
+        return self.row is not None and self.row["mode"] == PartnerMode.PAUSED
 
     @property
     def paused_by(self) -> str | None:
@@ -59,7 +59,7 @@ class PartnerView:
 
     def cools(self, now: datetime) -> bool:
         """Say whether it cools down now."""
-        return self.row is not None and self.row["mode"] == "cooling" and self.resume_at > now
+        return self.row is not None and is_cooling(self.row, now=now)
 
     def rests(self, now: datetime) -> str:
         """Return since when it is paused, by whom and why."""
@@ -87,24 +87,19 @@ class PartnerView:
 
     def holds_back(self, now: datetime) -> Iterator[str]:
         """Yield what lets a job wait though it is due and its partner does not rest."""
-        if not self._proven(now):
+        if self.row is None or not is_proven(self.row, now=now):
             yield self._unproven(now)
-        elif self.row is not None and self.row["pace"] is not None:
+        elif self.row["pace"] is not None:
             yield (
                 f"After its rest the calls of partner {self.name} follow one another at "
                 f"{self.row['pace']:.2g} s, and quicken; the latest began {self._latest(now)}."
             )
         yield from self._own_limits()
 
-    def _proven(self, now: datetime) -> bool:
-        if self.row is None or self.row["mode"] != "active" or self.row["proven_at"] is None:
-            return False
-        return bool(abs(now - self.row["proven_at"]) < self.proof_lasts)
-
     def _unproven(self, now: datetime) -> str:
         row = self.row or {}
         since = row.get("proven_at") or row.get("updated_at")
-        if row.get("mode") == "cooling":
+        if row.get("mode") == PartnerMode.COOLING:
             why = f"has cooled down ({self.reason}) and must prove itself"
         elif since is None:
             why = "has not been called yet"
@@ -122,8 +117,7 @@ class PartnerView:
         )
 
     def _probing(self, now: datetime) -> bool:
-        row = self.row
-        return row is not None and row["probe_id"] is not None and row["probe_ends_at"] > now
+        return self.row is not None and is_probing(self.row, now=now)
 
     def _latest(self, now: datetime) -> str:
         at = self.row["slot_at"] if self.row else None

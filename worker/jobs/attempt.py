@@ -13,7 +13,7 @@ from worker.domain.judgement import decide, decide_inquiry
 from worker.domain.kplus import Answer, InquiryRequest
 from worker.domain.partners import Partner, Roster
 from worker.errors import BankError, CallMisconfigured, JobNotFound, StoreUnavailable
-from worker.store import CANCEL, UNCONFIGURED, Claim, Evidence, Store
+from worker.store import UNCONFIGURED, Claim, ClaimKind, Evidence, Store
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -112,7 +112,7 @@ def attempt(uid: str, context: AttemptContext) -> Result:
 def _decide(
     heard: Answer | BankError, case: Case, claim: Claim, context: AttemptContext
 ) -> Decision:
-    judge = decide if claim.kind == CANCEL else decide_inquiry
+    judge = decide if claim.kind == ClaimKind.CANCEL else decide_inquiry
     return judge(heard, case, context.policy)
 
 

@@ -18,7 +18,7 @@ from worker.domain.partners import Partner
 from worker.domain.states import Outcome
 from worker.errors import BankError
 from worker.jobs.attempt import AttemptContext
-from worker.store.operators.audits import Audit, AuditVerdict, Sampled
+from worker.store.operators.audits import Audit, AuditCandidate, AuditVerdict
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -60,7 +60,7 @@ def judge(held: Outcome, decision: Decision) -> AuditVerdict:
 
 
 def audit(
-    sampled: Sampled, context: AttemptContext, *, now: Callable[[], float] = time.monotonic
+    sampled: AuditCandidate, context: AttemptContext, *, now: Callable[[], float] = time.monotonic
 ) -> AuditResult:
     """
     Ask the bank once about a final job, when its partner's gate admits the call.
@@ -78,7 +78,7 @@ def audit(
 
 
 def _enter(
-    sampled: Sampled, partner: Partner, context: AttemptContext, now: Callable[[], float]
+    sampled: AuditCandidate, partner: Partner, context: AttemptContext, now: Callable[[], float]
 ) -> Audit | str:
     """Pass the gate, or return the reason why it stays closed."""
     audits, started = context.store.audits, now()
@@ -86,7 +86,7 @@ def _enter(
         begun = audits.begin(sampled, partner, lease=context.lease)
         if begun is not None:
             return begun
-        rests = audits.why_it_rests(partner.partner_id)
+        rests = audits.rest_reason(partner.partner_id)
         if rests is not None:
             return f"the partner rests: {rests}"
         if now() - started >= GATE_TIMEOUT.total_seconds():
@@ -95,7 +95,9 @@ def _enter(
     return "the bank is in maintenance"
 
 
-def _ask(sampled: Sampled, partner: Partner, begun: Audit, context: AttemptContext) -> AuditResult:
+def _ask(
+    sampled: AuditCandidate, partner: Partner, begun: Audit, context: AttemptContext
+) -> AuditResult:
     claim = begun.claim
     if claim.wait:
         context.sleep(claim.wait.total_seconds())
@@ -146,12 +148,12 @@ def _inquire(partner: Partner, begun: Audit, context: AttemptContext) -> Answer 
         return error
 
 
-def _not_asked(sampled: Sampled, detail: str) -> AuditResult:
+def _not_asked(sampled: AuditCandidate, detail: str) -> AuditResult:
     uid = sampled.request.partner_txn_uid
     return AuditResult(uid, sampled.held, AuditVerdict.UNHEARD, "not_asked", None, detail)
 
 
-def _log_drift(sampled: Sampled, verdict: AuditVerdict, decision: Decision) -> None:
+def _log_drift(sampled: AuditCandidate, verdict: AuditVerdict, decision: Decision) -> None:
     uid, held = sampled.request.partner_txn_uid, str(sampled.held)
     if verdict is AuditVerdict.DRIFTS:
         log.error("drift", partner_txn_uid=uid, held=held, heard=decision.heard)

@@ -89,7 +89,7 @@ class Comparison:
     def compare(self, advance: Advance) -> None:
         """Look up each order of the manifest in the table."""
         for chunk in self.staged.chunks():
-            known = self.store.bulk.look([entry.order.partner_txn_uid for entry in chunk])
+            known = self.store.bulk.find([entry.order.partner_txn_uid for entry in chunk])
             missing = []
             for entry in chunk:
                 row = known.get(entry.order.partner_txn_uid)
@@ -149,7 +149,7 @@ class Comparison:
         seen = {row.partner_txn_uid}
         while row.continued_by is not None and row.continued_by not in seen:
             seen.add(row.continued_by)
-            successor = self.store.bulk.look([row.continued_by]).get(row.continued_by)
+            successor = self.store.bulk.find([row.continued_by]).get(row.continued_by)
             if successor is None:
                 return row
             row = successor

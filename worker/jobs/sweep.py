@@ -9,7 +9,7 @@ from worker.domain.decision import Policy
 from worker.domain.judgement import decide_lease_ended
 from worker.domain.partners import Roster
 from worker.domain.states import Event
-from worker.store import INQUIRY, Claim, Evidence, Store
+from worker.store import Claim, ClaimKind, Evidence, Store
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -71,7 +71,7 @@ def _abandon(claim: Claim, context: SweepContext) -> bool:
         jitter=context.random(),
         inquirers=context.roster().inquirers,
     )
-    decision = decide_lease_ended(case, context.policy, inquiry=claim.kind == INQUIRY)
+    decision = decide_lease_ended(case, context.policy, inquiry=claim.kind == ClaimKind.INQUIRY)
     evidence = Evidence(
         wire_uid=claim.on_the_wire.partner_txn_uid, duration=claim.lease_ends_at - claim.started_at
     )

@@ -65,7 +65,7 @@ def deliver(context: Relay) -> bool:
     """
     outbox = context.store.outbox
     endpoint = context.store.endpoints.endpoint(context.destination)
-    if endpoint.rests:
+    if endpoint.is_resting:
         return False
     most = 1 if endpoint.failures else BATCH
     deliveries = outbox.claim(context.destination, most=most, lease=context.within + MARGIN)
@@ -114,9 +114,9 @@ def _update_endpoint(context: Relay, before: Endpoint, replies: Sequence[Reply])
     advice = max((reply.advice for reply in failed if reply.advice), default=None)
     if not failed or (advice is None and len(failed) < len(replies)):
         if before.failures:
-            endpoints.calm(name)
+            endpoints.record_success(name)
         return not failed
     run = before.failures + 1
     wait = ENDPOINT_BACKOFF.wait(run, jitter=context.random(), retry_after=advice)
-    endpoints.rest(name, failed[-1].fault, run=run, wait=wait)
+    endpoints.back_off(name, failed[-1].fault, failures=run, wait=wait)
     return False

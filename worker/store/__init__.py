@@ -2,11 +2,11 @@
 
 from collections.abc import Collection
 
-from worker.domain.claims import CANCEL, INQUIRY, Claim, Evidence
+from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.destinations import Destination
 from worker.domain.leases import InquiryUids
 from worker.store.engine.database import Clock, Database, open_database
-from worker.store.engine.engines import Waits
+from worker.store.engine.engines import Timeouts
 from worker.store.engine.errors import is_locked
 from worker.store.jobs.accept import Acceptance, Status
 from worker.store.jobs.bulk import Bulk
@@ -17,7 +17,7 @@ from worker.store.jobs.sweep import Backlog
 from worker.store.operators.actions import Actions
 from worker.store.operators.audits import Audits
 from worker.store.operators.requeue import NewExpiry, RequeueRequest, RequeueResult, Verdict
-from worker.store.operators.retention import YOUNGEST, Retention
+from worker.store.operators.retention import MIN_AGE, Retention
 from worker.store.outbox.endpoints import Endpoint, Endpoints, EndpointStatus
 from worker.store.outbox.events import Delivery, Outbox
 from worker.store.partners.cooldown import Cooldown
@@ -28,12 +28,11 @@ from worker.store.reports.reports import JobFile, Reports, Stats
 from worker.store.reports.unknown_words import UnknownWords
 
 __all__ = [
-    "CANCEL",
-    "INQUIRY",
+    "MIN_AGE",
     "UNCONFIGURED",
-    "YOUNGEST",
     "Acceptance",
     "Claim",
+    "ClaimKind",
     "Clock",
     "Cooldown",
     "Database",
@@ -50,8 +49,8 @@ __all__ = [
     "Stats",
     "Status",
     "Store",
+    "Timeouts",
     "Verdict",
-    "Waits",
     "is_locked",
     "open_database",
 ]
@@ -59,21 +58,21 @@ __all__ = [
 
 class Store:
     """
-    Every statement this software sends, in rooms by what they are about.
+    Every statement that this software sends, grouped by what it is about.
 
-    Of each job that ends by way of this store, `destinations` are told.
+    For each job that ends through this store, an event is stored for each of `destinations`.
     """
 
     def __init__(
         self,
         database: Database,
         *,
-        rest: Cooldown | None = None,
+        cooldown: Cooldown | None = None,
         inquiry_uids: InquiryUids | None = None,
         destinations: Collection[Destination] = (),
     ) -> None:
         self.database = database
-        self.partners = PartnerModes(database, rest or Cooldown())
+        self.partners = PartnerModes(database, cooldown or Cooldown())
         uids = inquiry_uids or InquiryUids()
         finisher = Finisher(database, destinations)
         self.jobs = Jobs(database, self.partners, uids, finisher)

@@ -57,7 +57,7 @@ def upgrade(*, to: str, form: str | None) -> None:
         return
     for revision in done:
         click.echo(f"applied {revision}")
-    click.echo("The schema is up to date." if found.up_to_date else f"Now: {found.lack()}.")
+    click.echo("The schema is up to date." if found.up_to_date else f"Now: {found.missing()}.")
 
 
 @db.command("check", short_help="Say whether the schema is up to date.")
@@ -85,14 +85,14 @@ def check(*, form: str | None) -> None:
 def _look(settings: Settings) -> migrate.Schema:
     """Compare; a database file that was never made has nothing, and is not made by looking."""
     if missing_file(settings.database) is not None:
-        return migrate.nothing()
+        return migrate.empty()
     with database_of(settings) as database:
         return migrate.examine(database)
 
 
 def _told(found: migrate.Schema) -> str:
     if not found.up_to_date:
-        return f"✗ {found.lack()}: run `kplus-cancel db upgrade`"
+        return f"✗ {found.missing()}: run `kplus-cancel db upgrade`"
     if found.foreign:
         return f"✓ the schema is newer ({found.current}) than this program ({found.latest})"
     return f"✓ the schema is up to date ({found.current})"

@@ -12,6 +12,7 @@ from worker.cli.ui.operator import operator
 from worker.cli.ui.output import in_two_forms, limited, print_json, up_to, wants_json
 from worker.cli.ui.params import Reason, Words
 from worker.domain.destinations import Destination
+from worker.domain.events import OutboxState
 from worker.explain.text import shown
 from worker.store import Store
 
@@ -31,7 +32,7 @@ def events(count: int) -> str:
 @outbox.command("list")
 @click.option(
     "--state",
-    type=click.Choice(("waiting", "dead", "delivered")),
+    type=click.Choice([str(state) for state in OutboxState]),
     help="Only events in this state; without, those that wait or are dead.",
 )
 @click.option("--uid", type=Words(), metavar="UID", help="Only those of this job, in every state.")
@@ -40,7 +41,8 @@ def events(count: int) -> str:
 def list_events(*, state: str | None, uid: str | None, limit: int, form: str | None) -> None:
     """List events, the oldest first: how often each was tried, and what was wrong last."""
     with store_of(settings_now()) as store:
-        rows = store.outbox.events(state=state, uid=uid, most=limit + 1)
+        chosen = OutboxState(state) if state else None
+        rows = store.outbox.events(state=chosen, uid=uid, most=limit + 1)
     with up_to(limit, rows) as shown:
         if wants_json(form):
             print_json([plain(row) for row in shown])

@@ -12,6 +12,7 @@ from worker.cli.ui.operator import operator
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.params import Reason, Words
 from worker.config.settings import Settings
+from worker.domain.partners import PartnerMode
 from worker.explain.text import NEVER, hint, moment, shown
 from worker.store import Store
 
@@ -101,7 +102,7 @@ def _merged(settings: Settings, store: Store) -> list[dict[str, Any]]:
     """Return every partner that is configured here or has ever rested."""
     rested = {row.partner_id: row._asdict() for row in store.partners.all()}
     roster = settings.roster()
-    active = {"mode": "active", "reason": None, "resume_at": None, "failures": 0}
+    active = {"mode": PartnerMode.ACTIVE, "reason": None, "resume_at": None, "failures": 0}
     return [
         {
             "partner_id": name,

@@ -96,7 +96,7 @@ def _of_jobs(store: Store, outcome: Outcome, older_than: timedelta) -> Heap:
         removed, since = 0, None
         while True:
             batch = store.retention.jobs(outcome, older_than=older_than, since=since)
-            removed, since = removed + batch.jobs, batch.following
+            removed, since = removed + batch.jobs, batch.next_since
             advance(batch.jobs)
             if since is None:
                 return removed
@@ -117,7 +117,7 @@ def _of_records(
     if messages is not None:
         yield _counted("rejected messages", messages, prunes.count_messages, prunes.messages)
     if actions is not None:
-        yield _counted("operators' acts", actions, prunes.count_acts, prunes.acts)
+        yield _counted("operators' acts", actions, prunes.count_actions, prunes.actions)
     if audits is not None:
         yield _counted("audits", audits, prunes.count_audits, prunes.audits)
 
@@ -125,7 +125,7 @@ def _of_records(
 def _of_told(store: Store, older_than: timedelta | None) -> Iterator[Heap]:
     if older_than is not None:
         yield _counted(
-            "told outcomes", older_than, store.retention.count_told, store.retention.told
+            "told outcomes", older_than, store.retention.count_events, store.retention.events
         )
 
 

@@ -10,6 +10,7 @@ from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.events import plain
 from worker.cli.ui.output import in_two_forms, limited, print_json, up_to, wants_json
 from worker.cli.ui.params import Since, Words
+from worker.domain.partners import PartnerMode
 from worker.domain.states import Outcome, State
 from worker.explain.job import PrunedJob, read_job
 from worker.explain.meanings import ENDS
@@ -19,7 +20,11 @@ from worker.store import Store
 
 def resting(store: Store) -> dict[str, dict[str, Any]]:
     """Return the partners that take no calls now, by id."""
-    return {row.partner_id: row._asdict() for row in store.partners.all() if row.mode != "active"}
+    return {
+        row.partner_id: row._asdict()
+        for row in store.partners.all()
+        if row.mode != PartnerMode.ACTIVE
+    }
 
 
 @click.command

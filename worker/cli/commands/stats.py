@@ -43,7 +43,7 @@ def _document(picture: Overview) -> dict[str, Any]:
 def _told(glance: EndpointStatus) -> dict[str, Any]:
     return {
         "destination": glance.endpoint.destination,
-        "mode": "disabled" if glance.endpoint.disabled else "active",
+        "mode": glance.endpoint.mode,
         "reason": glance.endpoint.reason,
         "waiting": glance.waiting,
         "oldest_waiting_seconds": glance.oldest,

@@ -82,7 +82,7 @@ def ready_schema(settings: Settings) -> None:
             return
         found = migrate.examine(database)
     if not found.up_to_date:
-        raise StoreUnavailable(f"{found.lack()}: run `kplus-cancel db upgrade`")
+        raise StoreUnavailable(f"{found.missing()}: run `kplus-cancel db upgrade`")
 
 
 def ready_to_enqueue(settings: Settings) -> None:

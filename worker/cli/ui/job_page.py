@@ -12,6 +12,8 @@ from rich.text import Text
 
 from worker.cli.ui.events import events_table
 from worker.cli.ui.tables import STYLES, Heading, cell, facts, fits, heading, indented, put, table
+from worker.domain.claims import ClaimKind
+from worker.domain.partners import PartnerMode
 from worker.domain.states import FINAL
 from worker.explain.job import StoredJob
 from worker.explain.next_steps import JobContext, Limits, Row
@@ -95,10 +97,10 @@ def _next(row: Row, partner: Row | None, now: datetime) -> str:
         return NEVER
     if row["lease_ends_at"]:
         return "asking" if row["lease_ends_at"] > now else "lease over"
-    if partner is not None and partner["mode"] == "paused":
+    if partner is not None and partner["mode"] == PartnerMode.PAUSED:
         return "partner paused"
     at = row["next_attempt_at"]
-    if partner is not None and partner["mode"] == "cooling":
+    if partner is not None and partner["mode"] == PartnerMode.COOLING:
         at = max(at, partner["resume_at"])
     return "due" if at <= now else f"in {span(at - now)}"
 
@@ -142,7 +144,7 @@ def _codes(job: Row) -> str:
 
 def _partner(job: Row, partner: Row | None) -> Text | str:
     name = shown(job["partner_id"])
-    if partner is None or partner["mode"] == "active":
+    if partner is None or partner["mode"] == PartnerMode.ACTIVE:
         return name
     resting = f"{partner['mode']}: {shown(partner['reason'])}"
     return Text(f"{name}, ").append(resting, style="bold red")
@@ -181,7 +183,7 @@ def _said(row: Row, uid: str) -> Iterator[str]:
         codes = _codes(row)
         yield f"HTTP {row['http_status']}" + ("" if codes == "none" else f", {codes}")
     yield shown(row["detail"])
-    if not row["spent"] and row["kind"] == "cancel":
+    if not row["spent"] and row["kind"] == ClaimKind.CANCEL:
         yield "not counted as an attempt"
     if row["wire_uid"] != uid:
         yield f"sent as {shown(row['wire_uid'])}"

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from worker.domain.orders import Instant
 from worker.domain.validation import error_lines
-from worker.store import YOUNGEST, NewExpiry
+from worker.store import MIN_AGE, NewExpiry
 
 _AGO = re.compile(r"([0-9]{1,6})\s*(s|m|min|h|d)\Z")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -80,7 +80,7 @@ class Age(click.ParamType[timedelta]):
             return value
         found = _AGO.match(value.strip())
         age = timedelta(seconds=int(found[1]) * _SECONDS[found[2]]) if found else timedelta(0)
-        if not YOUNGEST <= age <= LONGEST_AGE:
+        if not MIN_AGE <= age <= LONGEST_AGE:
             self.fail(f"{value!r} is not an age of at least a day, such as 90d", param, ctx)
         return age
 

@@ -1,1 +1,1 @@
-"""One engine a process, the same behaviour on SQLite and PostgreSQL."""
+"""One engine for each process, with the same behaviour on SQLite and PostgreSQL."""

@@ -1,4 +1,4 @@
-"""A PostgreSQL connection that no silence can hold for ever."""
+"""A PostgreSQL connection whose waits for the server are bounded."""
 
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -8,34 +8,34 @@ from psycopg.abc import PQGen
 from psycopg.errors import _WaitTimeout
 from psycopg.pq import TransactionStatus
 
-Found = TypeVar("Found")
-LOOKS_EVERY = 0.1
-"""Seconds between two looks at the clock and for signals; psycopg's own figure."""
+Result = TypeVar("Result")
+POLL_SECONDS = 0.1
+"""How often the clock and signals are checked; psycopg's own figure."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
     """
-    Gives up a server, or a pooler before it, that takes a statement and never answers.
+    Closes if the server, or a pooler before it, takes a statement and does not answer in time.
 
-    TCP believes in such a line, and a server that is stopped cannot keep its own
-    `statement_timeout`. A connection given up is closed: what it was asked may still be done.
+    TCP keeps such a connection open, and a server that is stopped cannot apply its own
+    `statement_timeout`. The statement of a closed connection may still be executed.
     """
 
-    answer_within: timedelta | None = None
-    """The longest wait for one answer; none while migrations run."""
+    answer_timeout: timedelta | None = None
+    """The longest wait for one answer; None while migrations run."""
 
     def rollback(self) -> None:
-        """Take back what was begun; nothing is said where nothing was, as at each return."""
+        """Roll back a transaction. Send nothing if there is none, as at each return to the pool."""
         if self.pgconn.transaction_status != TransactionStatus.IDLE:
             super().rollback()
 
     def wait(
-        self, gen: PQGen[Found], interval: float = LOOKS_EVERY, timeout: float | None = None
-    ) -> Found:
-        """Wait as psycopg does, but never longer. Raises its `OperationalError`."""
-        if timeout is not None or self.answer_within is None:
+        self, gen: PQGen[Result], interval: float = POLL_SECONDS, timeout: float | None = None
+    ) -> Result:
+        """Wait as psycopg does, up to the timeout; then raise its `OperationalError`."""
+        if timeout is not None or self.answer_timeout is None:
             return super().wait(gen, interval, timeout)
-        longest = self.answer_within.total_seconds()
+        longest = self.answer_timeout.total_seconds()
         try:
             return super().wait(gen, interval, longest)
         except _WaitTimeout:

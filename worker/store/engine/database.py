@@ -1,4 +1,4 @@
-"""One engine a process, the same behaviour on SQLite and PostgreSQL, and whose clock counts."""
+"""One engine for each process, short transactions, and the clock that statements use."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,23 +10,25 @@ from sqlalchemy import (
     Engine,
     Executable,
     Row,
+    Select,
     Table,
     func,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from worker.store.engine.engines import READING, Waits, let_it_take_its_time, make_engine
+from worker.store.engine.engines import READING, Timeouts, lift_statement_timeout, make_engine
 from worker.store.engine.errors import translated
 
 Clock = Callable[[], datetime]
 AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
 
-WAITS = Waits()
+TIMEOUTS = Timeouts()
 
 
 class Database:
-    """An engine, whose clock counts, and one short transaction at a time."""
+    """An engine and a clock. Each method opens at most one short transaction."""
 
     def __init__(self, engine: Engine, *, clock: Clock | None = None) -> None:
         self.engine = engine
@@ -35,18 +37,18 @@ class Database:
 
     @property
     def times(self) -> dict[str, datetime | None]:
-        """Return the bound `now` of a statement; None lets PostgreSQL's clock decide."""
+        """Return the parameter `now` of a statement. None means PostgreSQL's own clock."""
         if self._clock is not None:
             return {"now": self._clock()}
         return {"now": datetime.now(UTC) if self.is_sqlite else None}
 
     def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
-        """Return an INSERT that can say ON CONFLICT, in this database's dialect."""
+        """Return an INSERT that supports ON CONFLICT, in this database's dialect."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Open one short transaction. Raises `StoreUnavailable` where that fails."""
+        """Open one short transaction. Raise `StoreUnavailable` if that fails."""
         with translated(), self.engine.begin() as connection:
             yield connection
 
@@ -58,29 +60,30 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Lend a bare connection to a tool that opens its own transactions: the migrations."""
+        """Open a connection for migrations, which begin their own transactions."""
         with translated(), self.engine.connect() as connection:
-            let_it_take_its_time(connection)
+            lift_statement_timeout(connection)
             yield connection
 
-    def is_alone(self, connection: Connection, number: int) -> bool:
+    def try_lock(self, connection: Connection, number: int) -> bool:
         """
-        Keep others out of what this number stands for, to the end of the transaction.
+        Take the advisory lock of this number until the transaction ends.
 
-        False where another is in; on SQLite a writer is always alone.
+        Return False if another process holds it. SQLite has one writer at a time, so there
+        it is always True.
         """
         if self.is_sqlite:
             return True
         locked = connection.execute(select(func.pg_try_advisory_xact_lock(number)))
         return bool(locked.scalar_one())
 
-    def run(self, statement: Executable, **params: Any) -> list[AnyRow]:
-        """Execute one statement in a transaction of its own; return its rows."""
+    def run(self, statement: Executable, **params: object) -> list[AnyRow]:
+        """Execute one statement in its own transaction; return its rows."""
         with self.writing() as connection:
             return rows_of(connection, statement, {**self.times, **params})
 
-    def read(self, statement: Executable, **params: Any) -> list[AnyRow]:
-        """Execute one reading statement; return its rows."""
+    def read(self, statement: Executable, **params: object) -> list[AnyRow]:
+        """Execute one statement that only reads; return its rows."""
         with self.reading() as connection:
             return rows_of(connection, statement, {**self.times, **params})
 
@@ -90,15 +93,15 @@ class Database:
 
 
 def rows_of(
-    connection: Connection, statement: Executable, params: Mapping[str, Any]
+    connection: Connection, statement: Executable, params: Mapping[str, object]
 ) -> list[AnyRow]:
-    """Execute and return the rows, none where the statement returns no rows."""
+    """Execute a statement and return its rows; an empty list if it returns none."""
     result = connection.execute(statement, dict(params))
     return list(result) if result.returns_rows else []
 
 
 def storable(text: str, length: int) -> str:
-    """Return text that PostgreSQL can hold: no NUL, no lone surrogate, bounded."""
+    """Return text that PostgreSQL can store: no NUL, no lone surrogate, bounded."""
     return text[:length].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
@@ -107,13 +110,13 @@ def open_database(
     *,
     connections: int = 5,
     clock: Clock | None = None,
-    waits: Waits = WAITS,
+    timeouts: Timeouts = TIMEOUTS,
 ) -> Database:
     """
-    Return the database behind a URL; connects at first use, never here.
+    Return the database of a URL. It connects at first use.
 
-    Call it after a fork: an engine that crosses one corrupts both sides (measured).
-    Raises `StoreUnavailable` where an SQLite file can have no folder.
+    Call it after a fork: an engine shared by two processes corrupts both (measured).
+    Raise `StoreUnavailable` if the folder of an SQLite file cannot be made.
     """
-    engine = make_engine(url, connections=connections, waits=waits)
+    engine = make_engine(url, connections=connections, timeouts=timeouts)
     return Database(engine, clock=clock)

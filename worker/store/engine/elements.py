@@ -1,4 +1,4 @@
-"""SQL elements that each database writes in its own way: the time that counts, lists of names."""
+"""SQL elements that each database writes in its own way: the clock, seconds added, lists."""
 
 from datetime import datetime
 from json import dumps
@@ -19,15 +19,15 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import Float
 
 from worker.store.engine.column_types import Utc
-from worker.store.engine.engines import AFTER
+from worker.store.engine.engines import PLUS_SECONDS
 
 
 class Now(FunctionElement[datetime]):
     """
-    The time a statement goes by: the injected one, else the database's on PostgreSQL.
+    The time of a statement: the parameter `now`, or PostgreSQL's own clock if that is null.
 
-    Workers' clocks may disagree by hours; leases must not. SQLite serves one host, whose
-    clock is bound.
+    Workers' clocks may differ by hours, and leases must not. SQLite serves one host, so its
+    clock is sent as the parameter.
     """
 
     type = Utc()
@@ -37,7 +37,7 @@ class Now(FunctionElement[datetime]):
         super().__init__(bindparam("now", type_=Utc()))
 
 
-class After(FunctionElement[datetime]):
+class NowPlus(FunctionElement[datetime]):
     """`Now` plus seconds, which may be negative: an expression, or the name of a parameter."""
 
     type = Utc()
@@ -49,52 +49,52 @@ class After(FunctionElement[datetime]):
         super().__init__(bindparam("now", type_=Utc()), seconds)
 
 
-class Later(FunctionElement[datetime]):
+class Plus(FunctionElement[datetime]):
     """A stored time plus seconds."""
 
     type = Utc()
     inherit_cache = True
 
-    def __init__(self, at: ColumnElement[Any], seconds: ColumnElement[float]) -> None:
+    def __init__(self, at: ColumnElement[datetime], seconds: ColumnElement[float]) -> None:
         super().__init__(at, seconds)
 
 
-class Names(TypeDecorator[list[str]]):
-    """A list of names as one parameter: a text, which costs a driver less than a list."""
+class StringList(TypeDecorator[list[str]]):
+    """A list of strings as one text parameter, which costs a driver less than a list."""
 
     impl = String
     cache_ok = True
 
     def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str | None:
-        """Return the list as the database writes one: a JSON array, whose brackets may differ."""
+        """Return a PostgreSQL array, or a JSON array; only their brackets differ."""
         if value is None:
             return None
-        told = dumps(value, ensure_ascii=False)
-        return f"{{{told[1:-1]}}}" if dialect.name == "postgresql" else told
+        array = dumps(value, ensure_ascii=False)
+        return f"{{{array[1:-1]}}}" if dialect.name == "postgresql" else array
 
 
-class OneOf(FunctionElement[bool]):
-    """Whether a column is one of the names in a parameter; one text for lists of any length."""
-
-    type = Boolean()
-    inherit_cache = True
-
-    def __init__(self, column: ColumnElement[Any], names: str) -> None:
-        super().__init__(column, bindparam(names, type_=Names()))
-
-
-class OneOfThose(FunctionElement[bool]):
-    """Whether a column is one of what a query returns; its rows are looked up one by one."""
+class InList(FunctionElement[bool]):
+    """Whether a column is in the list of a parameter: one text for lists of any length."""
 
     type = Boolean()
     inherit_cache = True
 
-    def __init__(self, column: ColumnElement[Any], those: Select[Any]) -> None:
-        super().__init__(column, those.scalar_subquery())
+    def __init__(self, column: ColumnElement[str], name: str) -> None:
+        super().__init__(column, bindparam(name, type_=StringList()))
 
 
-def _written(kind: type[FunctionElement[Any]], *, postgresql: str, sqlite: str) -> None:
-    """Say how an element is written on each database, from the texts of its parts in order."""
+class InQuery(FunctionElement[bool]):
+    """Whether a column is in a query's rows; each of them is looked up by its key."""
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[str], query: Select[tuple[str]]) -> None:
+        super().__init__(column, query.scalar_subquery())
+
+
+def _compiled_as(kind: type[FunctionElement[Any]], *, postgresql: str, sqlite: str) -> None:
+    """Define how an element is written on each database, from the texts of its parts in order."""
     for dialect, text in (("postgresql", postgresql), ("sqlite", sqlite)):
 
         def write(
@@ -105,17 +105,21 @@ def _written(kind: type[FunctionElement[Any]], *, postgresql: str, sqlite: str) 
         compiles(kind, dialect)(write)
 
 
-_written(
-    OneOf,
+_compiled_as(
+    InList,
     postgresql="{} = ANY(CAST({} AS VARCHAR[]))",
     sqlite="{} IN (SELECT value FROM json_each({}))",
 )
-_written(OneOfThose, postgresql="{} = ANY(ARRAY{})", sqlite="{} IN {}")
-# statement_timestamp() is stable, so that an index on the compared column is used.
-_written(Now, postgresql="coalesce({}, statement_timestamp())", sqlite="{}")
-_written(
-    After,
+_compiled_as(InQuery, postgresql="{} = ANY(ARRAY{})", sqlite="{} IN {}")
+# statement_timestamp() is stable, so PostgreSQL can use an index on the compared column.
+_compiled_as(Now, postgresql="coalesce({}, statement_timestamp())", sqlite="{}")
+_compiled_as(
+    NowPlus,
     postgresql="(coalesce({}, statement_timestamp()) + make_interval(secs => {}))",
-    sqlite=f"{AFTER}({{}}, {{}})",
+    sqlite=f"{PLUS_SECONDS}({{}}, {{}})",
 )
-_written(Later, postgresql="({} + make_interval(secs => {}))", sqlite=f"{AFTER}({{}}, {{}})")
+_compiled_as(
+    Plus,
+    postgresql="({} + make_interval(secs => {}))",
+    sqlite=f"{PLUS_SECONDS}({{}}, {{}})",
+)

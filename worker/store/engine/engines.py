@@ -1,4 +1,4 @@
-"""The two kinds of database behind one behaviour: what each needs to be told."""
+"""The engines of SQLite and PostgreSQL, set up so that both behave the same."""
 
 import select
 import time
@@ -16,54 +16,56 @@ from worker.errors import StoreUnavailable
 READING = {"reading": True}
 _USED_AT = "used_at"
 CONNECT_SECONDS = 5
-AFTER = "kplus_after"
+PLUS_SECONDS = "kplus_after"
 """The SQLite function that adds seconds to a time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class Timeouts:
     """
-    How long what may be waited for; all but the first on PostgreSQL only.
+    The longest waits; all but `lock` are PostgreSQL's only.
 
-    A connection used within `idle` is not asked whether it still answers, unless there is
-    something to be read on it. `patience` bounds the wait for a lock and for a free connection,
-    `silence` how long a transaction of ours may say nothing, `statement` how long the server may
-    work on one, and `answer` how long we wait for it: the longer of the two, since the server
-    says what was slow.
+    - `lock`: for a lock, and for a free connection of the pool.
+    - `trusted`: a connection that was used within this time is not tested before its next
+      use, unless data from the server is waiting on it.
+    - `idle_in_transaction`: between two statements of our own transaction.
+    - `statement`: how long the server may work on one statement.
+    - `answer`: how long we wait for that. It is the longer of the two, so that the server can
+      report what was slow.
     """
 
-    patience: timedelta = timedelta(seconds=20)
-    idle: timedelta = timedelta(seconds=1)
-    silence: timedelta = timedelta(seconds=5)
+    lock: timedelta = timedelta(seconds=20)
+    trusted: timedelta = timedelta(seconds=1)
+    idle_in_transaction: timedelta = timedelta(seconds=5)
     statement: timedelta = timedelta(seconds=60)
     answer: timedelta = timedelta(seconds=65)
 
 
-def make_engine(url: str, *, connections: int, waits: Waits) -> Engine:
-    """Return an engine; it connects at first use, never here."""
+def make_engine(url: str, *, connections: int, timeouts: Timeouts) -> Engine:
+    """Return an engine. It connects at first use."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed, connections, waits.patience)
-    return _postgresql(parsed, connections, waits)
+        return _sqlite(parsed, connections, timeouts.lock)
+    return _postgresql(parsed, connections, timeouts)
 
 
-def let_it_take_its_time(connection: Connection) -> None:
-    """Lift the bound on the time of a statement: a migration of a large table takes minutes."""
+def lift_statement_timeout(connection: Connection) -> None:
+    """Let statements run without a limit: a migration of a large table takes minutes."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET statement_timeout = 0")
-        connection.connection.driver_connection.answer_within = None  # type: ignore[union-attr]
+        connection.connection.driver_connection.answer_timeout = None  # type: ignore[union-attr]
         connection.commit()
 
 
-def _sqlite(url: URL, connections: int, patience: timedelta) -> Engine:
+def _sqlite(url: URL, connections: int, lock_timeout: timedelta) -> Engine:
     _make_folder(url)
     engine = create_engine(
         url,
         hide_parameters=True,
         pool_size=connections,
         max_overflow=2,
-        pool_timeout=patience.total_seconds(),
-        connect_args={"timeout": patience.total_seconds(), "check_same_thread": False},
+        pool_timeout=lock_timeout.total_seconds(),
+        connect_args={"timeout": lock_timeout.total_seconds(), "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")
@@ -71,24 +73,24 @@ def _sqlite(url: URL, connections: int, patience: timedelta) -> Engine:
         connection.isolation_level = None
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
-        connection.create_function(AFTER, 2, _after, deterministic=True)
+        connection.create_function(PLUS_SECONDS, 2, _plus_seconds, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A transaction that reads first and writes later fails at once where another
-        # writes, whatever the timeout (measured); so writers take the lock at the start.
+        # A transaction that reads first and writes later fails at once if another one writes,
+        # whatever the timeout (measured). So writers take the lock at the start.
         reading = connection.get_execution_options().get("reading")
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
 
 
-def _after(stored: str | None, seconds: float | None) -> str | None:
+def _plus_seconds(stored: str | None, seconds: float | None) -> str | None:
     """
     Add seconds to a time, as SQLAlchemy stores it in SQLite.
 
-    SQLite's own functions round to milliseconds: a lease would end too soon, a job be due
-    too late.
+    SQLite's own functions round to milliseconds: a lease would end too early, and a job
+    would be due too late.
     """
     if stored is None or seconds is None:
         return None
@@ -106,21 +108,21 @@ def _make_folder(url: URL) -> None:
         raise StoreUnavailable(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
-def _postgresql(url: URL, connections: int, waits: Waits) -> Engine:
+def _postgresql(url: URL, connections: int, timeouts: Timeouts) -> Engine:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    milliseconds = _milliseconds(waits.patience)
+    milliseconds = _milliseconds(timeouts.lock)
     engine = create_engine(
         url,
         hide_parameters=True,
         pool_size=connections,
         max_overflow=2,
-        pool_timeout=waits.patience.total_seconds(),
+        pool_timeout=timeouts.lock.total_seconds(),
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "kplus-cancel",
-            # A network that swallows what we send must not hold a worker for a quarter of an
-            # hour, which is how long Linux would go on trying.
+            # Without this, Linux sends again for a quarter of an hour when a network drops
+            # what we send, and a worker waits for as long.
             "tcp_user_timeout": milliseconds,
             "keepalives_idle": CONNECT_SECONDS,
             "keepalives_interval": CONNECT_SECONDS,
@@ -128,27 +130,27 @@ def _postgresql(url: URL, connections: int, waits: Waits) -> Engine:
         },
     )
 
-    # Not at the top: a program on SQLite needs no psycopg.
+    # Imported here: a program on SQLite needs no psycopg.
     from worker.store.engine.bounded_connection import BoundedConnection  # noqa: PLC0415
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, args: Any, options: Any) -> BoundedConnection:
         connection = BoundedConnection.connect(*args, **options)
-        connection.answer_within = waits.answer
+        connection.answer_timeout = timeouts.answer
         return connection
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
-        # Not a start-up option: those do not pass every connection pooler.
+        # As statements: not every connection pooler passes start-up options on.
         connection.execute(f"SET lock_timeout = {milliseconds}")
-        connection.execute(f"SET statement_timeout = {_milliseconds(waits.statement)}")
-        # A worker that stops in the middle of a transaction, or whose machine is gone, holds its
-        # locks for as long as PostgreSQL believes in it: two hours by default. The partner's row
-        # is one of them, and every other worker waits for it (measured: a full standstill).
-        silence = _milliseconds(waits.silence)
-        connection.execute(f"SET idle_in_transaction_session_timeout = {silence}")
+        connection.execute(f"SET statement_timeout = {_milliseconds(timeouts.statement)}")
+        # A worker that stops in the middle of a transaction, or whose machine is gone, keeps its
+        # locks until PostgreSQL notices: two hours by default. The partner's row may be one of
+        # them, and every other worker waits for it (measured: all workers stood still).
+        idle = _milliseconds(timeouts.idle_in_transaction)
+        connection.execute(f"SET idle_in_transaction_session_timeout = {idle}")
         connection.commit()
-        # From here on transactions are begun by the event below, or are one statement (`AtOnce`).
+        # From here on the event below begins each transaction, or it is one statement (`Prepared`).
         connection.autocommit = True
 
     @event.listens_for(engine, "begin")
@@ -157,24 +159,24 @@ def _postgresql(url: URL, connections: int, waits: Waits) -> Engine:
             connection.exec_driver_sql("BEGIN")
 
     @event.listens_for(engine, "checkin")  # codespell:ignore checkin
-    def _note(_connection: Any, record: Any) -> None:
+    def _remember_use(_connection: Any, record: Any) -> None:
         record.info[_USED_AT] = time.monotonic()
 
     @event.listens_for(engine, "checkout")
-    def _look(connection: Any, record: Any, _proxy: Any) -> None:
-        # SQLAlchemy's own `pool_pre_ping` asks each time: a round trip for every statement.
+    def _test(connection: Any, record: Any, _proxy: Any) -> None:
+        # SQLAlchemy's own `pool_pre_ping` tests each time: a round trip for every statement.
         used_at = record.info.get(_USED_AT)
         if used_at is None:
             return
-        idle = time.monotonic() - used_at >= waits.idle.total_seconds()
-        if (idle or _is_readable(connection)) and not _answers(engine, connection):
+        is_idle = time.monotonic() - used_at >= timeouts.trusted.total_seconds()
+        if (is_idle or _is_readable(connection)) and not _answers(engine, connection):
             raise DisconnectionError
 
     return engine
 
 
 def _is_readable(connection: Any) -> bool:
-    """Say whether the server has said something since, or ended the connection."""
+    """Say whether data from the server is waiting, or it closed the connection."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))

@@ -1,4 +1,4 @@
-"""What a fault of the database means: it is away, it lacks our tables, or we have a defect."""
+"""What an error of the database means: it is unavailable, lacks our tables, or we have a bug."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,50 +17,50 @@ from sqlalchemy.exc import (
 from worker.errors import StoreUnavailable
 
 _LOCKED_SQLSTATE = "55P03"
-_LOCKED_WORDS = "database is locked"
+_LOCKED_MESSAGE = "database is locked"
 _MISSING_SQLSTATES = frozenset({"42P01", "42703"})
-_MISSING_WORDS = ("no such table", "no such column", "has no column")
+_MISSING_MESSAGES = ("no such table", "no such column", "has no column")
 
 
 @contextmanager
 def translated() -> Iterator[None]:
     """
-    Raise the database's faults as `StoreUnavailable`; a defect of ours stays what it is.
+    Raise the database's errors as `StoreUnavailable`, and our own bugs unchanged.
 
-    A broken CHECK or a wrong argument never passes by waiting. No text holds a value.
+    A violated CHECK or a wrong argument does not go away by waiting. No text holds a value.
     """
     try:
         yield
     except SQLAlchemyError as error:
-        if not _is_a_defect(error):
-            raise StoreUnavailable(_plain(error)) from error
+        if not _is_our_bug(error):
+            raise StoreUnavailable(_message(error)) from error
         if isinstance(error, DBAPIError):
-            _without_values(error)
+            _remove_values(error)
         raise
 
 
 def is_locked(error: StoreUnavailable) -> bool:
-    """Say whether somebody else held for too long what was wanted."""
+    """Say whether another transaction held a lock for too long."""
     cause = error.__cause__
-    told = cause.orig if isinstance(cause, DBAPIError) else None
-    locked = getattr(told, "sqlstate", None) == _LOCKED_SQLSTATE
-    return locked or (told is not None and _LOCKED_WORDS in str(told))
+    original = cause.orig if isinstance(cause, DBAPIError) else None
+    locked = getattr(original, "sqlstate", None) == _LOCKED_SQLSTATE
+    return locked or (original is not None and _LOCKED_MESSAGE in str(original))
 
 
-def _is_a_defect(error: SQLAlchemyError) -> bool:
+def _is_our_bug(error: SQLAlchemyError) -> bool:
     if isinstance(error, DBAPIError):
         return isinstance(error, IntegrityError | DataError)
     return isinstance(error, StatementError | CompileError | ArgumentError)
 
 
-def _without_values(error: DBAPIError) -> None:
-    """Keep the first line: below it PostgreSQL quotes the row."""
+def _remove_values(error: DBAPIError) -> None:
+    """Keep the first line only: below it PostgreSQL quotes the row."""
     for each in (error, error.orig):
         if each is not None:
             each.args = (_first_line(each),)
 
 
-def _plain(error: SQLAlchemyError) -> str:
+def _message(error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     text = _first_line(cause)
     if isinstance(error, DatabaseError) and _lacks_our_tables(cause, text):
@@ -70,7 +70,7 @@ def _plain(error: SQLAlchemyError) -> str:
 
 def _lacks_our_tables(cause: BaseException, text: str) -> bool:
     state = getattr(cause, "sqlstate", None)
-    return state in _MISSING_SQLSTATES or any(word in text for word in _MISSING_WORDS)
+    return state in _MISSING_SQLSTATES or any(message in text for message in _MISSING_MESSAGES)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,9 +1,9 @@
 """
-One statement that is a transaction of its own: what every job needs, made as cheap as it can be.
+One statement as a transaction of its own, made as cheap as possible: every job needs a few.
 
-On PostgreSQL it is compiled once, and executed on the driver's connection in one round trip;
-SQLAlchemy's own way compiles from its cache, and needs three (docs/explanation/performance.md).
-Pool, dialect, types and errors stay SQLAlchemy's. SQLite has no round trips to save.
+On PostgreSQL it is compiled once and executed on the driver's connection in one round trip;
+SQLAlchemy itself needs three (docs/explanation/performance.md). Pool, dialect, types and
+errors are SQLAlchemy's. SQLite has no round trips to save.
 """
 
 import re
@@ -25,22 +25,22 @@ Processor = Callable[[Any], Any] | None
 
 
 class Prepared:
-    """One statement that returns rows, in a transaction of its own; it names its parameters."""
+    """One statement that returns rows, in its own transaction, with named parameters."""
 
     def __init__(self, database: Database, statement: Executable) -> None:
         self._database = database
         self._statement = statement
 
-    def __call__(self, **params: Any) -> list[AnyRow]:
-        """Execute it; return its rows. Raises `StoreUnavailable` as everything here does."""
+    def __call__(self, **params: object) -> list[AnyRow]:
+        """Execute it and return its rows. Raise `StoreUnavailable` if the database fails."""
         if self._database.is_sqlite:
             return self._database.run(self._statement, **params)
         given = {**self._database.times, **params}
-        with translated(), _lent(self._database.engine) as connection:
+        with translated(), _driver_connection(self._database.engine) as connection:
             return self._compiled.run(connection, given)
 
-    def on(self, connection: Connection, **params: Any) -> list[AnyRow]:
-        """Execute it in somebody's transaction instead."""
+    def on(self, connection: Connection, **params: object) -> list[AnyRow]:
+        """Execute it in the transaction of this connection instead."""
         return rows_of(connection, self._statement, {**self._database.times, **params})
 
     @once
@@ -49,68 +49,77 @@ class Prepared:
 
 
 class _Compiled:
-    """A statement as the driver takes it, with what turns values into the driver's and back."""
+    """A statement as the driver takes it, with the conversions of its parameters and rows."""
 
     def __init__(self, statement: Any, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
-        # What has no value of its own is given one with each execution; the rest is text.
-        asked = {name: bind.type for bind, name in compiled.bind_names.items() if bind.required}
-        expanded = compiled.construct_expanded_state(dict.fromkeys(asked))
-        fixed = {
-            name: _literal(kind, expanded.parameters[name], dialect)
-            for name, kind in _kinds(compiled, expanded).items()
-            if name not in asked
-        }
-        self._sql, self._names = _numbered(expanded.statement, fixed)
-        self._into = {
-            name: into
-            for name, kind in asked.items()
-            if (into := kind.dialect_impl(dialect).bind_processor(dialect))
+        changing = _changing(compiled)
+        self._sql, self._names = _numbered(*with_literals(compiled))
+        self._encoders = {
+            name: encode
+            for name, kind in changing.items()
+            if (encode := kind.dialect_impl(dialect).bind_processor(dialect))
         }
         columns = _columns(statement)
         self._read_row: Callable[[Iterable[Any]], AnyRow] = _row(columns)
-        self._out_of = [
-            (position, out_of)
+        self._decoders = [
+            (position, decode)
             for position, kind in enumerate(columns.values())
-            if (out_of := _out_of(kind, dialect))
+            if (decode := _decoder(kind, dialect))
         ]
 
-    def run(self, connection: Any, given: Mapping[str, Any]) -> list[AnyRow]:
-        """Execute it on the driver's connection. Raises `KeyError` where a parameter is missing."""
+    def run(self, connection: Any, given: Mapping[str, object]) -> list[AnyRow]:
+        """Execute it on the driver's connection. Raise `KeyError` if a parameter is missing."""
         bound = dict(given)
         try:
-            for name, into in self._into.items():
-                bound[name] = into(bound[name])
-        except (TypeError, ValueError) as error:  # a defect of ours, as SQLAlchemy has it
+            for name, encode in self._encoders.items():
+                bound[name] = encode(bound[name])
+        except (TypeError, ValueError) as error:  # our bug, reported as SQLAlchemy does
             raise StatementError(str(error), None, None, error, hide_parameters=True) from error
-        # Not at the top: a program on SQLite needs no psycopg.
+        # Imported here: a program on SQLite needs no psycopg.
         from psycopg import RawCursor  # noqa: PLC0415
 
         with RawCursor(connection) as cursor:
             cursor.execute(self._sql, [bound[name] for name in self._names])
             return [self._read(values) for values in cursor.fetchall()]
 
-    def _read(self, values: tuple[Any, ...]) -> AnyRow:
-        if self._out_of:
-            changed = list(values)
-            for position, out_of in self._out_of:
-                changed[position] = out_of(changed[position])
-            return self._read_row(changed)
+    def _read(self, values: tuple[object, ...]) -> AnyRow:
+        if self._decoders:
+            decoded = list(values)
+            for position, decode in self._decoders:
+                decoded[position] = decode(decoded[position])
+            return self._read_row(decoded)
         return self._read_row(values)
 
 
-def _kinds(compiled: Any, expanded: Any) -> dict[str, TypeEngine[Any]]:
-    """Return the types of all parameters, of each word of a list its own."""
-    words = expanded.parameter_expansion
-    return {
-        each: bind.type
-        for bind, name in compiled.bind_names.items()
-        for each in words.get(name, [name])
+def _changing(compiled: Any) -> dict[str, TypeEngine[Any]]:
+    """Return the parameters that get their value with each execution."""
+    return {name: bind.type for bind, name in compiled.bind_names.items() if bind.required}
+
+
+def with_literals(compiled: Any) -> tuple[str, dict[str, str]]:
+    """Return a statement's text, and the SQL literal of each parameter that never changes."""
+    changing = _changing(compiled)
+    expanded = compiled.construct_expanded_state(dict.fromkeys(changing))
+    return expanded.statement, {
+        name: _literal(kind, expanded.parameters[name], compiled.dialect)
+        for name, kind in _kinds(compiled, expanded).items()
+        if name not in changing
     }
 
 
-def _literal(kind: TypeEngine[Any], value: Any, dialect: Dialect) -> str:
-    """Return a value that never changes as it stands in the text: nothing is sent for it."""
+def _kinds(compiled: Any, expanded: Any) -> dict[str, TypeEngine[Any]]:
+    """Return the types of all parameters; each value of a list is one of them."""
+    lists = expanded.parameter_expansion
+    return {
+        each: bind.type
+        for bind, name in compiled.bind_names.items()
+        for each in lists.get(name, [name])
+    }
+
+
+def _literal(kind: TypeEngine[Any], value: object, dialect: Dialect) -> str:
+    """Return a value that never changes as SQL text, so that it is not sent each time."""
     if value is None:
         return "NULL"
     write: Any = kind.dialect_impl(dialect).literal_processor(dialect)
@@ -121,7 +130,7 @@ def _numbered(text: str, fixed: Mapping[str, str]) -> tuple[str, list[str]]:
     """
     Return a statement with PostgreSQL's own placeholders, and their names in order.
 
-    psycopg reads its own ones anew with each execution where a text is longer than 4 096.
+    psycopg parses its own placeholders at each execution if a text is longer than 4 096.
     """
     names: list[str] = []
 
@@ -137,13 +146,13 @@ def _numbered(text: str, fixed: Mapping[str, str]) -> tuple[str, list[str]]:
 
 
 @contextmanager
-def _lent(engine: Engine) -> Iterator[Any]:
-    """Lend the driver's connection: outside of BEGIN and COMMIT each statement is a transaction."""
+def _driver_connection(engine: Engine) -> Iterator[Any]:
+    """Open a connection of the driver, on which each statement is its own transaction."""
     pooled = None
     try:
         pooled = engine.raw_connection()
         driver: Any = pooled.driver_connection
-        # SQLAlchemy takes it back where somebody asked for an isolation level of his own.
+        # SQLAlchemy changes it when a caller asks for another isolation level.
         if not driver.autocommit:
             driver.autocommit = True
         yield driver
@@ -166,7 +175,7 @@ def _lent(engine: Engine) -> Iterator[Any]:
 
 
 def _row(names: Iterable[str]) -> Any:
-    """Return what makes a row of values; as with SQLAlchemy's, each has its name."""
+    """Return a function that makes a named row of values, like SQLAlchemy's."""
     kind: Any = namedtuple("Row", [*names])  # type: ignore[misc]  # noqa: PYI024 -- known at run time
     return kind._make
 
@@ -179,5 +188,5 @@ def _columns(statement: Any) -> dict[str, TypeEngine[Any]]:
     return {column.key: column.type for column in statement.selected_columns}
 
 
-def _out_of(kind: TypeEngine[Any], dialect: Dialect) -> Processor:
+def _decoder(kind: TypeEngine[Any], dialect: Dialect) -> Processor:
     return kind.dialect_impl(dialect).result_processor(dialect, None)

@@ -1,6 +1,6 @@
-"""What becomes of an order at the door, and the statements that let it in."""
+"""The acceptance of an order: its result, and its statements."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     Boolean,
+    CompoundSelect,
     Connection,
+    Executable,
     Select,
     bindparam,
     case,
@@ -19,6 +21,8 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from worker.domain.states import Outcome, State
 from worker.store.engine.database import AnyRow, Database
@@ -29,7 +33,7 @@ from worker.store.schema.tables import JOBS, cancel_jobs
 
 
 class Status(StrEnum):
-    """What became of an order at the door."""
+    """The result of an acceptance."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -39,7 +43,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The answer of `accept`: what became of the order, and where its job stands."""
+    """The result of `accept`, with the state and outcome of the job under the uid."""
 
     status: Status
     state: State
@@ -50,45 +54,54 @@ NEW = Acceptance(Status.ACCEPTED, State.PENDING, None)
 
 
 class AcceptStatement:
-    """Lets an order in, or says what its uid stands for; one round trip to PostgreSQL."""
+    """Stores an order, or reads what its uid stands for; one round trip to PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
-        insert, look = accept_statement(database), lookup(bindparam("uid"))
-        insert = insert.returning(true().label("is_new"))
-        # On SQLite an insert and a look are two statements anyway.
-        self._insert = Prepared(database, insert if database.is_sqlite else _in_one(insert, look))
-        self._look = Prepared(database, look)
+        self._insert, self._look_up = (Prepared(database, step) for step in accept_steps(database))
 
     def __call__(
         self, order: Mapping[str, Any], *, hinted: bool, connection: Connection | None
     ) -> Acceptance:
         """Do as `Jobs.accept` promises."""
-        insert: Any = self._insert
-        look: Any = self._look
-        # Without the caller's transaction there is none: what is stored is never taken back.
+        insert: Callable[..., list[AnyRow]] = self._insert
+        look_up: Callable[..., list[AnyRow]] = self._look_up
+        # Without the caller's transaction each statement is one: what is stored stays.
         if connection is not None:
-            insert, look = partial(insert.on, connection), partial(look.on, connection)
+            insert = partial(self._insert.on, connection)
+            look_up = partial(self._look_up.on, connection)
         for row in insert(**order, hinted=hinted):
             if row.is_new:
                 return NEW
             if row.partner_id is not None:
-                return compared(row, order)
-        # Stored meanwhile, and not to be seen by the statement that met it.
-        (stored,) = look(uid=order["uid"])
-        return compared(stored, order)
+                return compare(row, order)
+        # Another transaction stored it meanwhile; the first statement could not see that row.
+        (stored,) = look_up(uid=order["uid"])
+        return compare(stored, order)
 
 
-def _in_one(insert: Any, look: Any) -> Select[Any]:
-    """Return both as one statement, whose row says that the uid is new, or what is known of it."""
-    new, stored = insert.cte("new"), look.subquery("stored")
+def accept_steps(database: Database) -> list[Executable]:
+    """
+    Return the statements of one acceptance: the insert, and the lookup of a uid that exists.
+
+    On PostgreSQL the first one is both; the second is sent only if another transaction stored
+    the uid meanwhile.
+    """
+    insert, look_up = accept_statement(database), lookup(bindparam("uid"))
+    insert = insert.returning(true().label("is_new"))
+    return [insert if database.is_sqlite else _with_lookup(insert, look_up), look_up]
+
+
+def _with_lookup(insert: ReturningInsert[Any], look_up: CompoundSelect[Any]) -> Select[Any]:
+    """Return both as one statement. Its row says that the uid is new, or what is stored."""
+    new, stored = insert.cte("new"), look_up.subquery("stored")
     one = select(literal(1)).subquery("one")
     return select(new.c.is_new, stored).select_from(
         one.outerjoin(new, true()).outerjoin(stored, true())
     )
 
 
-def compared(stored: AnyRow, order: Mapping[str, Any]) -> Acceptance:
-    """Say what an order is beside the job, or the tombstone, that has its uid."""
+def compare(stored: AnyRow, order: Mapping[str, Any]) -> Acceptance:
+    """Compare an order with the job, or the tombstone, that has its uid."""
     return Acceptance(
         Status.DUPLICATE if is_same(stored, order) else Status.CONFLICT,
         state_of(stored),
@@ -96,7 +109,7 @@ def compared(stored: AnyRow, order: Mapping[str, Any]) -> Acceptance:
     )
 
 
-_GIVEN = {
+_PARAMETERS = {
     "uid": JOBS.partner_txn_uid.type,
     "partner_id": JOBS.partner_id.type,
     "token_id": JOBS.token_id.type,
@@ -104,46 +117,47 @@ _GIVEN = {
     "expires_at": JOBS.expires_at.type,
     "hinted": Boolean(),
 }
-"""What an order is stored from."""
+"""What an order is stored from, with the types."""
 
 
-def accept_statement(database: Database) -> Any:
+def accept_statement(database: Database) -> ReturningInsert[Any]:
     """Return the insert of an order whose uid is new; `hinted` as for `Jobs.accept`."""
-    given = {name: bindparam(name, type_=kind) for name, kind in _GIVEN.items()}
+    order = {name: bindparam(name, type_=kind) for name, kind in _PARAMETERS.items()}
     # An insert that did nothing returns no row; its rowcount says -1 (measured).
-    insert = database.insert(cancel_jobs).values(_stored(given))
+    insert = database.insert(cancel_jobs).values(_job_row(order))
     return insert.on_conflict_do_nothing().returning(JOBS.partner_txn_uid)
 
 
-def accept_many_statement(database: Database) -> Any:
+def accept_many_statement(database: Database) -> ReturningInsert[Any]:
     """
     Return the insert of the new ones among `orders`, in their order, for PostgreSQL.
 
-    They come as one text: of a thousand rows with a placeholder for each word, reading the
-    placeholders takes most of the time (docs/explanation/performance.md).
+    They are sent as one text: with a thousand rows and a placeholder for each value, parsing
+    the placeholders takes most of the time (docs/explanation/performance.md).
     """
-    columns = (column(name, kind) for name, kind in _GIVEN.items())
+    columns = (column(name, kind) for name, kind in _PARAMETERS.items())
     orders = func.json_to_recordset(bindparam("orders", type_=JSON())).table_valued(*columns)
-    stored = _stored(orders.render_derived(with_types=True).c)
-    insert = database.insert(cancel_jobs).from_select(list(stored), select(*stored.values()))
+    row = _job_row(orders.render_derived(with_types=True).c)
+    insert = database.insert(cancel_jobs).from_select(list(row), select(*row.values()))
     return insert.on_conflict_do_nothing().returning(JOBS.partner_txn_uid)
 
 
-def as_text(order: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(order: Mapping[str, Any]) -> dict[str, Any]:
     """Return an order as `accept_many_statement` takes it in its list."""
     expiry = order["expires_at"]
     return {**order, "expires_at": None if expiry is None else expiry.isoformat()}
 
 
-def _stored(given: Any) -> dict[str, Any]:
+def _job_row(order: Mapping[str, Any] | ReadOnlyColumnCollection[str, Any]) -> dict[str, Any]:
+    """Return the columns of a new job, from parameters or from columns of a list."""
     return {
-        "partner_txn_uid": given["uid"],
-        "partner_id": given["partner_id"],
-        "token_id": given["token_id"],
-        "reference1": given["reference1"],
-        "expires_at": given["expires_at"],
+        "partner_txn_uid": order["uid"],
+        "partner_id": order["partner_id"],
+        "token_id": order["token_id"],
+        "reference1": order["reference1"],
+        "expires_at": order["expires_at"],
         "created_at": Now(),
         "updated_at": Now(),
         "next_attempt_at": Now(),
-        "hinted_at": case((given["hinted"], Now()), else_=None),
+        "hinted_at": case((order["hinted"], Now()), else_=None),
     }

@@ -1,10 +1,10 @@
-"""What a conversation leaves behind: one attempt row, and every entry of its tokenList."""
+"""The evidence of a conversation: one attempt row, and every entry of its tokenList."""
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, Insert, bindparam, select, update
 
-from worker.domain.claims import CANCEL, Claim, Evidence
+from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.decision import Decision
 from worker.domain.judgement import LEASE_ENDED
 from worker.store.engine.database import Database, rows_of, storable
@@ -13,48 +13,64 @@ from worker.store.schema.tables import cancel_attempts, token_statuses
 
 ATTEMPTS = cancel_attempts.c
 LONGEST_DETAIL = 2000
+_ANSWER = (
+    "duration_ms",
+    "http_status",
+    "status_code",
+    "error_code",
+    "error_desc",
+    "short_code",
+    "heard",
+    "decision",
+    "detail",
+)
+"""What a late answer replaces of the row that the rescue wrote."""
+_GIVEN = ("number", "kind", "wire_uid", "started_at", "spent", *_ANSWER)
 _HEARD: dict[str, ColumnElement[Any]] = {
-    "duration_ms": bindparam("duration"),
-    "http_status": bindparam("status"),
-    "status_code": bindparam("said_status"),
-    "error_code": bindparam("said_code"),
-    "error_desc": bindparam("said_desc"),
-    "short_code": bindparam("said_short"),
-    "heard": bindparam("word"),
-    "decision": bindparam("judged"),
-    "detail": bindparam("why"),
+    **{name: bindparam(name) for name in _ANSWER},
     "finished_at": Now(),
 }
-KEPT: dict[str, ColumnElement[Any]] = {
+ATTEMPT_ROW: dict[str, ColumnElement[Any]] = {
     "partner_txn_uid": bindparam("uid"),
-    "number": bindparam("conversation"),
-    "kind": bindparam("held"),
-    "wire_uid": bindparam("sent_as"),
-    "started_at": bindparam("began"),
-    "spent": bindparam("counts"),
-    **_HEARD,
+    **{name: bindparam(name) for name in _GIVEN},
+    "finished_at": Now(),
 }
 """The columns of an attempt row, by the parameters that `Attempts.params` returns."""
 
+TOKEN_COLUMNS = ("position", "token_id", "reference1", "status")
+"""What `Evidence.entries` returns for each entry of a tokenList."""
+_TOKEN_ROW: dict[str, ColumnElement[Any]] = {
+    "partner_txn_uid": bindparam("uid"),
+    "number": bindparam("number"),
+    **{name: bindparam(name) for name in TOKEN_COLUMNS},
+    "observed_at": Now(),
+}
+
+
+def evidence_statements(database: Database) -> tuple[Insert, Insert]:
+    """Return the inserts of an attempt row and of one entry of its tokenList."""
+    attempt = database.insert(cancel_attempts).values(ATTEMPT_ROW)
+    return attempt, database.insert(token_statuses).values(_TOKEN_ROW)
+
 
 class Attempts:
-    """The statements about evidence, all inside the transaction of whoever settles."""
+    """The statements about evidence, all inside the transaction that settles."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Not named like the column: an UPDATE sets each column that a parameter is named after.
         this = (
             ATTEMPTS.partner_txn_uid == bindparam("uid"),
-            ATTEMPTS.number == bindparam("conversation"),
+            ATTEMPTS.number == bindparam("this_number"),
         )
-        self._keep = database.insert(cancel_attempts).values(KEPT)
+        self._keep, self._observe = evidence_statements(database)
         self._correct: Executable = (
             update(cancel_attempts)
             .where(*this, ATTEMPTS.heard == LEASE_ENDED)
             .values(_HEARD)
             .returning(ATTEMPTS.number)
         )
-        self._word = select(ATTEMPTS.heard).where(*this)
-        self._observe = database.insert(token_statuses).values(observed_at=Now())
+        self._heard = select(ATTEMPTS.heard).where(*this)
 
     def keep(
         self, connection: Connection, claim: Claim, decision: Decision, evidence: Evidence
@@ -67,44 +83,46 @@ class Attempts:
         self, connection: Connection, claim: Claim, decision: Decision, evidence: Evidence
     ) -> bool:
         """
-        Put a late answer in the place of the row that the rescue left.
+        Replace what the rescue wrote by a late answer.
 
-        False where there is no such row; then nothing is written. Whether the attempt
-        counts stays as the rescue said: the job's count has been written with it.
+        Return False, and write nothing, if the rescue wrote no row. `spent` stays as the rescue
+        wrote it, since the job's count was written with it.
         """
         params = self.params(claim, decision, evidence)
-        if not rows_of(connection, self._correct, params):
+        corrected = {name: params[name] for name in ("now", "uid", *_ANSWER)}
+        this = {"this_number": claim.number}
+        if not rows_of(connection, self._correct, corrected | this):
             return False
         self._keep_tokens(connection, claim, evidence)
         return True
 
-    def word(self, claim: Claim) -> str | None:
-        """Return what is stored as heard in this conversation; None where nothing is."""
+    def heard(self, claim: Claim) -> str | None:
+        """Return `heard` of this conversation; None if no row is stored."""
         uid = claim.request.partner_txn_uid
-        rows = self._database.read(self._word, uid=uid, conversation=claim.number)
+        rows = self._database.read(self._heard, uid=uid, this_number=claim.number)
         return rows[0].heard if rows else None
 
     def _keep_tokens(self, connection: Connection, claim: Claim, evidence: Evidence) -> None:
         entries = evidence.entries()
         if entries:
-            this = {"partner_txn_uid": claim.request.partner_txn_uid, "number": claim.number}
+            this = {"uid": claim.request.partner_txn_uid, "number": claim.number}
             times = self._database.times
             connection.execute(self._observe, [{**times, **this, **entry} for entry in entries])
 
-    def params(self, claim: Claim, decision: Decision, evidence: Evidence) -> dict[str, Any]:
-        """Return what an attempt row is made from."""
+    def params(self, claim: Claim, decision: Decision, evidence: Evidence) -> dict[str, object]:
+        """Return the parameters of `ATTEMPT_ROW`."""
         return {
             **self._database.times,
             **evidence.words(),
             "uid": claim.request.partner_txn_uid,
-            "conversation": claim.number,
-            "held": claim.kind,
-            "sent_as": evidence.wire_uid,
-            "began": claim.started_at,
-            "counts": decision.spent and claim.kind == CANCEL,
-            "duration": round(evidence.duration.total_seconds() * 1000),
-            "status": evidence.answer.http_status if evidence.answer else None,
-            "word": storable(decision.heard, 64),
-            "judged": str(decision.event),
-            "why": storable(decision.reason, LONGEST_DETAIL),
+            "number": claim.number,
+            "kind": claim.kind,
+            "wire_uid": evidence.wire_uid,
+            "started_at": claim.started_at,
+            "spent": decision.spent and claim.kind == ClaimKind.CANCEL,
+            "duration_ms": round(evidence.duration.total_seconds() * 1000),
+            "http_status": evidence.answer.http_status if evidence.answer else None,
+            "heard": storable(decision.heard, 64),
+            "decision": str(decision.event),
+            "detail": storable(decision.reason, LONGEST_DETAIL),
         }

@@ -1,4 +1,4 @@
-"""Many orders at once: accept them, look them up, and list what was accepted in a time."""
+"""Many orders at once: accept them, look them up, and list those accepted in a time span."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -13,8 +13,8 @@ from worker.store.jobs.accept import (
     Acceptance,
     accept_many_statement,
     accept_statement,
-    as_text,
-    compared,
+    as_json,
+    compare,
 )
 from worker.store.jobs.lookup import lookup
 from worker.store.schema.tables import JOBS
@@ -29,14 +29,14 @@ class Bulk:
         self._database = database
         self._accept = accept_statement(database)
         self._accept_many = accept_many_statement(database)
-        self._known = lookup(bindparam("uids", expanding=True))
+        self._lookup = lookup(bindparam("uids", expanding=True))
         self._page = (
             select(JOBS.partner_txn_uid, JOBS.partner_id, JOBS.state, JOBS.outcome)
             .where(
                 JOBS.partner_txn_uid > bindparam("after"),
                 JOBS.created_at >= bindparam("since", type_=Utc()),
                 JOBS.created_at < bindparam("until", type_=Utc()),
-                # What an operator reissued is no order of the order system's.
+                # Reissued by an operator: the order system never sent it.
                 JOBS.continues.is_(None),
             )
             .order_by(JOBS.partner_txn_uid)
@@ -51,13 +51,13 @@ class Bulk:
         connection: Connection | None = None,
     ) -> dict[str, Acceptance]:
         """
-        Store the orders whose uid is new, in one statement; say of each what became of it.
+        Store the orders whose uid is new, in one statement; return the result for each uid.
 
-        `orders` are as `Jobs.accept` takes them, up to a thousand, each uid once. They are left
-        to the sweep, which hints at them by and by, but for the uids in `hinted`: the caller
-        does so at once. With a `connection` the rows join the caller's transaction.
+        `orders` are as `Jobs.accept` takes them, up to a thousand, each uid once. The caller
+        sends the hints for the uids in `hinted`, and the sweep those for all others. With a
+        `connection` the rows join the caller's transaction.
         """
-        # Whoever brings the same orders brings them in this order, and waits for no other.
+        # Always in this order: two callers with the same orders cannot wait for each other.
         ordered = sorted(orders, key=lambda order: str(order["uid"]))
         if connection is not None:
             stored = self._accept_on(connection, ordered, hinted)
@@ -67,8 +67,8 @@ class Bulk:
         return _compared(ordered, stored)
 
     def compare(self, orders: Sequence[Mapping[str, Any]]) -> dict[str, Acceptance]:
-        """Say of each order what `accept` would make of it, and store nothing."""
-        stored = self.look([order["uid"] for order in orders])
+        """Return what `accept` would return, and store nothing."""
+        stored = self.find([order["uid"] for order in orders])
         return _compared(orders, stored.values())
 
     def _accept_on(
@@ -77,7 +77,7 @@ class Bulk:
         ordered: Sequence[Mapping[str, Any]],
         hinted: Collection[str],
     ) -> list[AnyRow]:
-        """Store what is new; return what is known of the others."""
+        """Store what is new; return what is stored of the others."""
         if not ordered:
             return []
         times = self._database.times
@@ -85,15 +85,15 @@ class Bulk:
         if self._database.is_sqlite:
             stored = connection.execute(self._accept, [{**times, **row} for row in rows])
         else:
-            listed = {"orders": [as_text(row) for row in rows]}
+            listed = {"orders": [as_json(row) for row in rows]}
             stored = connection.execute(self._accept_many, {**times, **listed})
         new = set(stored.scalars())
         others = [order["uid"] for order in ordered if order["uid"] not in new]
-        return rows_of(connection, self._known, {"uids": others}) if others else []
+        return rows_of(connection, self._lookup, {"uids": others}) if others else []
 
-    def look(self, uids: Sequence[str]) -> dict[str, AnyRow]:
-        """Return what is known of these uids: their jobs, or the tombstones of pruned ones."""
-        rows = self._database.read(self._known, uids=list(uids)) if uids else []
+    def find(self, uids: Sequence[str]) -> dict[str, AnyRow]:
+        """Return what is stored of these uids: jobs, or the tombstones of pruned ones."""
+        rows = self._database.read(self._lookup, uids=list(uids)) if uids else []
         return {row.partner_txn_uid: row for row in rows}
 
     def accepted(
@@ -115,6 +115,6 @@ def _compared(
 ) -> dict[str, Acceptance]:
     by_uid = {row.partner_txn_uid: row for row in stored}
     return {
-        order["uid"]: compared(by_uid[order["uid"]], order) if order["uid"] in by_uid else NEW
+        order["uid"]: compare(by_uid[order["uid"]], order) if order["uid"] in by_uid else NEW
         for order in orders
     }

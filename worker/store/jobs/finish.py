@@ -1,8 +1,8 @@
 """
-The end of a job: what the order system is to be told is written with it, in one transaction.
+The end of a job: the event for the order system is stored with it, in one transaction.
 
-Every statement that may end a job is executed here, and where nobody is told nowhere else but
-in the one statement that settles a claim.
+Every statement that may end a job is executed here. The exception is the one statement that
+settles a claim, if there are no destinations.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,60 +14,57 @@ from worker.domain import events
 from worker.domain.destinations import Destination
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
-from worker.store.schema.tables import cancel_jobs, outbox
-
-TOLD = tuple(cancel_jobs.c[column] for column in events.FIELDS.values())
-"""What a statement that may end a job has to return of it."""
+from worker.store.schema.tables import outbox
 
 
 class Finisher:
-    """Executes what may end jobs. Without destinations nothing is written beside it."""
+    """Executes statements that may end jobs. Without destinations it stores no events."""
 
     def __init__(self, database: Database, destinations: Collection[Destination]) -> None:
         self._database = database
         self._destinations = sorted(destinations)
-        self._put = (
+        self._store_event = (
             database.insert(outbox)
             .values(
-                event_id=bindparam("event"),
-                destination=bindparam("where_to"),
+                event_id=bindparam("event_id"),
+                destination=bindparam("destination"),
                 partner_txn_uid=bindparam("uid"),
-                number=bindparam("end"),
-                body=bindparam("told"),
+                number=bindparam("number"),
+                body=bindparam("body"),
                 created_at=Now(),
                 next_attempt_at=Now(),
             )
-            # The outcome is worth more than the word of it: nothing here may undo it.
+            # The outcome matters more than its event: nothing here may undo it.
             .on_conflict_do_nothing()
         )
 
     @property
-    def are_told(self) -> bool:
-        """Whether there is anybody to tell; where not, a move may be executed elsewhere."""
+    def has_destinations(self) -> bool:
+        """Whether events are stored; if not, a move may be executed elsewhere."""
         return bool(self._destinations)
 
     def run(
-        self, connection: Connection, statement: Executable, params: Mapping[str, Any]
+        self, connection: Connection, statement: Executable, params: Mapping[str, object]
     ) -> list[AnyRow]:
-        """Execute a move that returns `TOLD`; of each job that it ended an event is put."""
+        """Execute a move that returns `EVENT_COLUMNS`; store an event for each job it ended."""
         rows = rows_of(connection, statement, params)
         ended = [row._asdict() for row in rows if row.outcome is not None]
         if ended and self._destinations:
             times = self._database.times
-            events_of = [
-                {**times, **_event(job), "where_to": each}
+            outbox_rows = [
+                {**times, **_event(job), "destination": each}
                 for job in ended
                 for each in self._destinations
             ]
-            connection.execute(self._put, events_of)
+            connection.execute(self._store_event, outbox_rows)
         return rows
 
 
-def _event(job: Mapping[str, Any]) -> dict[str, Any]:
-    uid, end = job["partner_txn_uid"], job["ends"]
+def _event(job: Mapping[str, Any]) -> dict[str, object]:
+    uid, number = job["partner_txn_uid"], job["ends"]
     return {
-        "event": events.event_id(uid, end),
+        "event_id": events.event_id(uid, number),
         "uid": uid,
-        "end": end,
-        "told": events.body(job),
+        "number": number,
+        "body": events.body(job),
     }

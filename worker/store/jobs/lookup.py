@@ -1,16 +1,24 @@
-"""What is known of a uid: its job, or the tombstone that was left when its job was pruned."""
+"""What is stored of a uid: its job, or the tombstone of a pruned job."""
 
 import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, String, literal, select, union_all
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    CompoundSelect,
+    String,
+    literal,
+    select,
+    union_all,
+)
 
 from worker.domain.states import OUTCOMES, Outcome, State
 from worker.store.engine.database import AnyRow
 from worker.store.schema.tables import JOBS, tombstones
 
-LEFT = tombstones.c
+TOMBSTONES = tombstones.c
 STATE_OF: Mapping[Outcome, State] = {
     outcome: state for state, outcomes in OUTCOMES.items() for outcome in outcomes
 }
@@ -22,12 +30,12 @@ def digest(token_id: str, reference1: str) -> str:
     return hashlib.sha256(f"{token_id}\0{reference1}".encode()).hexdigest()[:32]
 
 
-def lookup(uids: ColumnElement[Any]) -> Any:
+def lookup(uids: BindParameter[Any]) -> CompoundSelect[Any]:
     """
-    Return the statement that looks for a uid, or for many, among jobs and tombstones.
+    Return the statement that looks up a uid, or many, among jobs and tombstones.
 
-    One statement, so one snapshot: while a job is pruned it is seen as the one or the other,
-    never as neither.
+    One statement is one snapshot: a job that is being pruned is found as a job or as a
+    tombstone, never as neither.
     """
     text = literal(None, String())
     jobs = select(
@@ -40,28 +48,28 @@ def lookup(uids: ColumnElement[Any]) -> Any:
         JOBS.outcome,
         JOBS.continued_by,
     )
-    left = select(
-        LEFT.partner_txn_uid,
-        LEFT.partner_id,
+    pruned = select(
+        TOMBSTONES.partner_txn_uid,
+        TOMBSTONES.partner_id,
         text.label("token_id"),
         text.label("reference1"),
-        LEFT.digest,
+        TOMBSTONES.digest,
         text.label("state"),
-        LEFT.outcome,
+        TOMBSTONES.outcome,
         text.label("continued_by"),
     )
     return union_all(
-        jobs.where(_is(JOBS.partner_txn_uid, uids)), left.where(_is(LEFT.partner_txn_uid, uids))
+        jobs.where(_is(JOBS.partner_txn_uid, uids)),
+        pruned.where(_is(TOMBSTONES.partner_txn_uid, uids)),
     )
 
 
-def _is(column: ColumnElement[Any], uids: Any) -> ColumnElement[bool]:
-    many = isinstance(uids, BindParameter) and uids.expanding
-    return column.in_(uids) if many else column == uids
+def _is(column: ColumnElement[str], uids: BindParameter[Any]) -> ColumnElement[bool]:
+    return column.in_(uids) if uids.expanding else column == uids
 
 
 def is_same(row: AnyRow, order: Mapping[str, Any]) -> bool:
-    """Say whether a known uid stands for this very order: partner, token and reference."""
+    """Say whether a stored uid stands for this order: the same partner, token and reference."""
     if row.partner_id != order["partner_id"]:
         return False
     if row.digest is not None:
@@ -70,5 +78,5 @@ def is_same(row: AnyRow, order: Mapping[str, Any]) -> bool:
 
 
 def state_of(row: AnyRow) -> State:
-    """Return where the job stands, or stood when it was pruned."""
+    """Return the job's state, or its state when it was pruned."""
     return State(row.state) if row.state else STATE_OF[Outcome(row.outcome)]

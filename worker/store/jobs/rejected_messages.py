@@ -1,4 +1,4 @@
-"""Messages that could not become a job: kept, redacted, and counted when they come again."""
+"""Messages that could not become a job: stored redacted, and counted if they come again."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _KEPT = rejected_messages.c
 
 @dataclass(frozen=True, slots=True)
 class RejectedMessage:
-    """A message that could not become a job: `reason` is a stable word, `detail` says more."""
+    """A message that could not become a job: a stable `reason`, and `detail` for people."""
 
     reason: str
     detail: str
@@ -35,7 +35,7 @@ class RejectedMessage:
 
 
 class RejectedMessages:
-    """The statements about rejected messages. Bodies arrive redacted."""
+    """The statements about rejected messages. Their bodies must be redacted already."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -54,7 +54,7 @@ class RejectedMessages:
 
     def keep(self, message: RejectedMessage, *, connection: Connection | None = None) -> None:
         """
-        Keep a message once, however often it is delivered.
+        Store a message once, and count how often it is delivered.
 
         With a `connection` the row joins the caller's transaction.
         """
@@ -70,5 +70,5 @@ class RejectedMessages:
         return self._database.read(self._latest, most=most)
 
     def counts(self) -> dict[str, int]:
-        """Return how many different messages were kept, by reason."""
+        """Return how many different messages are stored, by reason."""
         return {row[0]: row[1] for row in self._database.read(self._counts)}

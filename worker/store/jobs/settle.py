@@ -1,38 +1,69 @@
-"""What settles a claim, as one statement: the move, its attempt row, its token statuses."""
+"""What settles a claim: the move of the job, its attempt row, its token statuses."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     ColumnElement,
+    FromClause,
+    Integer,
     Select,
+    String,
     Table,
     bindparam,
+    case,
     column,
     func,
     insert,
     select,
     type_coerce,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
+from worker.domain.states import Event, State
 from worker.store.engine.elements import Now
-from worker.store.jobs.attempts import KEPT
-from worker.store.schema.tables import cancel_attempts, token_statuses
+from worker.store.jobs.attempts import ATTEMPT_ROW, TOKEN_COLUMNS
+from worker.store.jobs.transitions import EVENT_COLUMNS, move
+from worker.store.schema.tables import JOBS, cancel_attempts, token_statuses
 
-TOLD = ("position", "token_id", "reference1", "status")
+SETTLING = (Event.SUCCEED, Event.REFUSE, Event.RETRY, Event.DOUBT, Event.EXHAUST)
+"""How a claim can end."""
 
 
-def in_one(moving: Any) -> Select[Any]:
+def settle_statement(event: Event, source: State) -> ReturningUpdate[Any]:
+    """Return the move that ends a claim: `in_flight` under its lease, or late, `in_doubt`."""
+    statement = move(event, only_from=frozenset({source})).where(
+        JOBS.partner_txn_uid == bindparam("uid")
+    )
+    if source is State.IN_FLIGHT:
+        statement = statement.where(JOBS.lease_id == bindparam("this_lease_id"))
+    return statement.values(
+        # What the bank said last about the token outlives later silence.
+        token_status=func.coalesce(bindparam("token_status", type_=String()), JOBS.token_status),
+        status_code=bindparam("status_code"),
+        error_code=bindparam("error_code"),
+        error_desc=bindparam("error_desc"),
+        attempts=JOBS.attempts - bindparam("unspent", type_=Integer()),
+        still_payable_at=case(
+            (bindparam("is_payable", type_=Boolean()), Now()), else_=JOBS.still_payable_at
+        ),
+    ).returning(*EVENT_COLUMNS)
+
+
+def with_evidence(moving: ReturningUpdate[Any]) -> Select[Any]:
     """
-    Return a guarded move with what is written beside it, for PostgreSQL.
+    Return one statement that moves a job and writes its evidence, for PostgreSQL.
 
-    It takes the parameters of the move and of `attempts.KEPT`, and as `entries` those of a
-    tokenList. It returns the uid; nothing at all is written where the move has found no job.
+    It takes the parameters of the move and of `ATTEMPT_ROW`, and as `entries` those of a
+    tokenList. It returns the uid. If the move finds no job, nothing is written.
     """
     moved = moving.cte("moved")
-    kept = insert(cancel_attempts).from_select(list(KEPT), _typed(cancel_attempts, KEPT, moved))
-    columns = (column(name, token_statuses.c[name].type) for name in TOLD)
+    kept = insert(cancel_attempts).from_select(
+        list(ATTEMPT_ROW), _typed(cancel_attempts, ATTEMPT_ROW, moved)
+    )
+    columns = (column(name, token_statuses.c[name].type) for name in TOKEN_COLUMNS)
     listed = (
         # One text costs a driver less than four lists.
         func.json_to_recordset(bindparam("entries", type_=JSON()))
@@ -41,17 +72,19 @@ def in_one(moving: Any) -> Select[Any]:
     )
     entry = {
         "partner_txn_uid": bindparam("uid"),
-        "number": bindparam("conversation"),
-        **{name: listed.c[name] for name in TOLD},
+        "number": bindparam("number"),
+        **{name: listed.c[name] for name in TOKEN_COLUMNS},
         "observed_at": Now(),
     }
-    told = insert(token_statuses).from_select(
+    tokens = insert(token_statuses).from_select(
         list(entry), _typed(token_statuses, entry, moved, listed)
     )
-    return select(moved.c.partner_txn_uid).add_cte(kept.cte("kept"), told.cte("told"))
+    return select(moved.c.partner_txn_uid).add_cte(kept.cte("kept"), tokens.cte("told"))
 
 
-def _typed(table: Table, values: Mapping[str, ColumnElement[Any]], *of: Any) -> Select[Any]:
+def _typed(
+    table: Table, values: Mapping[str, ColumnElement[Any]], *sources: FromClause
+) -> Select[Any]:
     """Return the values as a row of the table; PostgreSQL takes an untyped parameter for text."""
     columns = (type_coerce(value, table.c[name].type) for name, value in values.items())
-    return select(*columns).select_from(*of)
+    return select(*columns).select_from(*sources)

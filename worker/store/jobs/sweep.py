@@ -1,75 +1,69 @@
-"""Everything between attempts: dead claims, jobs past their limits, jobs whose time has come."""
+"""What the sweep does between attempts: lost claims, jobs past their limits, due jobs."""
 
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
-    String,
+    Executable,
+    Select,
     and_,
     bindparam,
-    case,
     func,
-    literal,
     or_,
     select,
     update,
 )
 
 from worker.domain.claims import Claim
+from worker.domain.gate import free_slots, spacing_seconds
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import WAITING, Event, Outcome, State
 from worker.store.engine.database import AnyRow, Database, rows_of
-from worker.store.engine.elements import After, Now, OneOfThose
-from worker.store.jobs.claim_rows import CLAIMED, as_claim
-from worker.store.jobs.finish import TOLD, Finisher
-from worker.store.jobs.transitions import has_expired, move, past_its_limits, waiting
-from worker.store.partners.gate import free_slots, probing, proven, spacing
-from worker.store.partners.resting import partner_rests, rests
+from worker.store.engine.elements import InQuery, Now, NowPlus
+from worker.store.jobs.claim import CLAIMED, as_claim
+from worker.store.jobs.finish import Finisher
+from worker.store.jobs.transitions import EVENT_COLUMNS, last_word, move, past_its_limits, waiting
+from worker.store.partners.conditions import partner_rests, probing, proven, rests
 from worker.store.schema.tables import JOBS, cancel_jobs, partners
 
-HINTING = 0x6B706C7573
-"""The number of the lock that copies of the sweep contend for."""
-FIRST_CALLS = 2
-"""Jobs that are hinted at where one goes first: a spare one, should a message be lost."""
+HINT_LOCK = 0x6B706C7573
+"""The number of the advisory lock that lets one sweep at a time send hints."""
+HINTS_UNTIL_PROVEN = 2
+"""Hints for a partner that must prove itself: one call, and a spare if its message is lost."""
 
 
 class Backlog:
     """
     The statements of the sweep. Any number of copies may run at once.
 
-    Each takes a bounded batch and passes over rows that another copy holds.
+    Each takes a bounded batch and skips rows that another copy has locked.
     """
 
-    def __init__(self, database: Database, ends: Finisher) -> None:
+    def __init__(self, database: Database, finisher: Finisher) -> None:
         self._database = database
-        self._ends = ends
-        self._dead = (
-            select(*CLAIMED)
-            .where(JOBS.state == State.IN_FLIGHT, JOBS.lease_ends_at <= Now())
-            .order_by(JOBS.lease_ends_at)
-            .limit(bindparam("most"))
-        )
+        self._finisher = finisher
+        self._dead = dead_statement()
         overdue = _batch(waiting(), past_its_limits()).limit(bindparam("most"))
         self._exhaust = (
             move(Event.EXHAUST, only_from=WAITING)
             .where(_in(overdue))
-            .values(outcome=_last_word(), doubted=JOBS.doubted)
-            .returning(*TOLD)
+            .values(outcome=last_word(), doubted=JOBS.doubted)
+            .returning(*EVENT_COLUMNS)
         )
-        # A stamp as far in the future is stale too: the clock was set back meanwhile.
-        fresh = and_(
-            JOBS.hinted_at > After("hinted_ago"),
-            JOBS.hinted_at < After("hinted_ahead"),
-            ~_partner_turned_since(),
+        hinted = (
+            select(JOBS.partner_id)
+            .where(waiting(), _is_fresh())
+            .limit(bindparam("most"))
+            .subquery()
         )
-        hinted = select(JOBS.partner_id).where(waiting(), fresh).limit(bindparam("most")).subquery()
-        self._on_the_conveyor = select(hinted.c.partner_id, func.count()).group_by(
+        self._hinted_counts = select(hinted.c.partner_id, func.count()).group_by(
             hinted.c.partner_id
         )
-        self._doors = select(
+        self._partners = select(
             partners.c.partner_id,
             rests().label("rests"),
             proven().label("proven"),
@@ -78,108 +72,129 @@ class Backlog:
             partners.c.slot_at,
             Now().label("now"),
         )
-        paced: Any = bindparam("paced", expanding=True)
-        self._hint_paced = _hint(fresh, JOBS.partner_id == bindparam("partner"))
-        self._hint_others = _hint(fresh, JOBS.partner_id.not_in(paced))
+        paced: BindParameter[str] = bindparam("paced", expanding=True)
+        self._hint_paced = hint_statement(JOBS.partner_id == bindparam("partner"))
+        self._hint_others = hint_statement(JOBS.partner_id.not_in(paced))
 
     def dead(self, *, most: int) -> list[Claim]:
-        """Return claims whose lease ended without a word from their worker, oldest first."""
+        """Return claims whose lease has ended and that nobody settled, the oldest first."""
         return [as_claim(row) for row in self._database.read(self._dead, most=most)]
 
     def exhaust(self, *, most: int, inquirers: list[str]) -> list[tuple[str, Outcome]]:
         """
         End waiting jobs that are past their expiry; return them with their outcome.
 
-        Those of a partner listed in `inquirers` have one last conversation instead.
+        Jobs of a partner in `inquirers` stay: they get one last inquiry.
         """
         with self._database.writing() as connection:
             params = {**self._database.times, "most": most, "inquirers": inquirers}
-            rows = self._ends.run(connection, self._exhaust, params)
+            rows = self._finisher.run(connection, self._exhaust, params)
         return [(row.partner_txn_uid, Outcome(row.outcome)) for row in rows]
 
     def hint(self, *, high_water: int, again_after: timedelta, roster: Roster) -> list[str]:
         """
-        Stamp due jobs as hinted and return them, earliest token expiry first.
+        Stamp due jobs as hinted and return them, the earliest token expiry first.
 
-        At most `high_water` jobs are on the conveyor at once, however many copies run, and
-        of each partner no more than its gate lets in soon. A stamp older than `again_after`
-        counts as a lost message.
+        At most `high_water` jobs have a fresh stamp at once, however many copies run, and of
+        each partner no more than its gate lets in soon. A stamp older than `again_after` counts
+        as a lost message.
         """
-        params: dict[str, Any] = {
-            "hinted_ago": -again_after.total_seconds(),
-            "hinted_ahead": again_after.total_seconds(),
+        params: dict[str, object] = {
+            "hinted_ago_seconds": -again_after.total_seconds(),
+            "hinted_ahead_seconds": again_after.total_seconds(),
             "inquirers": roster.inquirers,
         }
         with self._database.writing() as connection:
-            # Another copy's stamps are not to be seen before it has committed.
-            if not self._database.is_alone(connection, HINTING):
+            # The stamps of another copy cannot be seen before it has committed.
+            if not self._database.try_lock(connection, HINT_LOCK):
                 return []
             params |= self._database.times
-            counts = rows_of(connection, self._on_the_conveyor, {**params, "most": high_water})
-            under_way = {row[0]: row[1] for row in counts}
-            room = high_water - sum(under_way.values())
-            rows = self._fill(connection, room, under_way, roster, params) if room > 0 else []
-        never = max((row.expires_at for row in rows if row.expires_at), default=None)
-        rows.sort(key=lambda row: (row.expires_at is None, row.expires_at or never, row[2]))
+            counts = rows_of(connection, self._hinted_counts, {**params, "most": high_water})
+            hinted = {row[0]: row[1] for row in counts}
+            room = high_water - sum(hinted.values())
+            rows = self._fill(connection, room, hinted, roster, params) if room > 0 else []
+        latest = max((row.expires_at for row in rows if row.expires_at), default=None)
+        rows.sort(key=lambda row: (row.expires_at is None, row.expires_at or latest, row[2]))
         return [row.partner_txn_uid for row in rows]
 
     def _fill(
         self,
         connection: Connection,
         room: int,
-        under_way: Mapping[str, int],
+        hinted: Mapping[str, int],
         roster: Roster,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
     ) -> list[AnyRow]:
-        """Hint at jobs of the partners with a narrow gate, each by its room, then of the others."""
-        doors = {row.partner_id: row for row in rows_of(connection, self._doors, params)}
-        rooms = {name: _room(doors.get(name), roster.get(name)) for name in {*doors, *roster}}
-        paced = {name: wide for name, wide in rooms.items() if wide is not None}
+        """Hint at jobs of each partner whose gate is narrow, up to its room, then of all others."""
+        stored = {row.partner_id: row for row in rows_of(connection, self._partners, params)}
+        rooms = {name: _room(stored.get(name), roster.get(name)) for name in {*stored, *roster}}
+        paced = {name: limit for name, limit in rooms.items() if limit is not None}
         rows: list[AnyRow] = []
-        for name, wide in paced.items():
-            fits = min(wide - under_way.get(name, 0), room - len(rows))
-            if fits > 0:
-                given = {**params, "partner": name, "room": fits}
-                rows += rows_of(connection, self._hint_paced, given)
-        given = {**params, "paced": list(paced), "room": room - len(rows)}
-        return rows + (rows_of(connection, self._hint_others, given) if len(rows) < room else [])
+        for name, limit in paced.items():
+            count = min(limit - hinted.get(name, 0), room - len(rows))
+            if count > 0:
+                one = {**params, "partner": name, "room": count}
+                rows += rows_of(connection, self._hint_paced, one)
+        others = {**params, "paced": list(paced), "room": room - len(rows)}
+        return rows + (rows_of(connection, self._hint_others, others) if len(rows) < room else [])
 
 
-def _room(door: AnyRow | None, partner: Partner | None) -> int | None:
-    """Return how many jobs of a partner may be on the conveyor; None where any number may."""
-    if door is not None and (door.rests or (door.probing and not door.proven)):
+def _room(row: AnyRow | None, partner: Partner | None) -> int | None:
+    """Return how many jobs of a partner may have a fresh hint; None if any number may."""
+    if row is not None and (row.rests or (row.probing and not row.proven)):
         return 0
-    if door is None or not door.proven:
-        return FIRST_CALLS
-    spacings = [door.pace or 0.0]
+    if row is None or not row.proven:
+        return HINTS_UNTIL_PROVEN
+    spacings = [row.pace or 0.0]
     rooms = []
     if partner is not None:
-        spacings.append(spacing(partner))
+        spacings.append(spacing_seconds(partner))
         if partner.max_concurrency is not None:
             rooms.append(2 * partner.max_concurrency)
-    apart = max(spacings)
-    if apart:
-        # More would only be turned away, and hinted at again.
-        rooms.append(free_slots(last=door.slot_at, now=door.now, apart=apart))
+    seconds = max(spacings)
+    if seconds:
+        # The gate would turn more away, and they would be hinted at again.
+        rooms.append(free_slots(row.slot_at, now=row.now, seconds=seconds))
     return min(rooms, default=None)
 
 
-def _partner_turned_since() -> ColumnElement[bool]:
+def _is_fresh() -> ColumnElement[bool]:
+    """Return the condition under which a worker may still act on a job's last hint."""
+    return and_(
+        JOBS.hinted_at > NowPlus("hinted_ago_seconds"),
+        # A stamp as far in the future is stale too: the clock was set back since.
+        JOBS.hinted_at < NowPlus("hinted_ahead_seconds"),
+        ~_partner_changed_since(),
+    )
+
+
+def _partner_changed_since() -> ColumnElement[bool]:
     """
     Return the condition under which a job's partner began or ended a rest after the job's hint.
 
-    What came of the hint was a refusal, then: it counts as lost, and the job waits no longer.
+    The gate turned the hinted job away, so its hint counts as lost and a new one is due.
     """
-    turned = (partners.c.partner_id == JOBS.partner_id, partners.c.updated_at >= JOBS.hinted_at)
-    return select(partners.c.partner_id).where(*turned).correlate(cancel_jobs).exists()
+    changed = (partners.c.partner_id == JOBS.partner_id, partners.c.updated_at >= JOBS.hinted_at)
+    return select(partners.c.partner_id).where(*changed).correlate(cancel_jobs).exists()
 
 
-def _hint(fresh: ColumnElement[bool], whose: ColumnElement[bool]) -> Any:
+def dead_statement() -> Select[Any]:
+    """Return the statement that finds claims whose lease has ended, the oldest first."""
+    return (
+        select(*CLAIMED)
+        .where(JOBS.state == State.IN_FLIGHT, JOBS.lease_ends_at <= Now())
+        .order_by(JOBS.lease_ends_at)
+        .limit(bindparam("most"))
+    )
+
+
+def hint_statement(whose: ColumnElement[bool]) -> Executable:
+    """Return the statement that stamps due jobs, the earliest token expiry first."""
     due = (
         _batch(
-            # Only those that wait are due. Said twice, PostgreSQL expects a hundredth of them.
+            # Only waiting jobs are due. With both conditions PostgreSQL expects far too few rows.
             JOBS.next_attempt_at <= Now(),
-            or_(JOBS.hinted_at.is_(None), ~fresh),
+            or_(JOBS.hinted_at.is_(None), ~_is_fresh()),
             whose,
             ~past_its_limits(),
             ~partner_rests(),
@@ -195,26 +210,17 @@ def _hint(fresh: ColumnElement[bool], whose: ColumnElement[bool]) -> Any:
     )
 
 
-def _batch(*where: ColumnElement[bool]) -> Any:
-    """Select the uids of some jobs; rows that another copy holds are passed over."""
+def _batch(*where: ColumnElement[bool]) -> Select[tuple[str]]:
+    """Select the uids of some jobs; skip rows that another copy has locked."""
     return select(JOBS.partner_txn_uid).where(*where).with_for_update(skip_locked=True)
 
 
-def _in(batch: Any) -> ColumnElement[bool]:
+def _in(batch: Select[tuple[str]]) -> ColumnElement[bool]:
     """
     Return the condition of being in a batch.
 
-    A subquery may be run once a row, and its limit then bounds nothing; a CTE that locks
-    is run once. As a list, its rows are looked up by their key; joined, PostgreSQL may read all
-    that waits for it (measured).
+    A CTE that locks rows is run once; a subquery may be run once for each row, and its limit
+    then bounds nothing. As a list its rows are looked up by their key; with a join PostgreSQL
+    may read every waiting job (measured).
     """
-    return OneOfThose(JOBS.partner_txn_uid, select(batch.cte("batch").c.partner_txn_uid))
-
-
-def _last_word() -> Any:
-    """Say in SQL what `outcomes.last_word` says: doubt outlives every deadline."""
-    return case(
-        (JOBS.doubted, str(Outcome.UNKNOWN)),
-        (has_expired(), str(Outcome.LAPSED)),
-        else_=literal(str(Outcome.GAVE_UP), String()),
-    )
+    return InQuery(JOBS.partner_txn_uid, select(batch.cte("batch").c.partner_txn_uid))

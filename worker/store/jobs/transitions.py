@@ -1,7 +1,5 @@
 """The one statement that writes `state`: guarded by the arrows of `states`, and by a lease."""
 
-from typing import Any
-
 from sqlalchemy import (
     ColumnElement,
     String,
@@ -10,36 +8,46 @@ from sqlalchemy import (
     bindparam,
     case,
     false,
+    literal,
     or_,
     true,
     update,
 )
 
+from worker.domain import events
 from worker.domain.states import TRANSITIONS, Event, Outcome, State
-from worker.store.engine.elements import After, Now, OneOf
+from worker.store.engine.elements import InList, Now, NowPlus
 from worker.store.schema.tables import JOBS, cancel_jobs
 
+EVENT_COLUMNS = tuple(cancel_jobs.c[column] for column in events.FIELDS.values())
+"""What a statement that may end a job must return: its event is made from it."""
 NO_LEASE = {"lease_id": None, "lease_ends_at": None, "lease_kind": None}
-_WAITS: dict[str, Any] = {"next_attempt_at": After("wait"), "hinted_at": None, **NO_LEASE}
-_ENDS: dict[str, Any] = {
-    "outcome": bindparam("end"),
+_WAIT: dict[str, object] = {
+    "next_attempt_at": NowPlus("wait_seconds"),
+    "hinted_at": None,
+    **NO_LEASE,
+}
+_END: dict[str, object] = {
+    "outcome": bindparam("new_outcome"),
     "finished_at": Now(),
     "ends": JOBS.ends + 1,
     "next_attempt_at": None,
     "hinted_at": None,
     **NO_LEASE,
 }
-_WRITTEN: dict[Event, dict[str, Any]] = {
-    Event.SUCCEED: _ENDS,
-    Event.REFUSE: _ENDS,
-    # Requeued by an operator, the job must know of its doubt.
+_WRITTEN: dict[Event, dict[str, object]] = {
+    Event.SUCCEED: _END,
+    Event.REFUSE: _END,
+    # If an operator requeues the job, it must still know of its doubt.
     Event.EXHAUST: {
-        **_ENDS,
-        "doubted": or_(JOBS.doubted, bindparam("end", type_=String()) == str(Outcome.UNKNOWN)),
+        **_END,
+        "doubted": or_(
+            JOBS.doubted, bindparam("new_outcome", type_=String()) == str(Outcome.UNKNOWN)
+        ),
     },
-    Event.RETRY: _WAITS,
-    Event.DOUBT: {**_WAITS, "doubted": True},
-    # `conversations` goes on, for it numbers the evidence; `doubted` stays, for it is true.
+    Event.RETRY: _WAIT,
+    Event.DOUBT: {**_WAIT, "doubted": True},
+    # `conversations` goes on, since it numbers the evidence; `doubted` stays, since it is true.
     Event.REQUEUE: {
         "outcome": None,
         "finished_at": None,
@@ -63,7 +71,7 @@ def move(event: Event, *, only_from: frozenset[State] | None = None) -> Update:
 
 
 def waiting() -> ColumnElement[bool]:
-    """Return the condition under which a job waits for its turn, as the indexes have it."""
+    """Return the condition under which a job waits for its turn, as in the indexes."""
     return JOBS.next_attempt_at.is_not(None)
 
 
@@ -71,22 +79,37 @@ def has_expired() -> ColumnElement[bool]:
     """
     Return the condition, never NULL, under which a job's token can be paid no more.
 
-    An expiry after which the bank called the token payable was a wrong one.
+    `domain.limits.valid_expiry` says in Python which expiry counts, and
+    `tests/integration/test_sql_and_python_agree.py` compares the two.
     """
     was_right = or_(JOBS.still_payable_at.is_(None), JOBS.still_payable_at < JOBS.expires_at)
     return and_(JOBS.expires_at.is_not(None), JOBS.expires_at <= Now(), was_right)
 
 
-def can_ask() -> ColumnElement[bool]:
-    """Return the condition under which the bank can be asked what became of a job's token."""
-    return OneOf(JOBS.partner_id, "inquirers")
+def last_word() -> ColumnElement[str]:
+    """
+    Return the outcome of a job that ends undecided: doubt outlives every deadline.
+
+    `domain.limits.last_word` says the same in Python, and
+    `tests/integration/test_sql_and_python_agree.py` compares the two.
+    """
+    return case(
+        (JOBS.doubted, str(Outcome.UNKNOWN)),
+        (has_expired(), str(Outcome.LAPSED)),
+        else_=literal(str(Outcome.GAVE_UP), String()),
+    )
+
+
+def can_inquire() -> ColumnElement[bool]:
+    """Return the condition under which the bank can be asked about a job's token."""
+    return InList(JOBS.partner_id, "inquirers")
 
 
 def past_its_limits() -> ColumnElement[bool]:
     """
     Return the condition, never NULL, under which a waiting job may hold no conversation.
 
-    Past its expiry a job may still be asked about. Age and attempts are judged after a
-    conversation: a job never ends for having waited while its partner was paused.
+    Past its expiry an inquiry is still allowed. Age and attempts are judged after a
+    conversation, so a job never ends because it waited while its partner was paused.
     """
-    return and_(has_expired(), case((can_ask(), false()), else_=true()))
+    return and_(has_expired(), case((can_inquire(), false()), else_=true()))

@@ -1,1 +1,1 @@
-"""The statements of operators' acts: requeue, rejudge, retention, audits."""
+"""The statements of operators' actions: requeue, rejudge, retention, audits."""

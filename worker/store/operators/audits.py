@@ -1,4 +1,4 @@
-"""Asking the bank again about final jobs: through the partner's gate, and without touching them."""
+"""Audits: inquiries about final jobs, through the partner's gate; the jobs stay unchanged."""
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from worker.domain.claims import INQUIRY, Claim, Evidence
+from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.decision import Decision
 from worker.domain.kplus import MAX_TEXT_LENGTH, CancelRequest
 from worker.domain.leases import InquiryUids
@@ -15,17 +15,17 @@ from worker.domain.partners import Partner
 from worker.domain.states import FINAL, Outcome
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import Database, rows_of, storable
-from worker.store.engine.elements import After, Now
+from worker.store.engine.elements import Now, NowPlus
 from worker.store.jobs.attempts import LONGEST_DETAIL
+from worker.store.partners.conditions import rests
 from worker.store.partners.gate import Gate
 from worker.store.partners.modes import PartnerModes
-from worker.store.partners.resting import rests
 from worker.store.schema.tables import JOBS, audits, cancel_jobs
 from worker.store.schema.tables import partners as partner_rows
 
 
 class AuditVerdict(StrEnum):
-    """What an audit found; `unheard` where the bank said nothing that settles it."""
+    """The result of an audit; `unheard` if the bank's answer does not settle it."""
 
     AGREES = "agrees"
     DRIFTS = "drifts"
@@ -33,8 +33,8 @@ class AuditVerdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
-    """A final job that chance chose, and the outcome we hold of it."""
+class AuditCandidate:
+    """A final job that was chosen by chance, and the outcome that we hold."""
 
     request: CancelRequest
     held: Outcome
@@ -43,14 +43,14 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The right to ask once about a final job, until its lease ends."""
+    """The right to one inquiry about a final job, until its lease ends."""
 
     number: int
     claim: Claim
 
 
 class Audits:
-    """The statements of an audit. None of them writes to a job."""
+    """The statements of an audit. None of them changes a job."""
 
     def __init__(
         self, database: Database, partners: PartnerModes, inquiry_uids: InquiryUids
@@ -78,34 +78,34 @@ class Audits:
             .values(
                 partner_txn_uid=bindparam("uid"),
                 partner_id=bindparam("partner"),
-                wire_uid=bindparam("sent_as"),
-                held=bindparam("outcome"),
+                wire_uid=bindparam("wire_uid"),
+                held=bindparam("held"),
                 started_at=Now(),
-                ends_at=After("lease"),
+                ends_at=NowPlus("lease_seconds"),
             )
             .returning(audits.c.id, audits.c.started_at, audits.c.ends_at)
         )
         self._end = (
             update(audits)
-            .where(audits.c.id == bindparam("number"))
+            .where(audits.c.id == bindparam("this_id"))
             .values(
                 finished_at=Now(),
-                verdict=bindparam("judged"),
-                heard=bindparam("word"),
-                token_status=bindparam("token_seen"),
-                detail=bindparam("why"),
+                verdict=bindparam("verdict"),
+                heard=bindparam("heard"),
+                token_status=bindparam("token_status"),
+                detail=bindparam("detail"),
             )
         )
 
     def sample(
         self, *, most: int, since: datetime, outcomes: list[Outcome], inquirers: list[str]
-    ) -> list[Sampled]:
-        """Return final jobs that ended since then, chosen by chance."""
+    ) -> list[AuditCandidate]:
+        """Return final jobs that ended since then, chosen at random."""
         rows = self._database.read(
             self._sample, most=most, since=since, outcomes=outcomes, inquirers=inquirers
         )
         return [
-            Sampled(
+            AuditCandidate(
                 CancelRequest(row.partner_txn_uid, row.partner_id, row.token_id, row.reference1),
                 Outcome(row.outcome),
                 row.finished_at,
@@ -113,65 +113,67 @@ class Audits:
             for row in rows
         ]
 
-    def why_it_rests(self, partner_id: str) -> str | None:
-        """Return why a partner takes no calls for a while; None where it takes them."""
+    def rest_reason(self, partner_id: str) -> str | None:
+        """Return why a partner takes no calls now; None if it does."""
         rows = self._database.read(self._rests, partner=partner_id)
         return rows[0].reason if rows else None
 
-    def begin(self, sampled: Sampled, partner: Partner, *, lease: timedelta) -> Audit | None:
+    def begin(
+        self, candidate: AuditCandidate, partner: Partner, *, lease: timedelta
+    ) -> Audit | None:
         """
-        Take the right to ask once, through the partner's gate; None where it is closed now.
+        Take the right to one inquiry, through the partner's gate; None if it is closed now.
 
-        While it lasts it counts among the partner's calls, as a job in flight does.
+        Until its lease ends it counts as one of the partner's calls, like a job in flight.
         """
-        claim = _claim(sampled, self._inquiry_uids.lease_id(), lease)
-        with suppress(_NotLetIn), self._database.writing() as connection:
+        claim = _claim(candidate, self._inquiry_uids.lease_id(), lease)
+        with suppress(_GateClosed), self._database.writing() as connection:
             params = {
                 **self._database.times,
-                "uid": sampled.request.partner_txn_uid,
+                "uid": candidate.request.partner_txn_uid,
                 "partner": partner.partner_id,
-                "sent_as": claim.on_the_wire.partner_txn_uid,
-                "outcome": str(sampled.held),
-                "lease": lease.total_seconds(),
+                "wire_uid": claim.on_the_wire.partner_txn_uid,
+                "held": str(candidate.held),
+                "lease_seconds": lease.total_seconds(),
             }
-            ((number, began, ends),) = rows_of(connection, self._begin, params)
-            claim = replace(claim, started_at=began, lease_ends_at=ends)
-            entry = self._gate.enter(connection, claim, partner)
-            if entry is None:
-                raise _NotLetIn
-            return Audit(number, replace(claim, wait=entry.wait))
+            ((number, started_at, ends_at),) = rows_of(connection, self._begin, params)
+            claim = replace(claim, started_at=started_at, lease_ends_at=ends_at)
+            slot = self._gate.enter(connection, claim, partner)
+            if slot is None:
+                raise _GateClosed
+            return Audit(number, replace(claim, wait=slot.wait))
         return None
 
     def end(
         self, audit: Audit, verdict: AuditVerdict, decision: Decision, evidence: Evidence
     ) -> None:
-        """Keep what was found, and let the partner feel the call as it feels any other."""
-        seen = decision.token_status
+        """Store the result, and what the call says about its partner, as with any other call."""
+        status = decision.token_status
         with self._database.writing() as connection:
             params = {
                 **self._database.times,
-                "number": audit.number,
-                "judged": str(verdict),
-                "word": storable(decision.heard, 64),
-                "token_seen": None if seen is None else storable(seen, MAX_TEXT_LENGTH),
-                "why": storable(decision.reason, LONGEST_DETAIL),
+                "this_id": audit.number,
+                "verdict": str(verdict),
+                "heard": storable(decision.heard, 64),
+                "token_status": None if status is None else storable(status, MAX_TEXT_LENGTH),
+                "detail": storable(decision.reason, LONGEST_DETAIL),
             }
             rows_of(connection, self._end, params)
-            self._partners.note(connection, audit.claim, decision, evidence)
+            self._partners.record(connection, audit.claim, decision, evidence)
 
 
-class _NotLetIn(Exception):
+class _GateClosed(Exception):
     """The partner's gate is closed."""
 
 
-def _claim(sampled: Sampled, lease_id: str, lease: timedelta) -> Claim:
-    """Return a claim on the partner alone: it is on no job, and numbers no conversation."""
-    at = sampled.finished_at  # replaced by the database's time once it is let in
+def _claim(candidate: AuditCandidate, lease_id: str, lease: timedelta) -> Claim:
+    """Return a claim for the partner only: it claims no job and numbers no conversation."""
+    at = candidate.finished_at  # replaced by the database's time in `begin`
     return Claim(
-        request=sampled.request,
+        request=candidate.request,
         lease_id=lease_id,
         number=0,
-        kind=INQUIRY,
+        kind=ClaimKind.INQUIRY,
         attempts=1,
         doubted=True,
         created_at=at,

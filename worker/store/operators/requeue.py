@@ -1,4 +1,4 @@
-"""What an operator may ask of a final job: another try, or a job in its place."""
+"""What an operator may do with a final job: try it again, or replace it by a new job."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,21 +6,23 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, bindparam, case, literal, select, update
+from sqlalchemy import Boolean, Connection, Executable, bindparam, case, literal, select, update
 
+from worker.domain.limits import has_expired
 from worker.domain.states import FINAL, Event, Outcome, State
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
-from worker.store.jobs.transitions import has_expired, move
+from worker.store.jobs import transitions
+from worker.store.jobs.transitions import move
 from worker.store.schema.tables import JOBS, cancel_jobs, tombstones
 
-SHOWN = ("state", "outcome", "attempts", "expires_at", "continued_by")
-"""What the record of an act keeps of a job, before and after."""
+RECORDED = ("state", "outcome", "attempts", "expires_at", "continued_by")
+"""What the record of an action holds of a job, before and after."""
 
 
 class Verdict(StrEnum):
-    """What becomes of an act on a job. Only `done` changes anything."""
+    """The result of an action on a job. Only `done` changes anything."""
 
     DONE = "done"
     DONE_BEFORE = "done_before"
@@ -38,14 +40,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewExpiry:
-    """Another expiry of the token than the stored one; None where it has none."""
+    """Another expiry than the stored one; None if the token has none."""
 
     at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class RequeueResult:
-    """A verdict on one job, and the job's row as the verdict left it; None where it has none."""
+    """A verdict on one job, and the job's row after it; None if there is no row."""
 
     uid: str
     verdict: Verdict
@@ -54,34 +56,36 @@ class RequeueResult:
 
 @dataclass(frozen=True, slots=True)
 class RequeueRequest:
-    """What an operator wants of a job, and who can be asked about an expired token."""
+    """A request to requeue or reissue a job; `inquirers` are the partners that can inquire."""
 
     uid: str
     inquirers: Collection[str]
     expiry: NewExpiry | None = None
 
-    def params(self) -> dict[str, Any]:
-        """Return the parameters of the statements."""
+    def params(self) -> dict[str, object]:
+        """Return the request as the parameters of the statements."""
         return {
             "uid": self.uid,
-            "anew": self.expiry is not None,
+            "has_new_expiry": self.expiry is not None,
             "expires_at": self.expiry.at if self.expiry else None,
         }
 
 
 class Requeues:
-    """The statements about final jobs, all inside the transaction of the act's record."""
+    """The statements about final jobs, all in the transaction that records the action."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         this = JOBS.partner_txn_uid == bindparam("uid")
-        self._look = select(cancel_jobs, has_expired().label("has_expired"), Now().label("now"))
-        self._look = self._look.where(this)
-        self._left = select(tombstones.c.outcome).where(
+        expired = transitions.has_expired().label("has_expired")
+        self._job = select(cancel_jobs, expired, Now().label("now")).where(this)
+        self._tombstone = select(tombstones.c.outcome).where(
             tombstones.c.partner_txn_uid == bindparam("uid")
         )
-        anew = bindparam("anew", type_=Boolean())
-        self._expiry = case((anew, bindparam("expires_at", type_=Utc())), else_=JOBS.expires_at)
+        has_new_expiry = bindparam("has_new_expiry", type_=Boolean())
+        self._expiry = case(
+            (has_new_expiry, bindparam("expires_at", type_=Utc())), else_=JOBS.expires_at
+        )
         self._requeue = (
             move(Event.REQUEUE)
             .where(this, JOBS.outcome != Outcome.PAID, JOBS.continued_by.is_(None))
@@ -91,43 +95,47 @@ class Requeues:
         self._link = (
             update(cancel_jobs)
             .where(this, JOBS.state.in_(sorted(FINAL)), JOBS.continued_by.is_(None))
-            .values(continued_by=bindparam("heir"))
+            .values(continued_by=bindparam("new_uid"))
             .returning(*cancel_jobs.c)
         )
-        self._continue = self._insert_heir()
+        self._continue = self._insert_successor()
 
-    def look(self, connection: Connection, wish: RequeueRequest, *, hold: bool) -> RequeueResult:
-        """Judge whether a job may be tried again; `hold` keeps it as it is until the end."""
-        # Not the key: a producer's open transaction that met this uid again must not be waited for.
-        statement = self._look.with_for_update(key_share=True) if hold else self._look
-        rows = rows_of(connection, statement, {**self._database.times, "uid": wish.uid})
+    def judge(
+        self, connection: Connection, request: RequeueRequest, *, lock: bool
+    ) -> RequeueResult:
+        """Judge whether a job may be tried again; `lock` keeps it locked until the end."""
+        # Not the key: this must not wait for a producer's open transaction with the same uid.
+        statement = self._job.with_for_update(key_share=True) if lock else self._job
+        rows = rows_of(connection, statement, {**self._database.times, "uid": request.uid})
         if not rows:
-            left = rows_of(connection, self._left, {"uid": wish.uid})
-            return RequeueResult(wish.uid, Verdict.PRUNED if left else Verdict.NOT_FOUND)
-        return RequeueResult(wish.uid, _judge(rows[0], wish), _job(rows[0]))
+            pruned = rows_of(connection, self._tombstone, {"uid": request.uid})
+            return RequeueResult(request.uid, Verdict.PRUNED if pruned else Verdict.NOT_FOUND)
+        return RequeueResult(request.uid, _judge(rows[0], request), _job(rows[0]))
 
-    def requeue(self, connection: Connection, wish: RequeueRequest) -> RequeueResult:
-        """Let a job that `look` holds, and found fit, wait for its turn again."""
-        params = {**self._database.times, **wish.params()}
+    def requeue(self, connection: Connection, request: RequeueRequest) -> RequeueResult:
+        """Let a job that `judge` locked, and found `done`, wait for its turn again."""
+        params = {**self._database.times, **request.params()}
         (row,) = rows_of(connection, self._requeue, params)
-        return RequeueResult(wish.uid, Verdict.DONE, _job(row))
+        return RequeueResult(request.uid, Verdict.DONE, _job(row))
 
-    def reissue(self, connection: Connection, wish: RequeueRequest, heir: str) -> RequeueResult:
+    def reissue(
+        self, connection: Connection, request: RequeueRequest, new_uid: str
+    ) -> RequeueResult:
         """
-        Store a job under the uid `heir` in the place of one that `look` holds.
+        Store a job under `new_uid` in the place of one that `judge` locked.
 
-        It knows of the doubt of the old one: an earlier cancel may have taken effect.
+        `doubted` is copied: an earlier cancel may have taken effect.
         """
-        params = {**self._database.times, **wish.params(), "heir": heir}
+        params = {**self._database.times, **request.params(), "new_uid": new_uid}
         if not rows_of(connection, self._continue, params):
-            return RequeueResult(wish.uid, Verdict.UID_TAKEN)
-        (row,) = rows_of(connection, self._link, {"uid": wish.uid, "heir": heir})
-        return RequeueResult(wish.uid, Verdict.DONE, _job(row))
+            return RequeueResult(request.uid, Verdict.UID_TAKEN)
+        (row,) = rows_of(connection, self._link, {"uid": request.uid, "new_uid": new_uid})
+        return RequeueResult(request.uid, Verdict.DONE, _job(row))
 
-    def _insert_heir(self) -> Any:
+    def _insert_successor(self) -> Executable:
         copied = ("partner_id", "token_id", "reference1", "doubted", "still_payable_at")
         fresh = {
-            "partner_txn_uid": bindparam("heir"),
+            "partner_txn_uid": bindparam("new_uid"),
             "continues": JOBS.partner_txn_uid,
             "state": literal(str(State.PENDING)),
             "expires_at": self._expiry,
@@ -144,7 +152,7 @@ class Requeues:
         )
 
 
-def _judge(row: AnyRow, wish: RequeueRequest) -> Verdict:
+def _judge(row: AnyRow, request: RequeueRequest) -> Verdict:
     if row.state not in FINAL:
         return Verdict.NOT_FINAL
     if row.state == State.SUCCEEDED:
@@ -153,8 +161,8 @@ def _judge(row: AnyRow, wish: RequeueRequest) -> Verdict:
         return Verdict.PAID
     if row.continued_by is not None:
         return Verdict.CONTINUED
-    # Of an expired token the bank can be asked once more, where it can be asked at all.
-    if _expired(row, wish.expiry) and row.partner_id not in wish.inquirers:
+    # The bank can be asked once more about an expired token, if the partner can inquire.
+    if _expired(row, request.expiry) and row.partner_id not in request.inquirers:
         return Verdict.EXPIRED
     return Verdict.DONE
 
@@ -162,7 +170,7 @@ def _judge(row: AnyRow, wish: RequeueRequest) -> Verdict:
 def _expired(row: AnyRow, expiry: NewExpiry | None) -> bool:
     if expiry is None:
         return bool(row.has_expired)
-    return expiry.at is not None and expiry.at <= row.now
+    return has_expired(expiry.at, at=row.now)
 
 
 def _job(row: AnyRow) -> dict[str, Any]:

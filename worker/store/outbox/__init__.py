@@ -1,1 +1,1 @@
-"""The statements about what the order system is told, and about where."""
+"""The statements about the events for the order system, and their destinations."""

@@ -1,4 +1,4 @@
-"""What waits to be told to the order system: who may tell it now, and what came of it."""
+"""The events for the order system: who may deliver them now, and the results."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import BindParameter, Connection, Executable, bindparam, func, select, update
 
 from worker.domain.destinations import Destination
+from worker.domain.events import OutboxState
 from worker.store.engine.database import AnyRow, Database, rows_of
-from worker.store.engine.elements import After, Now
+from worker.store.engine.elements import Now, NowPlus
 from worker.store.outbox.endpoints import short
 from worker.store.schema.tables import outbox
 
@@ -20,7 +21,7 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event on its way by one destination, held under a lease. `since` is its first try."""
+    """One event on its way to one destination, under a lease. `since` is its first try."""
 
     event_id: str
     destination: Destination
@@ -36,41 +37,48 @@ _AGE = (EVENTS.created_at, EVENTS.partner_txn_uid, EVENTS.number, EVENTS.destina
 
 
 class Outbox:
-    """The statements about events. Each is one short transaction; none is open during a try."""
+    """The statements about events. Each is one short transaction, not open during a delivery."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._claim = _claim()
         this = (
-            EVENTS.event_id == bindparam("event"),
-            EVENTS.destination == bindparam("where_to"),
-            EVENTS.state == "waiting",
+            EVENTS.event_id == bindparam("this_event_id"),
+            EVENTS.destination == bindparam("this_destination"),
+            EVENTS.state == OutboxState.WAITING,
         )
-        mine = EVENTS.lease_id == bindparam("held")
-        # Delivered is delivered, whoever holds it by now.
+        mine = EVENTS.lease_id == bindparam("this_lease_id")
+        # A delivered event is delivered, even if another process holds the lease by now.
         self._delivered = (
             update(outbox)
             .where(*this)
             .values(
-                state="delivered",
+                state=OutboxState.DELIVERED,
                 delivered_at=Now(),
                 next_attempt_at=None,
                 lease_id=None,
                 fault=None,
             )
         )
-        failed: dict[str, Any] = {"lease_id": None, "fault": bindparam("why")}
+        failed: dict[str, object] = {"lease_id": None, "fault": bindparam("fault")}
         self._again = (
-            update(outbox).where(*this, mine).values(next_attempt_at=After("wait"), **failed)
+            update(outbox)
+            .where(*this, mine)
+            .values(next_attempt_at=NowPlus("wait_seconds"), **failed)
         )
         self._dead = (
-            update(outbox).where(*this, mine).values(state="dead", next_attempt_at=None, **failed)
+            update(outbox)
+            .where(*this, mine)
+            .values(state=OutboxState.DEAD, next_attempt_at=None, **failed)
         )
         self._resend = (
             update(outbox)
-            .where(EVENTS.event_id == bindparam("event"), EVENTS.state == bindparam("from_state"))
+            .where(
+                EVENTS.event_id == bindparam("this_event_id"),
+                EVENTS.state == bindparam("this_state"),
+            )
             .values(
-                state="waiting",
+                state=OutboxState.WAITING,
                 next_attempt_at=Now(),
                 attempts=0,
                 tried_at=None,
@@ -81,61 +89,61 @@ class Outbox:
 
     def claim(self, destination: Destination, *, most: int, lease: timedelta) -> list[Delivery]:
         """
-        Take events whose time has come, for as long as the lease; nobody else takes them.
+        Claim events that are due, for the time of the lease.
 
-        Of one job's events the earliest that waits is taken, and no other beside it.
+        Of the waiting events of one job only the earliest can be claimed.
         """
         params = {
-            "where_to": destination,
+            "this_destination": destination,
             "most": most,
-            "lease": lease.total_seconds(),
-            "held": str(uuid4()),
+            "lease_seconds": lease.total_seconds(),
+            "lease_id": str(uuid4()),
         }
-        return [_parcel(row) for row in self._database.run(self._claim, **params)]
+        return [_delivery(row) for row in self._database.run(self._claim, **params)]
 
-    def delivered(self, parcel: Delivery) -> None:
-        """Note that the receiver has the event."""
-        self._database.run(self._delivered, **_key(parcel))
+    def delivered(self, delivery: Delivery) -> None:
+        """Record that the receiver has the event."""
+        self._database.run(self._delivered, **_key(delivery))
 
-    def failed(self, parcel: Delivery, fault: str, *, wait: timedelta | None) -> None:
-        """Note a try that failed: again after the wait, or dead where there is none."""
-        why = {**_key(parcel), "held": parcel.lease_id, "why": short(fault)}
+    def failed(self, delivery: Delivery, fault: str, *, wait: timedelta | None) -> None:
+        """Record a failed delivery: the event is due again after the wait, or dead without one."""
+        failed = {**_key(delivery), "this_lease_id": delivery.lease_id, "fault": short(fault)}
         if wait is None:
-            self._database.run(self._dead, **why)
+            self._database.run(self._dead, **failed)
         else:
-            self._database.run(self._again, **why, wait=wait.total_seconds())
+            self._database.run(self._again, **failed, wait_seconds=wait.total_seconds())
 
     def resend(self, connection: Connection, event_id: str) -> list[AnyRow]:
         """
-        Let an event that is dead wait for its turn again; if none is, one that was delivered.
+        Let an event be delivered again: wherever it is dead, else wherever it was delivered.
 
-        Returns one row for each destination; none where it is not known, or waits.
+        Return one row for each destination; none if the event is unknown or waits already.
         """
-        event = {**self._database.times, "event": event_id}
+        event = {**self._database.times, "this_event_id": event_id}
         return next(
             filter(
                 None,
                 (
-                    rows_of(connection, self._resend, {**event, "from_state": state})
-                    for state in ("dead", "delivered")
+                    rows_of(connection, self._resend, {**event, "this_state": state})
+                    for state in (OutboxState.DEAD, OutboxState.DELIVERED)
                 ),
             ),
             [],
         )
 
     def events(
-        self, *, state: str | None = None, uid: str | None = None, most: int = 100
+        self, *, state: OutboxState | None = None, uid: str | None = None, most: int = 100
     ) -> list[dict[str, Any]]:
-        """Return events with what came of them, the oldest first; of all that is not delivered."""
+        """Return events, the oldest first; without a filter those that are not delivered."""
         chosen = select(outbox).order_by(*_AGE).limit(most)
         if uid is not None:
             own = chosen.where(EVENTS.partner_txn_uid == uid)
             rows = self._database.read(own if state is None else own.where(EVENTS.state == state))
         else:
-            # One by one they are found by the index; together they would all be sorted.
+            # One by one the index finds them in order; together all would be sorted.
             rows = [
                 row
-                for each in ([state] if state else ["waiting", "dead"])
+                for each in ([state] if state else [OutboxState.WAITING, OutboxState.DEAD])
                 for name in Destination
                 for row in self._database.read(
                     chosen.where(EVENTS.destination == name, EVENTS.state == each)
@@ -145,13 +153,13 @@ class Outbox:
         return sorted(found, key=lambda row: [row[column.name] for column in _AGE])[:most]
 
     def dead(self, *, page: int = PAGE) -> Iterator[list[str]]:
-        """Yield the ids of events that are dead, in pages; each once."""
+        """Yield the ids of dead events in pages, each id once."""
         after = ""
         while True:
             statement = (
                 select(EVENTS.event_id)
                 .distinct()
-                .where(EVENTS.state == "dead", EVENTS.event_id > after)
+                .where(EVENTS.state == OutboxState.DEAD, EVENTS.event_id > after)
                 .order_by(EVENTS.event_id)
                 .limit(page)
             )
@@ -163,25 +171,27 @@ class Outbox:
                 return
 
     def can_be_resent(self, event_id: str) -> bool:
-        """Say whether `resend` would do anything."""
-        settled = select(EVENTS.event_id).where(EVENTS.state.in_(("dead", "delivered")))
+        """Say whether `resend` would change anything."""
+        settled = select(EVENTS.event_id).where(
+            EVENTS.state.in_((OutboxState.DEAD, OutboxState.DELIVERED))
+        )
         return bool(self._database.read(settled.where(EVENTS.event_id == event_id)))
 
 
-def _claim() -> Any:
+def _claim() -> Executable:
     earlier = outbox.alias("earlier")
     before = select(earlier.c.event_id).where(
         earlier.c.partner_txn_uid == EVENTS.partner_txn_uid,
         earlier.c.destination == EVENTS.destination,
         earlier.c.number < EVENTS.number,
-        earlier.c.state == "waiting",
+        earlier.c.state == OutboxState.WAITING,
     )
-    where_to: Any = bindparam("where_to")
+    this_destination: BindParameter[str] = bindparam("this_destination")
     due = (
         select(EVENTS.event_id)
         .where(
-            EVENTS.destination == where_to,
-            EVENTS.state == "waiting",
+            EVENTS.destination == this_destination,
+            EVENTS.state == OutboxState.WAITING,
             EVENTS.next_attempt_at <= Now(),
             ~before.correlate(outbox).exists(),
         )
@@ -192,18 +202,18 @@ def _claim() -> Any:
     )
     return (
         update(outbox)
-        .where(EVENTS.event_id.in_(select(due.c.event_id)), EVENTS.destination == where_to)
+        .where(EVENTS.event_id.in_(select(due.c.event_id)), EVENTS.destination == this_destination)
         .values(
-            next_attempt_at=After("lease"),
+            next_attempt_at=NowPlus("lease_seconds"),
             attempts=EVENTS.attempts + 1,
             tried_at=func.coalesce(EVENTS.tried_at, Now()),
-            lease_id=bindparam("held"),
+            lease_id=bindparam("lease_id"),
         )
         .returning(*outbox.c, Now().label("now"))
     )
 
 
-def _parcel(row: AnyRow) -> Delivery:
+def _delivery(row: AnyRow) -> Delivery:
     return Delivery(
         event_id=row.event_id,
         destination=Destination(row.destination),
@@ -216,5 +226,5 @@ def _parcel(row: AnyRow) -> Delivery:
     )
 
 
-def _key(parcel: Delivery) -> dict[str, Any]:
-    return {"event": parcel.event_id, "where_to": parcel.destination}
+def _key(delivery: Delivery) -> dict[str, object]:
+    return {"this_event_id": delivery.event_id, "this_destination": delivery.destination}

@@ -1,133 +1,155 @@
-"""When a partner cools down, and for how long: after a run of failures, or when told to slow."""
+"""When a partner cools down, and for how long: after failures in a row, or a rate limit."""
 
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Float, Integer, String, and_, bindparam, case, literal, or_
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Float,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    case,
+    literal,
+    or_,
+)
 
+from worker.domain.partners import PartnerMode
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import Database
-from worker.store.engine.elements import After, Now
+from worker.store.engine.elements import Now, NowPlus
 from worker.store.partners.gate import FIRST_PACE
 from worker.store.schema.tables import partners
 
 ROW = partners.c
 
-NO_PROBE: dict[str, Any] = {"probe_id": None, "probe_ends_at": None}
-RESTING: dict[str, Any] = {"proven_at": None, "pace": FIRST_PACE, **NO_PROBE}
-"""What every rest leaves: one call goes first, and the others follow by and by."""
+NO_PROBE: dict[str, object] = {"probe_id": None, "probe_ends_at": None}
+AFTER_REST: dict[str, object] = {"proven_at": None, "pace": FIRST_PACE, **NO_PROBE}
+"""What every rest writes: after it one call goes first, and the others follow at a pace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
-    """When a partner cools down: after a run of failures, doubling up to a cap."""
+    """When a partner cools down: after so many failures in a row; doubling up to a cap."""
 
-    run: int = 5
+    threshold: int = 5
     base: timedelta = timedelta(seconds=5)
     cap: timedelta = timedelta(seconds=300)
 
 
-def strain(database: Database, rest: Cooldown) -> Any:
+def count_failure(database: Database, cooldown: Cooldown) -> Executable:
     """
-    Count a failure; the one that completes the run lets the partner cool down.
+    Count a failure; the one that reaches the threshold lets the partner cool down.
 
-    Failures of calls that were under way when the cool-down began do not lengthen it,
-    however late they come: while it lasts, no call can begin.
+    Failures of calls that were under way when the cooldown began do not lengthen it, however
+    late they come: while it lasts, no call can begin.
     """
     return (
         database.insert(partners)
-        .values(partner_id=bindparam("partner"), updated_at=Now(), **_first_strain(rest))
+        .values(partner_id=bindparam("partner"), updated_at=Now(), **_first_failure(cooldown))
         .on_conflict_do_update(
             index_elements=["partner_id"],
-            set_=_strained(ROW.failures + 1, rest),
+            set_=_after_failure(ROW.failures + 1, cooldown),
             where=_counts(),
         )
     )
 
 
-def _first_strain(rest: Cooldown) -> dict[str, Any]:
-    """Return what is written where the partner has no row, and so has never rested."""
-    if rest.run > 1:
+def _first_failure(cooldown: Cooldown) -> dict[str, object]:
+    """Return what is written if the partner has no row, and so has never rested."""
+    if cooldown.threshold > 1:
         return {"failures": 1}
-    cooled = After(_advised(literal(rest.base.total_seconds(), Float())))
-    return {"failures": 1, "mode": "cooling", "reason": bindparam("why"), "resume_at": cooled} | {
-        "pace": FIRST_PACE
+    cooled = NowPlus(_at_least_advice(literal(cooldown.base.total_seconds(), Float())))
+    return {
+        "failures": 1,
+        "mode": PartnerMode.COOLING,
+        "reason": bindparam("new_reason"),
+        "resume_at": cooled,
+        "pace": FIRST_PACE,
     }
 
 
 def _counts() -> ColumnElement[bool]:
-    """Return the condition under which a failure is news."""
-    probed = and_(ROW.mode == "cooling", ROW.resume_at <= bindparam("began", type_=Utc()))
-    return or_(ROW.mode == "active", probed)
+    """Return the condition under which a failure counts."""
+    probed = and_(
+        ROW.mode == PartnerMode.COOLING, ROW.resume_at <= bindparam("started_at", type_=Utc())
+    )
+    return or_(ROW.mode == PartnerMode.ACTIVE, probed)
 
 
-def _strained(failures: ColumnElement[int], rest: Cooldown) -> dict[str, Any]:
+def _after_failure(failures: ColumnElement[int], cooldown: Cooldown) -> dict[str, object]:
     """Return what is written when the failures in a row are so many."""
-    cools = failures >= rest.run
-    mine = ROW.probe_id == bindparam("lease")
+    cools = failures >= cooldown.threshold
+    was_probe = ROW.probe_id == bindparam("lease_id")
     return {
         "failures": failures,
-        "mode": case((cools, "cooling"), else_="active"),
-        "reason": case((cools, bindparam("why", type_=String())), else_=None),
-        "resume_at": case((cools, After(_advised(_cooldown(failures, rest)))), else_=None),
+        "mode": case((cools, str(PartnerMode.COOLING)), else_=str(PartnerMode.ACTIVE)),
+        "reason": case((cools, bindparam("new_reason", type_=String())), else_=None),
+        "resume_at": case(
+            (cools, NowPlus(_at_least_advice(_seconds(failures, cooldown)))), else_=None
+        ),
         "updated_at": case((cools, Now()), else_=ROW.updated_at),
         "proven_at": case((cools, None), else_=ROW.proven_at),
         "pace": case((cools, FIRST_PACE), else_=ROW.pace),
-        "probe_id": case((or_(cools, mine), None), else_=ROW.probe_id),
-        "probe_ends_at": case((or_(cools, mine), None), else_=ROW.probe_ends_at),
+        "probe_id": case((or_(cools, was_probe), None), else_=ROW.probe_id),
+        "probe_ends_at": case((or_(cools, was_probe), None), else_=ROW.probe_ends_at),
     }
 
 
-def throttle(database: Database, rest: Cooldown) -> Any:
+def cool_down(database: Database, cooldown: Cooldown) -> Executable:
     """
-    Let the partner rest at once: until the time the bank named, else by the ladder.
+    Let the partner cool down at once: until the time the bank named, else by the ladder.
 
-    A call that was under way can lengthen the rest only by a time that the bank named.
+    A call that was under way can lengthen the cooldown only by a time that the bank named.
     """
-    advised = bindparam("advised", type_=Float())
+    advice = bindparam("advice_seconds", type_=Float())
     failures = case(
-        (ROW.failures + 1 > rest.run, ROW.failures + 1), else_=literal(rest.run, Integer())
+        (ROW.failures + 1 > cooldown.threshold, ROW.failures + 1),
+        else_=literal(cooldown.threshold, Integer()),
     )
-    seconds = case((advised > 0, advised), else_=_cooldown(failures, rest))
-    later = and_(ROW.mode == "cooling", ROW.resume_at > After(seconds))
-    throttled: dict[str, Any] = {
-        "mode": "cooling",
-        "reason": bindparam("why"),
+    seconds = case((advice > 0, advice), else_=_seconds(failures, cooldown))
+    later = and_(ROW.mode == PartnerMode.COOLING, ROW.resume_at > NowPlus(seconds))
+    written: dict[str, object] = {
+        "mode": PartnerMode.COOLING,
+        "reason": bindparam("new_reason"),
         "updated_at": Now(),
-        **RESTING,
+        **AFTER_REST,
     }
-    first = case((advised > 0, advised), else_=literal(rest.base.total_seconds(), Float()))
+    first = case((advice > 0, advice), else_=literal(cooldown.base.total_seconds(), Float()))
     return (
         database.insert(partners)
         .values(
             partner_id=bindparam("partner"),
-            failures=rest.run,
-            resume_at=After(first),
-            **throttled,
+            failures=cooldown.threshold,
+            resume_at=NowPlus(first),
+            **written,
         )
         .on_conflict_do_update(
             index_elements=["partner_id"],
             set_={
                 "failures": case((_counts(), failures), else_=ROW.failures),
-                "resume_at": case((later, ROW.resume_at), else_=After(seconds)),
-                **throttled,
+                "resume_at": case((later, ROW.resume_at), else_=NowPlus(seconds)),
+                **written,
             },
-            where=or_(_counts(), and_(ROW.mode == "cooling", advised > 0)),
+            where=or_(_counts(), and_(ROW.mode == PartnerMode.COOLING, advice > 0)),
         )
     )
 
 
-def _advised(seconds: ColumnElement[float]) -> ColumnElement[float]:
-    """Return the longer of our rest and the one that the bank asked for."""
-    advised = bindparam("advised", type_=Float())
-    return case((advised > seconds, advised), else_=seconds)
+def _at_least_advice(seconds: ColumnElement[float]) -> ColumnElement[float]:
+    """Return the longer of our cooldown and the one that the bank asked for."""
+    advice = bindparam("advice_seconds", type_=Float())
+    return case((advice > seconds, advice), else_=seconds)
 
 
-def _cooldown(failures: ColumnElement[int], rest: Cooldown) -> ColumnElement[float]:
-    """Return the seconds of the next cool-down: doubling from base to cap, as a ladder."""
-    base, cap = rest.base.total_seconds(), rest.cap.total_seconds()
+def _seconds(failures: ColumnElement[int], cooldown: Cooldown) -> ColumnElement[float]:
+    """Return the seconds of the next cooldown: doubling from base to cap, as a ladder."""
+    base, cap = cooldown.base.total_seconds(), cooldown.cap.total_seconds()
     steps = math.ceil(math.log2(cap / base))
-    rungs = [(failures == rest.run + step, literal(base * 2.0**step)) for step in range(steps)]
+    rungs = [
+        (failures == cooldown.threshold + step, literal(base * 2.0**step)) for step in range(steps)
+    ]
     return case(*rungs, else_=literal(cap)) if rungs else literal(cap)

@@ -1,24 +1,24 @@
 """
 Whether a call of a partner may begin now, and when: the gate that all workers pass.
 
-It is the partner's own row, so it holds for every process, needs no Redis, and a claim that
-is refused leaves no trace: both are one transaction.
+It is the partner's own row, so it works for all processes and without Redis. Gate and claim
+are one transaction: a claim that is turned away leaves no trace.
 
-- Who has not proved itself lately (never called, resumed, rested, or silent for a while)
-  sends one call first; the others wait for what it hears. A wrong secret costs one call.
-- `rate_per_second` spaces the calls of all workers evenly. So does `pace` after a rest: the
-  return is spread, and quickens with every call.
-- `max_concurrency` counts the partner's jobs in flight.
+- A partner that has not proved itself lately (never called, resumed, rested, or without an
+  answer for a while) sends one call first, and the others wait for its answer. So a wrong
+  secret costs one call.
+- `rate_per_second` spaces the calls of all workers evenly. So does `pace` after a rest: calls
+  begin slowly, and each shortens the pace.
+- `max_concurrency` bounds the partner's calls under way.
 """
 
-import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Executable,
     Float,
     String,
     and_,
@@ -32,59 +32,29 @@ from sqlalchemy import (
 )
 
 from worker.domain.claims import Claim
+from worker.domain.gate import AHEAD, spacing_seconds
 from worker.domain.partners import Partner
 from worker.domain.states import State
 from worker.store.engine.database import Database, rows_of
-from worker.store.engine.elements import After, Later, Now
-from worker.store.partners.resting import rests
-from worker.store.schema.tables import JOBS, audits, cancel_jobs, partners
+from worker.store.engine.elements import Now, NowPlus, Plus
+from worker.store.partners.conditions import probing, proven, rests
+from worker.store.schema.tables import JOBS, audits, partners
 
 ROW = partners.c
 
-PROOF_LASTS = timedelta(seconds=60)
-"""So long after its last good answer a partner needs no new proof."""
-AHEAD = timedelta(seconds=1)
-"""So far ahead a call may take its slot, and wait for it in its worker."""
-HEADROOM = 0.9
-"""The part of a partner's rate that is used: calls arrive a little unevenly."""
 FIRST_PACE = 0.5
 """Seconds between the first calls after a rest."""
-QUICKENING = 0.9
-"""Each call shortens the pace to this part: about 30 calls, over five seconds."""
+PACE_FACTOR = 0.9
+"""Each call shortens the pace to this part: it is gone after about 30 calls and five seconds."""
 LAST_PACE = 0.02
-"""A pace below this is none."""
+"""A shorter pace is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """Leave to call; `wait` is the time until the call's slot."""
+class Slot:
+    """The time of a call that may begin; `wait` is the time until then."""
 
     wait: timedelta
-
-
-def proven() -> ColumnElement[bool]:
-    """Return the condition, never NULL, under which a partner needs no proof."""
-    lately = and_(
-        ROW.proven_at > After(literal(-PROOF_LASTS.total_seconds(), Float())),
-        # From the future: the clock was set back since.
-        ROW.proven_at < After(literal(PROOF_LASTS.total_seconds(), Float())),
-    )
-    return and_(ROW.mode == "active", ROW.proven_at.is_not(None), lately)
-
-
-def probing() -> ColumnElement[bool]:
-    """Return the condition, never NULL, under which a first call is under way."""
-    return and_(ROW.probe_id.is_not(None), ROW.probe_ends_at > Now())
-
-
-def is_open() -> ColumnElement[bool]:
-    """Return the condition under which a job's partner asks no more than its own limits."""
-    return (
-        select(ROW.partner_id)
-        .where(ROW.partner_id == JOBS.partner_id, proven(), ROW.pace.is_(None))
-        .correlate(cancel_jobs)
-        .exists()
-    )
 
 
 class Gate:
@@ -95,27 +65,27 @@ class Gate:
         self._enter = _enter(database)
         self._in_flight = _in_flight()
 
-    def enter(self, connection: Connection, claim: Claim, partner: Partner) -> Admission | None:
+    def enter(self, connection: Connection, claim: Claim, partner: Partner) -> Slot | None:
         """
-        Let a claimed call begin; None where it must not, and its claim must be taken back.
+        Take a slot for a claimed call; None if it must not begin and its claim be rolled back.
 
         The job's row is locked before the partner's, as everywhere.
         """
-        params: dict[str, Any] = {
+        params: dict[str, object] = {
             **self._database.times,
             "partner": partner.partner_id,
             "lease_id": claim.lease_id,
-            "lease": (claim.lease_ends_at - claim.started_at).total_seconds(),
-            "spacing": spacing(partner),
+            "lease_seconds": (claim.lease_ends_at - claim.started_at).total_seconds(),
+            "spacing_seconds": spacing_seconds(partner),
         }
         rows = rows_of(connection, self._enter, params)
         if not rows or self._is_full(connection, partner):
             return None
         ((slot_at, now),) = rows
-        return Admission(max(slot_at - now, timedelta(0)))
+        return Slot(max(slot_at - now, timedelta(0)))
 
     def _is_full(self, connection: Connection, partner: Partner) -> bool:
-        """Count again under the lock of the partner's row: this call is one of them."""
+        """Count the calls under way, this one included, under the lock of the partner's row."""
         if partner.max_concurrency is None:
             return False
         params = {**self._database.times, "partner": partner.partner_id}
@@ -123,44 +93,25 @@ class Gate:
         return int(in_flight) > partner.max_concurrency
 
 
-def _in_flight() -> Any:
+def _in_flight() -> Executable:
     """Count a partner's calls under way: jobs in flight, and audits."""
     jobs = select(func.count()).where(
         JOBS.partner_id == bindparam("partner"),
         JOBS.state == State.IN_FLIGHT,
         JOBS.lease_ends_at > Now(),
     )
-    asking = select(func.count()).where(
+    audits_under_way = select(func.count()).where(
         audits.c.partner_id == bindparam("partner"),
         audits.c.finished_at.is_(None),
         audits.c.ends_at > Now(),
     )
-    return select(jobs.scalar_subquery() + asking.scalar_subquery())
+    return select(jobs.scalar_subquery() + audits_under_way.scalar_subquery())
 
 
-def spacing(partner: Partner) -> float:
-    """Return the seconds between two calls that the partner's rate asks for."""
-    rate = partner.rate_per_second
-    return 0.0 if rate is None else 1 / (rate * HEADROOM)
-
-
-def free_slots(*, last: datetime | None, now: datetime, apart: float) -> int:
-    """
-    Return how many calls would be let in now, by the slot that was given `last`.
-
-    It says in Python what the upsert below says in SQL. `apart` is positive, in seconds.
-    """
-    ahead = AHEAD.total_seconds()
-    given = -math.inf if last is None else (last - now).total_seconds()
-    # A slot further ahead than any is given: the clock was set back since.
-    first = max(given + apart, 0.0) if given <= ahead else 0.0
-    return math.floor((ahead - first) / apart) + 1 if first <= ahead else 0
-
-
-def _enter(database: Database) -> Any:
-    """One guarded upsert: whoever has never called has no row yet."""
-    slot = _slot()
-    quicker = ROW.pace * QUICKENING
+def _enter(database: Database) -> Executable:
+    """Return the guarded upsert: a partner that has never called has no row yet."""
+    slot = next_slot()
+    shorter = ROW.pace * PACE_FACTOR
     needs_proof = not_(proven())
     lease_id = bindparam("lease_id", type_=String())
     return (
@@ -171,30 +122,37 @@ def _enter(database: Database) -> Any:
             updated_at=Now(),
             slot_at=Now(),
             probe_id=lease_id,
-            probe_ends_at=After("lease"),
+            probe_ends_at=NowPlus("lease_seconds"),
         )
         .on_conflict_do_update(
             index_elements=["partner_id"],
             set_={
                 "slot_at": slot,
-                "pace": case((quicker > LAST_PACE, quicker), else_=None),
+                "pace": case((shorter > LAST_PACE, shorter), else_=None),
                 "probe_id": case((needs_proof, lease_id), else_=ROW.probe_id),
-                "probe_ends_at": case((needs_proof, After("lease")), else_=ROW.probe_ends_at),
+                "probe_ends_at": case(
+                    (needs_proof, NowPlus("lease_seconds")), else_=ROW.probe_ends_at
+                ),
             },
             where=and_(
                 not_(rests()),
                 or_(proven(), not_(probing())),
-                slot <= After(literal(AHEAD.total_seconds(), Float())),
+                slot <= NowPlus(literal(AHEAD.total_seconds(), Float())),
             ),
         )
         .returning(ROW.slot_at, Now())
     )
 
 
-def _slot() -> ColumnElement[Any]:
-    """Return when the next call may begin: a spacing after the one before, and not before now."""
-    pace, own = func.coalesce(ROW.pace, 0.0), bindparam("spacing", type_=Float())
-    after_the_last = Later(ROW.slot_at, case((pace > own, pace), else_=own))
+def next_slot() -> ColumnElement[datetime]:
+    """
+    Return when the next call may begin, with the longer of the partner's pace and spacing.
+
+    `domain.gate.next_slot` says the same in Python, and
+    `tests/integration/test_sql_and_python_agree.py` compares the two.
+    """
+    pace, own = func.coalesce(ROW.pace, 0.0), bindparam("spacing_seconds", type_=Float())
+    after_the_last = Plus(ROW.slot_at, case((pace > own, pace), else_=own))
     # A slot further ahead than any is given: the clock was set back since.
-    was_given = ROW.slot_at <= After(literal(AHEAD.total_seconds(), Float()))
+    was_given = ROW.slot_at <= NowPlus(literal(AHEAD.total_seconds(), Float()))
     return case((and_(was_given, after_the_last > Now()), after_the_last), else_=Now())

@@ -1,4 +1,4 @@
-"""Whether a partner takes calls now: one row that every worker, and the claim, reads."""
+"""A partner's mode: one row that every worker and every claim reads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Connection,
+    Executable,
     Float,
     Update,
     and_,
@@ -21,82 +22,82 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.domain.claims import Claim, Evidence
 from worker.domain.decision import Decision
+from worker.domain.partners import PartnerMode
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
-from worker.store.engine.elements import After, Now
-from worker.store.partners.cooldown import NO_PROBE, RESTING, Cooldown, strain, throttle
-from worker.store.schema.tables import JOBS, cancel_jobs, partners
+from worker.store.engine.elements import Now, NowPlus
+from worker.store.partners.conditions import RENEWED_AFTER
+from worker.store.partners.cooldown import AFTER_REST, NO_PROBE, Cooldown, cool_down, count_failure
+from worker.store.schema.tables import partners
 
 ROW = partners.c
 LONGEST_REASON = 2000
-RENEWED_AFTER = 10.0
-"""Seconds after which a good answer renews the proof: not with every job."""
 UNCONFIGURED = "no credentials are configured for this partner"
 
 
 class PartnerModes:
-    """The statements about a partner: pause, resume, cool down, calm down."""
+    """The statements that change a partner's mode, and what a conversation says about it."""
 
-    def __init__(self, database: Database, rest: Cooldown) -> None:
+    def __init__(self, database: Database, cooldown: Cooldown) -> None:
         self._database = database
         self._pause = _pause(database)
-        self._strain = strain(database, rest)
-        self._throttle = throttle(database, rest)
+        self._count_failure = count_failure(database, cooldown)
+        self._cool_down = cool_down(database, cooldown)
         this = ROW.partner_id == bindparam("partner")
-        mine = ROW.probe_id == bindparam("lease")
-        self._prove = _prove(this, mine)
-        self._release = _release(this, mine)
-        self._resume = _resume(this, ROW.mode != "active")
+        was_probe = ROW.probe_id == bindparam("lease_id")
+        self._prove = _prove(this, was_probe)
+        self._release = _release(this, was_probe)
+        self._resume = _resume(this, ROW.mode != PartnerMode.ACTIVE)
         self._resume_changed = _resume(
-            this, ROW.mode == "paused", ROW.credentials != bindparam("shown")
+            this, ROW.mode == PartnerMode.PAUSED, ROW.credentials != bindparam("new_credentials")
         )
         self._list = select(partners).order_by(ROW.partner_id)
         self._one = select(partners).where(this)
 
-    def note(
+    def record(
         self, connection: Connection, claim: Claim, decision: Decision, evidence: Evidence
     ) -> None:
-        """Let the partner feel a conversation, inside the transaction that settles it."""
-        params: dict[str, Any] = {
+        """Write what a conversation says about its partner, in the transaction that settles it."""
+        params: dict[str, object] = {
             **self._database.times,
             "partner": claim.request.partner_id,
-            "lease": claim.lease_id,
-            "began": claim.started_at,
-            "why": storable(decision.pause_reason or decision.reason, LONGEST_REASON),
-            "advised": decision.retry_after.total_seconds() if decision.retry_after else 0.0,
-            "answered": evidence.answer is not None,
-            "shown": evidence.credentials,
+            "lease_id": claim.lease_id,
+            "started_at": claim.started_at,
+            "new_reason": storable(decision.pause_reason or decision.reason, LONGEST_REASON),
+            "advice_seconds": decision.retry_after.total_seconds() if decision.retry_after else 0.0,
+            "has_answer": evidence.answer is not None,
+            "new_credentials": evidence.credentials,
         }
-        rows_of(connection, self._felt(decision), params)
+        rows_of(connection, self._statement(decision), params)
 
-    def is_moved(self, claim: Claim, decision: Decision) -> bool:
-        """Say whether a conversation has anything to tell its partner's row."""
-        return not (claim.calm and self._felt(decision) is self._prove)
+    def changes(self, claim: Claim, decision: Decision) -> bool:
+        """Say whether a conversation may change its partner's row."""
+        return not (claim.partner_is_healthy and self._statement(decision) is self._prove)
 
-    def _felt(self, decision: Decision) -> Any:
+    def _statement(self, decision: Decision) -> Executable:
         if decision.pause_reason is not None:
             return self._pause
         if decision.throttled:
-            return self._throttle
+            return self._cool_down
         if decision.bank_failed:
-            return self._strain
+            return self._count_failure
         return self._prove if decision.proves_partner else self._release
 
     def pause(self, connection: Connection, partner_id: str, reason: str) -> bool:
         """
-        Pause a partner for an operator, who alone ends this pause.
+        Pause a partner for an operator; only an operator can end this pause.
 
-        False where it was paused already, whose reason then stays.
+        Return False if it was paused already; then its reason stays.
         """
         params = {
             **self._database.times,
             "partner": partner_id,
-            "why": storable(reason, LONGEST_REASON),
-            "shown": None,
+            "new_reason": storable(reason, LONGEST_REASON),
+            "new_credentials": None,
         }
         return bool(rows_of(connection, self._pause, params))
 
     def resume(self, connection: Connection, partner_id: str) -> bool:
-        """Let a partner take calls again; False where it does already."""
+        """Let a partner take calls again; return False if it does already."""
         params = {**self._database.times, "partner": partner_id}
         return bool(rows_of(connection, self._resume, params))
 
@@ -104,22 +105,24 @@ class PartnerModes:
         """
         Resume the partners that a worker paused under other credentials than these.
 
-        `credentials` holds fingerprints by partner. Returns the partners that were resumed.
-        To be called when they changed, and not again and again: two workers with different
-        secrets would undo each other's pauses.
+        `credentials` holds fingerprints by partner. Return the partners that were resumed.
+        Call it only when credentials changed: two workers with different secrets would undo
+        each other's pauses.
         """
         with self._database.writing() as connection:
             times = self._database.times
             return [
                 name
-                for name, shown in sorted(credentials.items())
+                for name, new in sorted(credentials.items())
                 if rows_of(
-                    connection, self._resume_changed, {**times, "partner": name, "shown": shown}
+                    connection,
+                    self._resume_changed,
+                    {**times, "partner": name, "new_credentials": new},
                 )
             ]
 
     def one(self, connection: Connection, partner_id: str) -> dict[str, Any] | None:
-        """Return a partner's row, None where it has none: it is active then."""
+        """Return a partner's row; None if it has none, and so is active."""
         rows = rows_of(connection, self._one, {"partner": partner_id})
         return rows[0]._asdict() if rows else None
 
@@ -128,8 +131,8 @@ class PartnerModes:
         return self._database.read(self._list)
 
 
-_AWAKE: dict[str, Any] = {
-    "mode": "active",
+_ACTIVE: dict[str, object] = {
+    "mode": PartnerMode.ACTIVE,
     "failures": 0,
     "reason": None,
     "resume_at": None,
@@ -138,78 +141,68 @@ _AWAKE: dict[str, Any] = {
 }
 
 
-def is_calm() -> ColumnElement[bool]:
-    """Return the condition, never NULL, under which a good answer changes nothing: `_prove`."""
-    young = ROW.proven_at > After(literal(-RENEWED_AFTER, Float()))
-    return (
-        select(ROW.partner_id)
-        .where(ROW.partner_id == JOBS.partner_id, ROW.mode == "active", ROW.failures == 0, young)
-        .correlate(cancel_jobs)
-        .exists()
-    )
-
-
 def _resume(*where: ColumnElement[bool]) -> ReturningUpdate[Any]:
-    """Let a partner take calls again; it must prove itself anew."""
+    """Return what lets a partner take calls again; it must prove itself again."""
     return (
         update(partners)
         .where(*where)
-        .values(**_AWAKE, proven_at=None, updated_at=Now())
+        .values(**_ACTIVE, proven_at=None, updated_at=Now())
         .returning(ROW.partner_id)
     )
 
 
-def _prove(this: ColumnElement[bool], mine: ColumnElement[bool]) -> Update:
+def _prove(this: ColumnElement[bool], was_probe: ColumnElement[bool]) -> Update:
     """
-    Note a good answer: the first call's, or one that renews a proof that grows old.
+    Return what records a good answer of the first call, or one that renews an old proof.
 
-    Others say nothing: they may have begun before the rest, or under other credentials.
+    Other answers prove nothing: their calls may have begun before the rest, or under other
+    credentials.
     """
-    stale = or_(ROW.failures > 0, ROW.proven_at < After(literal(-RENEWED_AFTER, Float())))
-    renews = and_(ROW.mode == "active", ROW.proven_at.is_not(None), stale)
-    kept = {name: value for name, value in _AWAKE.items() if name not in NO_PROBE}
+    is_old = or_(ROW.failures > 0, ROW.proven_at < NowPlus(literal(-RENEWED_AFTER, Float())))
+    renews = and_(ROW.mode == PartnerMode.ACTIVE, ROW.proven_at.is_not(None), is_old)
+    kept = {name: value for name, value in _ACTIVE.items() if name not in NO_PROBE}
     return (
         update(partners)
-        .where(this, ROW.mode != "paused", or_(mine, renews))
+        .where(this, ROW.mode != PartnerMode.PAUSED, or_(was_probe, renews))
         .values(
             **kept,
             proven_at=Now(),
-            probe_id=case((mine, None), else_=ROW.probe_id),
-            probe_ends_at=case((mine, None), else_=ROW.probe_ends_at),
-            updated_at=case((ROW.mode == "active", ROW.updated_at), else_=Now()),
+            probe_id=case((was_probe, None), else_=ROW.probe_id),
+            probe_ends_at=case((was_probe, None), else_=ROW.probe_ends_at),
+            updated_at=case((ROW.mode == PartnerMode.ACTIVE, ROW.updated_at), else_=Now()),
         )
     )
 
 
-def _release(this: ColumnElement[bool], mine: ColumnElement[bool]) -> Update:
-    """End a first call that proved nothing; an answer of any kind ends a run of failures."""
-    answers = bindparam("answered", type_=Boolean())
-    calms = and_(answers, ROW.mode == "active", ROW.failures > 0)
+def _release(this: ColumnElement[bool], was_probe: ColumnElement[bool]) -> Update:
+    """Return what ends a first call that proved nothing; any answer ends a run of failures."""
+    has_answer = bindparam("has_answer", type_=Boolean())
+    ends_run = and_(has_answer, ROW.mode == PartnerMode.ACTIVE, ROW.failures > 0)
     return (
         update(partners)
-        .where(this, or_(mine, calms))
+        .where(this, or_(was_probe, ends_run))
         .values(
-            failures=case((calms, 0), else_=ROW.failures),
-            probe_id=case((mine, None), else_=ROW.probe_id),
-            probe_ends_at=case((mine, None), else_=ROW.probe_ends_at),
+            failures=case((ends_run, 0), else_=ROW.failures),
+            probe_id=case((was_probe, None), else_=ROW.probe_id),
+            probe_ends_at=case((was_probe, None), else_=ROW.probe_ends_at),
         )
     )
 
 
-def _pause(database: Database) -> Any:
-    paused: dict[str, Any] = {
-        "mode": "paused",
-        "reason": bindparam("why"),
-        "credentials": bindparam("shown"),
+def _pause(database: Database) -> Executable:
+    paused: dict[str, object] = {
+        "mode": PartnerMode.PAUSED,
+        "reason": bindparam("new_reason"),
+        "credentials": bindparam("new_credentials"),
         "resume_at": None,
         "updated_at": Now(),
-        **RESTING,
+        **AFTER_REST,
     }
     return (
         database.insert(partners)
         .values(partner_id=bindparam("partner"), failures=0, **paused)
         .on_conflict_do_update(
-            index_elements=["partner_id"], set_=paused, where=ROW.mode != "paused"
+            index_elements=["partner_id"], set_=paused, where=ROW.mode != PartnerMode.PAUSED
         )
         .returning(ROW.partner_id)
     )

@@ -1,11 +1,10 @@
-"""What the bank said of each job, as it is stored: read to be judged again."""
+"""The stored answers of each job, read to be judged again."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from worker.domain.kplus import CancelRequest
 from worker.domain.rejudgement import Conversation
@@ -14,14 +13,14 @@ from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.schema.tables import JOBS, cancel_attempts, token_statuses
 
 BATCH = 200
-"""So many jobs are read at once, each with all its conversations: hundreds at the very most."""
-HEARD = cancel_attempts.c
-TOLD = token_statuses.c
+"""Jobs that are read at once, each with all its conversations: hundreds at the most."""
+ATTEMPTS = cancel_attempts.c
+TOKENS = token_statuses.c
 
 
 @dataclass(frozen=True, slots=True)
 class JobConversations:
-    """A job, and the conversations in which the bank answered, the first one first."""
+    """A job, and the conversations in which the bank answered, in their order."""
 
     uid: str
     partner_id: str
@@ -30,42 +29,42 @@ class JobConversations:
 
 
 class Conversations:
-    """The statements about stored answers. Nothing here writes."""
+    """The statements that read stored answers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._jobs = select(
             JOBS.partner_txn_uid, JOBS.partner_id, JOBS.token_id, JOBS.reference1, JOBS.state
         ).order_by(JOBS.partner_txn_uid)
-        these: Any = bindparam("uids", expanding=True)
+        these: BindParameter[str] = bindparam("uids", expanding=True)
         self._attempts = (
             select(
-                HEARD.partner_txn_uid,
-                HEARD.number,
-                HEARD.wire_uid,
-                HEARD.heard,
-                HEARD.http_status,
-                HEARD.status_code,
-                HEARD.error_code,
-                HEARD.error_desc,
-                HEARD.short_code,
+                ATTEMPTS.partner_txn_uid,
+                ATTEMPTS.number,
+                ATTEMPTS.wire_uid,
+                ATTEMPTS.heard,
+                ATTEMPTS.http_status,
+                ATTEMPTS.status_code,
+                ATTEMPTS.error_code,
+                ATTEMPTS.error_desc,
+                ATTEMPTS.short_code,
             )
-            .where(HEARD.partner_txn_uid.in_(these), HEARD.http_status.is_not(None))
-            .order_by(HEARD.partner_txn_uid, HEARD.number)
+            .where(ATTEMPTS.partner_txn_uid.in_(these), ATTEMPTS.http_status.is_not(None))
+            .order_by(ATTEMPTS.partner_txn_uid, ATTEMPTS.number)
         )
         self._tokens = (
-            select(TOLD.partner_txn_uid, TOLD.number, TOLD.token_id, TOLD.status)
-            .where(TOLD.partner_txn_uid.in_(these))
-            .order_by(TOLD.partner_txn_uid, TOLD.number, TOLD.position)
+            select(TOKENS.partner_txn_uid, TOKENS.number, TOKENS.token_id, TOKENS.status)
+            .where(TOKENS.partner_txn_uid.in_(these))
+            .order_by(TOKENS.partner_txn_uid, TOKENS.number, TOKENS.position)
         )
 
     def all(
         self, *, in_doubt: bool = False, batch: int = BATCH
     ) -> Iterator[list[JobConversations]]:
         """
-        Yield every job, or every one in doubt, with what the bank said of it, in batches.
+        Yield every job, or every job in doubt, with its stored answers, in batches.
 
-        Each comes once, by its uid, whatever becomes of the others meanwhile.
+        Each comes once, ordered by uid, whatever changes meanwhile.
         """
         chosen = self._jobs.where(JOBS.state == State.IN_DOUBT) if in_doubt else self._jobs
         after = ""
@@ -81,14 +80,14 @@ class Conversations:
                 return
 
     def of(self, connection: Connection, jobs: Sequence[AnyRow]) -> list[JobConversations]:
-        """Return what the bank said of these jobs, in their order."""
+        """Return the stored answers of these jobs, in their order."""
         uids = {"uids": [job.partner_txn_uid for job in jobs]}
-        told: dict[tuple[str, int], list[tuple[str | None, str | None]]] = {}
+        tokens_of: dict[tuple[str, int], list[tuple[str | None, str | None]]] = {}
         for row in rows_of(connection, self._tokens, uids):
-            told.setdefault((row.partner_txn_uid, row.number), []).append(
+            tokens_of.setdefault((row.partner_txn_uid, row.number), []).append(
                 (row.token_id, row.status)
             )
-        heard = {
+        attempts_of = {
             uid: tuple(rows)
             for uid, rows in groupby(
                 rows_of(connection, self._attempts, uids), key=lambda row: row.partner_txn_uid
@@ -100,8 +99,8 @@ class Conversations:
                 partner_id=job.partner_id,
                 state=State(job.state),
                 conversations=tuple(
-                    _conversation(job, row, told.get((row.partner_txn_uid, row.number), []))
-                    for row in heard.get(job.partner_txn_uid, ())
+                    _conversation(job, row, tokens_of.get((row.partner_txn_uid, row.number), []))
+                    for row in attempts_of.get(job.partner_txn_uid, ())
                 ),
             )
             for job in jobs

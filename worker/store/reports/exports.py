@@ -1,4 +1,4 @@
-"""Jobs that have ended, in an order that stays: for those who ask again and again."""
+"""Jobs that have ended, in a stable order, so that a reader can go on from a cursor."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,33 +13,33 @@ from worker.domain.states import FINAL
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
-from worker.store.jobs.finish import TOLD
+from worker.store.jobs.transitions import EVENT_COLUMNS
 from worker.store.schema.tables import JOBS
 
 PAGE = 1000
 HORIZON = timedelta(minutes=5)
 """
-What ended later is not listed yet.
+A job that ended later than this ago is not listed yet.
 
-A job has the time at which its end was written, and is seen when that is committed: a
-transaction of ours lasts less, by the timeouts of `engines.Waits`.
+A job has the time at which its end was written, and can be read when that is committed. Our
+transactions are shorter, by `engines.Timeouts`.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in the order: behind the job `uid`, which ended at `at`."""
+    """A position in the order: after the job `uid`, which ended at `at`."""
 
     at: datetime = EPOCH
     uid: str = ""
 
     def __str__(self) -> str:
-        """Return the cursor as it is handed out; a plain time is one as well."""
+        """Return the cursor as text; a plain time can be read as one too."""
         return f"{iso(self.at)}/{self.uid}"
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Return the cursor that a text stands for. Raises ValueError."""
+        """Read a cursor from text. Raise ValueError if it is none."""
         at, _, uid = text.partition("/")
         moment = datetime.fromisoformat(at)
         if moment.tzinfo is None:
@@ -48,14 +48,14 @@ class Cursor:
 
 
 class Exports:
-    """The statements that list ends, by the index over state and time of change."""
+    """The statements that list ended jobs, by the index over state and time of change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         at = bindparam("at", type_=Utc())
-        # A final job does not change any more: `updated_at` is when it ended.
+        # A final job no longer changes, so `updated_at` is when it ended.
         self._page = (
-            select(*TOLD, JOBS.updated_at)
+            select(*EVENT_COLUMNS, JOBS.updated_at)
             .where(
                 JOBS.state == bindparam("state"),
                 JOBS.updated_at >= at,
@@ -68,14 +68,14 @@ class Exports:
 
     def since(self, cursor: Cursor, *, page: int = PAGE) -> Iterator[list[dict[str, Any]]]:
         """
-        Yield what the order system is told of each job, in the order of their ends, in pages.
+        Yield what is sent to the order system about each job, in the order of their ends.
 
-        A job that ended more than `HORIZON` ago is never passed over, as long as the
-        database's clock is not set back by more. One that is requeued and ends again comes again.
+        In pages. A job that ended more than `HORIZON` ago is never skipped, unless the
+        database's clock is set back by more. A job that is requeued and ends again comes again.
         """
         while True:
             with self._database.reading() as connection:
-                # Once for all three states: time passes between the statements.
+                # Read once for all three states: time passes between the statements.
                 ((now,),) = rows_of(connection, _NOW, self._database.times)
                 given = {"at": cursor.at, "uid": cursor.uid, "until": now - HORIZON, "most": page}
                 found = [

@@ -1,11 +1,11 @@
-"""What operators read: one job with its evidence, lists, counts. Nothing here writes."""
+"""What operators read: one job with its evidence, lists, counts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, func, select
+from sqlalchemy import BindParameter, ColumnElement, Select, Table, and_, bindparam, func, select
 
 from worker.domain.states import FINAL, Outcome, State
 from worker.store.engine.database import AnyRow, Database, rows_of
@@ -33,7 +33,7 @@ class JobFile:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts over all jobs, and the one age that sees every standstill."""
+    """Counts over all jobs, and the age of the oldest due job, which shows every standstill."""
 
     states: dict[str, int]
     outcomes: dict[str, int]
@@ -47,7 +47,7 @@ class Reports:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        uid: Any = bindparam("uid")
+        uid: BindParameter[str] = bindparam("uid")
         self._job = select(cancel_jobs).where(JOBS.partner_txn_uid == uid)
         self._attempts = _of_job(cancel_attempts, uid, cancel_attempts.c.number)
         self._tokens = _of_job(
@@ -60,7 +60,7 @@ class Reports:
         self._due = select(func.count(), func.min(JOBS.next_attempt_at), Now()).where(due)
 
     def file(self, uid: str) -> JobFile | None:
-        """Return a job with its attempts and token statuses, None where there is none."""
+        """Return a job with its attempts and token statuses; None if there is none."""
         with self._database.reading() as connection:
             jobs = rows_of(connection, self._job, {"uid": uid})
             if not jobs:
@@ -105,9 +105,9 @@ class Reports:
         batch: int = BATCH,
     ) -> Iterator[list[dict[str, Any]]]:
         """
-        Yield final jobs of an outcome that no other continues, in batches, by their uid.
+        Yield final jobs of an outcome that no other job continues, in batches, by uid.
 
-        Each comes once, whatever becomes of the others meanwhile.
+        Each comes once, whatever changes meanwhile.
         """
         where = [JOBS.state.in_(sorted(FINAL)), JOBS.outcome == outcome]
         where += [JOBS.continued_by.is_(None)]
@@ -128,14 +128,14 @@ class Reports:
             left = None if left is None else left - len(rows)
 
     def actions(self, target: str | None = None, *, most: int = 100) -> list[dict[str, Any]]:
-        """Return what operators did, to one job or partner or to any, newest first."""
+        """Return operators' actions, on one job or partner or on any, the newest first."""
         statement = select(operator_actions).order_by(operator_actions.c.id.desc()).limit(most)
         if target is not None:
             statement = statement.where(operator_actions.c.target == target)
         return [_plain(row) for row in self._database.read(statement)]
 
     def stats(self) -> Stats:
-        """Count the jobs by state and outcome, and say how long the oldest due one waits."""
+        """Count the jobs by state and outcome, and return how long the oldest due one waits."""
         with self._database.reading() as connection:
             rows = rows_of(connection, self._counts, {})
             ((due, oldest, now),) = rows_of(connection, self._due, self._database.times)
@@ -154,7 +154,7 @@ class Reports:
         )
 
 
-def _of_job(table: Any, uid: Any, *order: Any) -> Select[Any]:
+def _of_job(table: Table, uid: BindParameter[str], *order: ColumnElement[int]) -> Select[Any]:
     return select(table).where(table.c.partner_txn_uid == uid).order_by(*order)
 
 

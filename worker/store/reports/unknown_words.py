@@ -1,64 +1,62 @@
-"""What the bank said that no dialect knew: the evidence an operator teaches new words from."""
+"""Codes and statuses of the bank that were in no dialect, for operators who add them."""
 
-from typing import Any
-
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
 from worker.domain.states import State
-from worker.store.engine.database import AnyRow, Database
+from worker.store.engine.database import AnyRow, AnySelect, Database
 from worker.store.schema.tables import JOBS, cancel_attempts, cancel_jobs, token_statuses
 
-HEARD = cancel_attempts.c
-TOLD = token_statuses.c
+ATTEMPTS = cancel_attempts.c
+TOKENS = token_statuses.c
 
 
 class UnknownWords:
-    """The statements about words that were heard and not understood. Nothing here writes."""
+    """The statements that read words which were not in the dialect when they came."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._codes = _counted(HEARD.error_code, HEARD.short_code).where(
-            HEARD.heard == "unknown_code"
+        self._codes = _counted(ATTEMPTS.error_code, ATTEMPTS.short_code).where(
+            ATTEMPTS.heard == "unknown_code"
         )
         conversation = and_(
-            TOLD.partner_txn_uid == HEARD.partner_txn_uid, TOLD.number == HEARD.number
+            TOKENS.partner_txn_uid == ATTEMPTS.partner_txn_uid, TOKENS.number == ATTEMPTS.number
         )
         self._statuses = (
-            _counted(TOLD.status)
+            _counted(TOKENS.status)
             .join(token_statuses, conversation)
-            .where(HEARD.heard == "unknown_status", TOLD.status.is_not(None))
+            .where(ATTEMPTS.heard == "unknown_status", TOKENS.status.is_not(None))
         )
 
     def codes(self) -> list[AnyRow]:
         """
-        Return error codes that were not understood when they were heard, most frequent first.
+        Return error codes that were not in the dialect when they came, most frequent first.
 
-        Each with its `short_code` (empty or None where it had none), `times`, `jobs`, `in_doubt`
+        Each with its `short_code` (empty or None if it had none), `times`, `jobs`, `in_doubt`
         (jobs in doubt now), `first_at`, `last_at` and an `example`, the uid of one job.
         """
         return self._database.read(self._codes)
 
     def statuses(self) -> list[AnyRow]:
-        """Return token statuses that stood in answers which were not understood, likewise."""
+        """Return token statuses of answers that were not in the dialect, with the same columns."""
         return self._database.read(self._statuses)
 
 
-def _counted(word: Any, *beside: Any) -> Any:
+def _counted(word: ColumnElement[str], *beside: ColumnElement[str]) -> AnySelect:
     doubtful = case((JOBS.state == State.IN_DOUBT, JOBS.partner_txn_uid))
     return (
         select(
             word.label("word"),
             *beside,
-            func.max(HEARD.error_desc).label("said"),
+            func.max(ATTEMPTS.error_desc).label("said"),
             func.count().label("times"),
-            func.count(HEARD.partner_txn_uid.distinct()).label("jobs"),
+            func.count(ATTEMPTS.partner_txn_uid.distinct()).label("jobs"),
             func.count(doubtful.distinct()).label("in_doubt"),
-            func.min(HEARD.started_at).label("first_at"),
-            func.max(HEARD.started_at).label("last_at"),
-            func.max(HEARD.partner_txn_uid).label("example"),
+            func.min(ATTEMPTS.started_at).label("first_at"),
+            func.max(ATTEMPTS.started_at).label("last_at"),
+            func.max(ATTEMPTS.partner_txn_uid).label("example"),
         )
         .select_from(cancel_attempts)
-        .join(cancel_jobs, JOBS.partner_txn_uid == HEARD.partner_txn_uid)
+        .join(cancel_jobs, JOBS.partner_txn_uid == ATTEMPTS.partner_txn_uid)
         .group_by(word, *beside)
         .order_by(func.count().desc(), word, *beside)
     )

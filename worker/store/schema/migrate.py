@@ -1,4 +1,4 @@
-"""The schema of a database: which migrations it has, and how it gets the rest."""
+"""The schema of a database: which migrations it has, and how to run the others."""
 
 import fcntl
 import logging
@@ -25,17 +25,17 @@ HERE = Path(worker.__file__).parent
 LATEST = "head"
 LOCK_FILE = "schema.lock"
 ADVISORY_LOCK = 0x6B706C7573  # "kplus" in hexadecimal: any number that is ours
-PATIENCE = "60s"
-"""How long one upgrade waits for another on PostgreSQL."""
+LOCK_TIMEOUT = "60s"
+"""How long one upgrade waits for another on PostgreSQL, as its `lock_timeout`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
     """
-    What a database has of the schema that this program needs.
+    A database's schema, compared with the one that this program needs.
 
-    `current` is None where there is none. `pending` are the revisions still to be run, oldest
-    first; `foreign` is a revision that this program does not know: a newer release's.
+    `current` is None if there is none. `pending` are the revisions still to run, the oldest
+    first. `foreign` says that the revision is unknown here: a newer release made it.
     """
 
     current: str | None
@@ -46,10 +46,10 @@ class Schema:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether this program can work on the database; a newer schema serves it too."""
+        """Whether this program can use the database; it can use a newer schema too."""
         return not self.pending and not self.missing_tables
 
-    def lack(self) -> str:
+    def missing(self) -> str:
         """Return what is missing, in a sentence."""
         if self.pending and self.current is None:
             return "the database has no schema yet"
@@ -59,13 +59,13 @@ class Schema:
 
 
 def examine(database: Database) -> Schema:
-    """Compare a database with the migrations; raises `StoreUnavailable`, changes nothing."""
+    """Compare a database with the migrations, changing nothing. Raise `StoreUnavailable`."""
     with _translated(), database.reading() as connection:
         return _examine(connection)
 
 
-def nothing() -> Schema:
-    """Return the schema of a database that was never made."""
+def empty() -> Schema:
+    """Return the schema of a database without tables."""
     script = ScriptDirectory.from_config(_config())
     known = _known(script)
     return Schema(
@@ -79,18 +79,19 @@ def revisions() -> list[str]:
 
 
 def upgrade(
-    database: Database, *, home: Path, to: str = LATEST, patience: str = PATIENCE
+    database: Database, *, home: Path, to: str = LATEST, lock_timeout: str = LOCK_TIMEOUT
 ) -> list[str]:
     """
-    Run the migrations that are missing, one process at a time; return those that were run.
+    Run the missing migrations, one process at a time; return those that were run.
 
-    A schema of a newer release is left as it is. Raises `StoreUnavailable`; a migration
-    runs whole or not at all, and waits for nobody for long: whoever comes after it waits too.
+    A schema of a newer release stays unchanged. A migration runs as a whole or not at all, and
+    waits for locks only briefly, since all later transactions wait behind it. Raise
+    `StoreUnavailable`.
     """
     with (
         _translated(),
-        _in_use(),
-        _alone(database, home, patience),
+        _explained_lock_timeout(),
+        _locked(database, home, lock_timeout),
         database.connection() as connection,
     ):
         if _examine(connection).foreign:
@@ -142,7 +143,7 @@ def _titled(revision: str) -> str:
 
 def _config() -> Config:
     """Return Alembic's configuration without its file: an installed wheel has none."""
-    # What it did is returned; what it says about itself is nobody's news.
+    # `upgrade` returns what was done, so Alembic's own log lines are not needed.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
@@ -157,13 +158,13 @@ def _migrations() -> Path:
 
 
 @contextmanager
-def _alone(database: Database, home: Path, patience: str) -> Iterator[None]:
-    """Let one process at a time change a schema: two would both create the tables."""
+def _locked(database: Database, home: Path, lock_timeout: str) -> Iterator[None]:
+    """Let one process at a time change the schema: two would both create the tables."""
     if not database.is_sqlite:
         with database.connection() as connection:
-            connection.exec_driver_sql(f"SET lock_timeout = '{patience}'")
+            connection.exec_driver_sql(f"SET lock_timeout = '{lock_timeout}'")
             connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
-            # The lock is the session's: an open transaction would only hold back vacuum.
+            # The lock belongs to the session; an open transaction would only hold back vacuum.
             connection.commit()
             try:
                 yield
@@ -172,14 +173,14 @@ def _alone(database: Database, home: Path, patience: str) -> Iterator[None]:
                 connection.commit()
         return
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (home / LOCK_FILE).open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with (home / LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
-def _in_use() -> Iterator[None]:
-    """Say what to do where somebody else held the schema for too long."""
+def _explained_lock_timeout() -> Iterator[None]:
+    """Raise an error that says what to do if another process held the schema for too long."""
     try:
         yield
     except StoreUnavailable as error:
@@ -194,7 +195,7 @@ def _in_use() -> Iterator[None]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise the faults of Alembic and of the file system as `StoreUnavailable`."""
+    """Raise the errors of Alembic and of the file system as `StoreUnavailable`."""
     try:
         yield
     except (CommandError, OSError) as error:

@@ -1,7 +1,7 @@
 """
-The tables, and the invariants of `states` once more, as CHECKs.
+The tables, and the invariants of `states` again as CHECKs.
 
-No statement of anybody's, ours or an operator's, can store a job that is two things.
+No statement, ours or an operator's, can store a job with columns that contradict each other.
 """
 
 from sqlalchemy import (
@@ -23,7 +23,10 @@ from sqlalchemy import (
     text,
 )
 
-from worker.domain.destinations import Destination
+from worker.domain.claims import ClaimKind
+from worker.domain.destinations import Destination, EndpointMode
+from worker.domain.events import OutboxState
+from worker.domain.partners import PartnerMode
 from worker.domain.states import FINAL, OUTCOMES, WAITING, Outcome, State
 from worker.store.engine.column_types import Utc, listed, partial_index
 from worker.store.schema import triggers
@@ -39,10 +42,17 @@ metadata = MetaData(
 )
 
 
-_WAITING = f"state IN ({listed(WAITING)})"
+_WAITING = f"state IN ({listed(sorted(WAITING))})"
+_ACTIVE = f"mode = '{PartnerMode.ACTIVE}'"
+_COOLING = f"mode = '{PartnerMode.COOLING}'"
+_ENABLED = f"mode = '{EndpointMode.ACTIVE}'"
+_NOT_DELIVERED = f"state <> '{OutboxState.DELIVERED}'"
+_WAITS = f"state = '{OutboxState.WAITING}'"
+_DELIVERED = f"state = '{OutboxState.DELIVERED}'"
+_FINAL = f"({listed(sorted(FINAL))})"
 _IS_DUE_SOMETIME = "next_attempt_at IS NOT NULL"
 _OUTCOME_OF_STATE = " OR ".join(
-    f"(state = '{state}' AND outcome IS NOT NULL AND outcome IN ({listed(outcomes)}))"
+    f"(state = '{state}' AND outcome IS NOT NULL AND outcome IN ({listed(sorted(outcomes))}))"
     for state, outcomes in OUTCOMES.items()
 )
 
@@ -76,21 +86,19 @@ cancel_jobs = Table(
     Column("ends", Integer, nullable=False, server_default=text("0")),
     Column("continues", String(64)),
     Column("continued_by", String(64)),
-    CheckConstraint(f"state IN ({listed(frozenset(State))})", name="state_known"),
-    CheckConstraint(f"outcome IN ({listed(frozenset(Outcome))})", name="outcome_known"),
+    CheckConstraint(f"state IN ({listed(sorted(State))})", name="state_known"),
+    CheckConstraint(f"outcome IN ({listed(sorted(Outcome))})", name="outcome_known"),
     CheckConstraint(
-        f"(state NOT IN ({listed(FINAL)}) AND outcome IS NULL) OR {_OUTCOME_OF_STATE}",
+        f"(state NOT IN {_FINAL} AND outcome IS NULL) OR {_OUTCOME_OF_STATE}",
         name="outcome_fits_state",
     ),
-    CheckConstraint(
-        f"(state IN ({listed(FINAL)})) = (finished_at IS NOT NULL)", name="final_is_finished"
-    ),
+    CheckConstraint(f"(state IN {_FINAL}) = (finished_at IS NOT NULL)", name="final_is_finished"),
     CheckConstraint(
         f"(state = '{State.IN_FLIGHT}') = (lease_id IS NOT NULL)", name="lease_in_flight"
     ),
     CheckConstraint("(lease_id IS NULL) = (lease_ends_at IS NULL)", name="lease_ends"),
     CheckConstraint("(lease_id IS NULL) = (lease_kind IS NULL)", name="lease_has_a_kind"),
-    CheckConstraint("lease_kind IN ('cancel', 'inquiry')", name="lease_kind_known"),
+    CheckConstraint(f"lease_kind IN ({listed(ClaimKind)})", name="lease_kind_known"),
     CheckConstraint(f"({_WAITING}) = (next_attempt_at IS NOT NULL)", name="waiting_is_due"),
     CheckConstraint("attempts >= 0 AND conversations >= attempts", name="attempts_counted"),
     CheckConstraint(f"state <> '{State.IN_DOUBT}' OR doubted", name="doubt_is_remembered"),
@@ -98,8 +106,8 @@ cancel_jobs = Table(
         f"outcome IS NULL OR outcome <> '{Outcome.UNKNOWN}' OR doubted",
         name="unknown_was_doubted",
     ),
-    # By the CHECK above these wait. PostgreSQL would take `state` for a second condition, and
-    # what waits for so little that it sorts it all (docs/explanation/performance.md).
+    # By the CHECK above these jobs wait. With `state` as a second condition PostgreSQL expects
+    # so few rows that it sorts them all (docs/explanation/performance.md).
     partial_index("ix_cancel_jobs_due", "next_attempt_at", where=_IS_DUE_SOMETIME),
     partial_index(
         "ix_cancel_jobs_conveyor", "expires_at", "next_attempt_at", where=_IS_DUE_SOMETIME
@@ -111,7 +119,7 @@ cancel_jobs = Table(
     comment="One job a partnerTxnUid: what the order system wants cancelled, and its outcome",
 )
 JOBS = cancel_jobs.c
-"""The columns of a job, under the name by which the statements know them."""
+"""The columns of a job, as the statements name them."""
 
 for _kind, _statements in triggers.CREATE.items():
     for _statement in _statements:
@@ -127,7 +135,7 @@ tombstones = Table(
     Column("outcome", String(24), nullable=False),
     Column("finished_at", Utc, nullable=False),
     Column("pruned_at", Utc, nullable=False),
-    CheckConstraint(f"outcome IN ({listed(frozenset(Outcome))})", name="outcome_known"),
+    CheckConstraint(f"outcome IN ({listed(sorted(Outcome))})", name="outcome_known"),
     comment="What is kept for ever of a job that was pruned: its uid never becomes a job again",
 )
 
@@ -156,7 +164,7 @@ cancel_attempts = Table(
     Column("detail", Text, nullable=False),
     Column("short_code", String(200)),
     PrimaryKeyConstraint("partner_txn_uid", "number"),
-    CheckConstraint("kind IN ('cancel', 'inquiry')", name="kind_known"),
+    CheckConstraint(f"kind IN ({listed(ClaimKind)})", name="kind_known"),
     partial_index(
         "ix_cancel_attempts_unknown",
         "heard",
@@ -211,7 +219,7 @@ partners = Table(
     "partners",
     metadata,
     Column("partner_id", String(64), primary_key=True),
-    Column("mode", String(8), nullable=False, server_default="active"),
+    Column("mode", String(8), nullable=False, server_default=PartnerMode.ACTIVE),
     Column("reason", Text),
     Column("resume_at", Utc),
     Column("failures", Integer, nullable=False, server_default=text("0")),
@@ -222,9 +230,9 @@ partners = Table(
     Column("probe_ends_at", Utc),
     Column("slot_at", Utc),
     Column("pace", Float),
-    CheckConstraint("mode IN ('active', 'paused', 'cooling')", name="mode_known"),
-    CheckConstraint("(mode = 'cooling') = (resume_at IS NOT NULL)", name="cooling_ends"),
-    CheckConstraint("mode = 'active' OR reason IS NOT NULL", name="rest_has_a_reason"),
+    CheckConstraint(f"mode IN ({listed(PartnerMode)})", name="mode_known"),
+    CheckConstraint(f"({_COOLING}) = (resume_at IS NOT NULL)", name="cooling_ends"),
+    CheckConstraint(f"{_ACTIVE} OR reason IS NOT NULL", name="rest_has_a_reason"),
     comment="Whether a partner takes calls now; no row means active",
 )
 
@@ -266,7 +274,7 @@ outbox = Table(
     Column("partner_txn_uid", String(64), nullable=False),
     Column("number", Integer, nullable=False),
     Column("body", Text, nullable=False),
-    Column("state", String(16), nullable=False, server_default="waiting"),
+    Column("state", String(16), nullable=False, server_default=OutboxState.WAITING),
     Column("created_at", Utc, nullable=False),
     Column("next_attempt_at", Utc),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
@@ -275,17 +283,15 @@ outbox = Table(
     Column("fault", String(200)),
     Column("delivered_at", Utc),
     PrimaryKeyConstraint("event_id", "destination"),
-    CheckConstraint(f"destination IN ({listed(frozenset(Destination))})", name="destination_known"),
-    CheckConstraint("state IN ('dead', 'delivered', 'waiting')", name="state_known"),
-    CheckConstraint("(state = 'waiting') = (next_attempt_at IS NOT NULL)", name="waiting_is_due"),
-    CheckConstraint("(state = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_once"),
+    CheckConstraint(f"destination IN ({listed(sorted(Destination))})", name="destination_known"),
+    CheckConstraint(f"state IN ({listed(sorted(OutboxState))})", name="state_known"),
+    CheckConstraint(f"({_WAITS}) = (next_attempt_at IS NOT NULL)", name="waiting_is_due"),
+    CheckConstraint(f"({_DELIVERED}) = (delivered_at IS NOT NULL)", name="delivered_once"),
     # In this order a job's events are delivered.
     Index("ix_outbox_of_a_job", "partner_txn_uid", "destination", "number"),
-    partial_index("ix_outbox_due", "destination", "next_attempt_at", where="state = 'waiting'"),
-    partial_index(
-        "ix_outbox_untold", "destination", "state", "created_at", where="state <> 'delivered'"
-    ),
-    partial_index("ix_outbox_delivered", "delivered_at", where="state = 'delivered'"),
+    partial_index("ix_outbox_due", "destination", "next_attempt_at", where=_WAITS),
+    partial_index("ix_outbox_untold", "destination", "state", "created_at", where=_NOT_DELIVERED),
+    partial_index("ix_outbox_delivered", "delivered_at", where=_DELIVERED),
     comment="What the order system is told of a job's end, once for each way to tell it",
 )
 
@@ -293,13 +299,13 @@ endpoints = Table(
     "endpoints",
     metadata,
     Column("destination", String(8), primary_key=True),
-    Column("mode", String(8), nullable=False, server_default="active"),
+    Column("mode", String(8), nullable=False, server_default=EndpointMode.ACTIVE),
     Column("reason", String(200)),
     Column("resume_at", Utc),
     Column("failures", Integer, nullable=False, server_default=text("0")),
     Column("updated_at", Utc, nullable=False),
-    CheckConstraint(f"destination IN ({listed(frozenset(Destination))})", name="destination_known"),
-    CheckConstraint("mode IN ('active', 'disabled')", name="mode_known"),
-    CheckConstraint("mode = 'active' OR reason IS NOT NULL", name="disabled_has_a_reason"),
+    CheckConstraint(f"destination IN ({listed(sorted(Destination))})", name="destination_known"),
+    CheckConstraint(f"mode IN ({listed(EndpointMode)})", name="mode_known"),
+    CheckConstraint(f"{_ENABLED} OR reason IS NOT NULL", name="disabled_has_a_reason"),
     comment="Whether a receiver of outcomes is served now; no row means that it is",
 )

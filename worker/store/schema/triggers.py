@@ -1,7 +1,7 @@
 """
-The triggers that let no uid become a job a second time once its first job was pruned.
+The triggers that keep the uid of a pruned job from becoming a job again.
 
-They guard whoever inserts: the store, a session of the producer's own, plain SQL.
+They guard every insert: the store's, a producer's own session's, and plain SQL.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from types import MappingProxyType
 
 FUNCTION = "kplus_skip_pruned"
 
-# Volatile, so that each statement sees what was committed before it. A prune of this very job
-# that is under way is waited for: undone, its row is found; done, its tombstone is. The rights
-# are the owner's: who may only insert jobs, inserts them as before. By the index alone: a plan
-# made on an empty table would read all of it for each row (measured: 150 times as slow).
+# VOLATILE: each statement sees what was committed before it. FOR KEY SHARE: a prune of this job
+# that is under way is waited for; then the row is found, or the tombstone. SECURITY DEFINER: a
+# role that may only insert jobs can still insert them. enable_seqscan off: a plan made on an
+# empty table would read the whole table for each row (measured: 150 times as slow).
 _POSTGRESQL = (
     """
 CREATE FUNCTION kplus_skip_pruned() RETURNS trigger
@@ -38,7 +38,7 @@ CREATE TRIGGER kplus_skip_pruned BEFORE INSERT ON cancel_jobs
 FOR EACH ROW EXECUTE FUNCTION kplus_skip_pruned()
 """,
 )
-# One writer at a time: nobody prunes between the look and the insert.
+# One writer at a time: no prune can run between the check and the insert.
 _SQLITE = (
     """
 CREATE TRIGGER kplus_skip_pruned BEFORE INSERT ON cancel_jobs
@@ -52,4 +52,4 @@ END
 CREATE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"postgresql": _POSTGRESQL, "sqlite": _SQLITE}
 )
-"""What makes them, by the kind of database."""
+"""The statements that create them, by the kind of database."""

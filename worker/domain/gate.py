@@ -1,0 +1,60 @@
+"""
+When a call of a partner may begin, by what its row says. Pure.
+
+`store.partners` says the same in SQL, for all workers at once;
+`tests/integration/test_sql_and_python_agree.py` compares the two.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from worker.domain.partners import Partner, PartnerMode
+
+Row = Mapping[str, Any]
+
+PROOF_LASTS = timedelta(seconds=60)
+"""So long after its last good answer a partner needs no new proof."""
+AHEAD = timedelta(seconds=1)
+"""So far ahead a call may take its slot, and wait for it in its worker."""
+HEADROOM = 0.9
+"""The part of a partner's rate that is used: calls arrive a little unevenly."""
+
+
+def is_cooling(row: Row, *, now: datetime) -> bool:
+    """Say whether a partner cools down now; after `resume_at` one call may go first."""
+    return bool(row["mode"] == PartnerMode.COOLING and row["resume_at"] > now)
+
+
+def is_proven(row: Row, *, now: datetime) -> bool:
+    """Say whether a partner needs no proof; one from the future: the clock was set back since."""
+    at = row["proven_at"]
+    if row["mode"] != PartnerMode.ACTIVE or at is None:
+        return False
+    return bool(now - PROOF_LASTS < at < now + PROOF_LASTS)
+
+
+def is_probing(row: Row, *, now: datetime) -> bool:
+    """Say whether a first call is under way, for which the others wait."""
+    return bool(row["probe_id"] is not None and row["probe_ends_at"] > now)
+
+
+def spacing_seconds(partner: Partner) -> float:
+    """Return the seconds between two calls that the partner's rate asks for."""
+    rate = partner.rate_per_second
+    return 0.0 if rate is None else 1 / (rate * HEADROOM)
+
+
+def next_slot(last: datetime | None, *, now: datetime, seconds: float) -> datetime:
+    """Return when the next call may begin: so many seconds after the last, and not before now."""
+    # A slot further ahead than any is given: the clock was set back since.
+    if last is None or last > now + AHEAD:
+        return now
+    return max(last + timedelta(seconds=seconds), now)
+
+
+def free_slots(last: datetime | None, *, now: datetime, seconds: float) -> int:
+    """Return how many calls may take a slot now; `seconds` between two of them are positive."""
+    ahead = AHEAD - (next_slot(last, now=now, seconds=seconds) - now)
+    return math.floor(ahead.total_seconds() / seconds) + 1 if ahead >= timedelta(0) else 0
