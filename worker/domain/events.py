@@ -3,8 +3,10 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
+
+from worker.domain.times import iso
 
 FINISHED: Final = "kplus.cancellation.finished"
 WORDS: Final = {
@@ -48,11 +50,6 @@ def body(job: Mapping[str, Any]) -> str:
         "data": told(job),
     }
     return json.dumps(event, separators=(",", ":"))
-
-
-def iso(at: datetime) -> str:
-    """Return a time as ISO 8601 in UTC, with microseconds and Z."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _plain(value: Any) -> Any:

@@ -32,6 +32,7 @@ from typing import Any, Self, TypeVar
 
 import httpcore
 
+from worker.net.readiness import is_readable
 from worker.net.tls_alerts import refusal, refused_in_handshake, refuses_late
 
 Done = TypeVar("Done")
@@ -251,11 +252,8 @@ def _is_readable(connection: socket.socket) -> bool:
     An idle connection that is readable has been closed by the peer: httpcore asks this
     before it uses one again.
     """
-    if connection.fileno() < 0:
-        return True
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))
+    descriptor = connection.fileno()
+    return descriptor < 0 or is_readable(descriptor)
 
 
 def _unrefused(_: ssl.SSLError) -> None:

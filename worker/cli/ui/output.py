@@ -6,10 +6,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import click
+
+from worker.domain.times import iso
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Row = TypeVar("Row")
@@ -58,11 +60,6 @@ def print_json(value: object) -> None:
     indent = 2 if sys.stdout.isatty() else None
     text = json.dumps(value, default=_plain, ensure_ascii=not readable, indent=indent)
     click.echo(_CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
-
-
-def iso(at: datetime) -> str:
-    """Return a time as ISO 8601 with Z."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _plain(value: object) -> object:

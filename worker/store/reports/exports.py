@@ -7,9 +7,10 @@ from typing import Any, Self
 
 from sqlalchemy import bindparam, or_, select
 
-from worker.domain.events import event_id, iso, told
+from worker.domain.events import event_id, told
 from worker.domain.kplus import EPOCH
 from worker.domain.states import FINAL
+from worker.domain.times import iso
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
