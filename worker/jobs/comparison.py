@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
+from worker.domain.differences import Difference, DifferenceKind
 from worker.domain.states import FINAL, Outcome
 from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.jobs.staging import Staging
@@ -18,30 +18,6 @@ from worker.store import Status, Store
 from worker.store.jobs.lookup import is_same, state_of
 
 Advance = Callable[[int], None]
-
-
-class Kind(StrEnum):
-    """How the two may differ; one that is not final yet does not differ yet."""
-
-    REFUSED = "refused"
-    NOT_HERE = "not_here"
-    OTHER_CONTENT = "other_content"
-    OTHER_OUTCOME = "other_outcome"
-    NOT_IN_MANIFEST = "not_in_manifest"
-    NOT_FINAL = "not_final"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing on which the two differ; `line` is the manifest's."""
-
-    kind: Kind
-    partner_txn_uid: str | None = None
-    line: int | None = None
-    state: str | None = None
-    outcome: str | None = None
-    expected: str | None = None
-    detail: str | None = None
 
 
 @dataclass(slots=True)
@@ -59,12 +35,12 @@ class Comparison:
     repeated: int = 0
     accepted: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    counts: Counter[Kind] = field(default_factory=Counter)
+    counts: Counter[DifferenceKind] = field(default_factory=Counter)
 
     @property
     def agrees(self) -> bool:
         """Whether nothing differs; what was accepted now differs no more."""
-        differing = self.counts.total() - self.counts[Kind.NOT_FINAL]
+        differing = self.counts.total() - self.counts[DifferenceKind.NOT_FINAL]
         return differing == 0
 
     def stage(self, entries: Iterable[ManifestEntry | RefusedLine], advance: Advance) -> None:
@@ -73,7 +49,7 @@ class Comparison:
             advance(1)
             if isinstance(entry, RefusedLine):
                 detail = f"{entry.reason}: {entry.detail}"
-                self._note(Difference(Kind.REFUSED, line=entry.line, detail=detail))
+                self._note(Difference(DifferenceKind.REFUSED, line=entry.line, detail=detail))
                 continue
             stands = self.staged.add(entry)
             if stands is None:
@@ -83,7 +59,7 @@ class Comparison:
             else:
                 uid = entry.order.partner_txn_uid
                 detail = f"contradiction: line {stands.line} has this uid with other content"
-                self._note(Difference(Kind.REFUSED, uid, entry.line, detail=detail))
+                self._note(Difference(DifferenceKind.REFUSED, uid, entry.line, detail=detail))
 
     def compare(self, advance: Advance) -> None:
         """Look up every order of the manifest."""
@@ -98,7 +74,7 @@ class Comparison:
                     self._compare(entry, row)
             self.staged.mark_missing(entry.order.partner_txn_uid for entry in missing)
             for entry in missing:
-                self._note(_about(Kind.NOT_HERE, entry))
+                self._note(_about(DifferenceKind.NOT_HERE, entry))
             advance(len(chunk))
 
     def accept(self, advance: Advance) -> None:
@@ -110,15 +86,15 @@ class Comparison:
         for chunk in self.staged.chunks(only_missing=True):
             heard = self.store.bulk.accept([_as_row(entry) for entry in chunk])
             for entry in chunk:
-                self.counts[Kind.NOT_HERE] -= 1
+                self.counts[DifferenceKind.NOT_HERE] -= 1
                 acceptance = heard[entry.order.partner_txn_uid]
                 if acceptance.status is Status.CONFLICT:
-                    self._note(_about(Kind.OTHER_CONTENT, entry))
+                    self._note(_about(DifferenceKind.OTHER_CONTENT, entry))
                 elif acceptance.status is Status.ACCEPTED:
                     self.accepted += 1
                 else:
                     # Somebody else brought it meanwhile; how it ends, the next comparison says.
-                    self.counts[Kind.NOT_FINAL] += 1
+                    self.counts[DifferenceKind.NOT_FINAL] += 1
             advance(len(chunk))
 
     def look_beyond(self, *, since: datetime, until: datetime, advance: Advance) -> None:
@@ -128,18 +104,18 @@ class Comparison:
                 if not self.staged.holds(row.partner_txn_uid):
                     uid = row.partner_txn_uid
                     stands = {"state": row.state, "outcome": row.outcome}
-                    self._note(Difference(Kind.NOT_IN_MANIFEST, uid, **stands))
+                    self._note(Difference(DifferenceKind.NOT_IN_MANIFEST, uid, **stands))
             advance(len(page))
 
     def _compare(self, entry: ManifestEntry, row: Any) -> None:
         if not is_same(row, _as_row(entry)):
-            self._note(_about(Kind.OTHER_CONTENT, entry, row))
+            self._note(_about(DifferenceKind.OTHER_CONTENT, entry, row))
             return
         last = self._last(row)
         if state_of(last) not in FINAL:
-            self._note(_about(Kind.NOT_FINAL, entry, last))
+            self._note(_about(DifferenceKind.NOT_FINAL, entry, last))
         elif entry.expected is not None and last.outcome != entry.expected:
-            self._note(_about(Kind.OTHER_OUTCOME, entry, last))
+            self._note(_about(DifferenceKind.OTHER_OUTCOME, entry, last))
         else:
             self.outcomes[Outcome(last.outcome)] += 1
 
@@ -159,7 +135,7 @@ class Comparison:
         self.tell(difference)
 
 
-def _about(kind: Kind, entry: ManifestEntry, row: Any = None) -> Difference:
+def _about(kind: DifferenceKind, entry: ManifestEntry, row: Any = None) -> Difference:
     return Difference(
         kind,
         entry.order.partner_txn_uid,

@@ -14,6 +14,7 @@ from worker.store import YOUNGEST, NewExpiry
 _AGO = re.compile(r"([0-9]{1,6})\s*(s|m|min|h|d)\Z")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 LONGEST_AGE = timedelta(days=36_500)
+LONGEST_SEARCH = 200
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 
 
@@ -34,6 +35,17 @@ class Words(click.ParamType[str]):
             text.encode()
         except UnicodeEncodeError:
             self.fail(f"{text!r} is not UTF-8 text", param, ctx)
+        return text
+
+
+class SearchText(Words):
+    """Text to look for in what is stored; nothing stored is longer."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, which must not be blank."""
+        text = super().convert(value, param, ctx)
+        if not text.strip() or len(text) > LONGEST_SEARCH:
+            self.fail(f"give 1 to {LONGEST_SEARCH} characters, not only blanks", param, ctx)
         return text
 
 

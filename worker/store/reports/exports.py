@@ -15,6 +15,7 @@ from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
 from worker.store.jobs.finish import TOLD
+from worker.store.reports.filters import EVERY_JOB, JobFilter
 from worker.store.schema.tables import JOBS
 
 PAGE = 1000
@@ -67,13 +68,17 @@ class Exports:
             .limit(bindparam("most"))
         )
 
-    def since(self, cursor: Cursor, *, page: int = PAGE) -> Iterator[list[dict[str, Any]]]:
+    def since(
+        self, cursor: Cursor, wanted: JobFilter = EVERY_JOB, *, page: int = PAGE
+    ) -> Iterator[list[dict[str, Any]]]:
         """
         Yield what the order system is told of each job, in the order of their ends, in pages.
 
         A job that ended more than `HORIZON` ago is never passed over, as long as the
         database's clock is not set back by more. One that is requeued and ends again comes again.
         """
+        statement = self._page.where(*wanted.conditions())
+        states = sorted(FINAL & wanted.states)
         while True:
             with self._database.reading() as connection:
                 # Once for all three states: time passes between the statements.
@@ -81,8 +86,8 @@ class Exports:
                 given = {"at": cursor.at, "uid": cursor.uid, "until": now - HORIZON, "most": page}
                 found = [
                     row
-                    for state in sorted(FINAL)
-                    for row in rows_of(connection, self._page, {**given, "state": state})
+                    for state in states
+                    for row in rows_of(connection, statement, {**given, "state": state})
                 ]
             rows = sorted(found, key=_place)[:page]
             if rows:
