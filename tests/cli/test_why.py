@@ -163,7 +163,7 @@ def test_why_tells_of_the_banks_maintenance(run: Run, stored: Store, database: s
     always = {"KPLUS_MAINTENANCE": "2020-01-01T00:00/2090-01-01T00:00"}
     told = run("why", "U1", KPLUS_DATABASE_URL=database, **always).json
     assert "in maintenance until 2089-12-31 17:00:00 UTC" in told["next"]
-    assert told["next_at"] == "2089-12-31T17:00:00Z"
+    assert told["next_at"] == "2089-12-31T17:00:00.000000Z"
 
 
 def test_why_names_the_operator_who_paused_and_the_one_who_requeued(

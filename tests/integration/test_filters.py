@@ -40,7 +40,7 @@ def test_a_filter_that_is_empty_narrows_nothing(store: Store) -> None:
 
 def test_a_code_is_found_in_any_attempt_whichever_code_it_is(store: Store, clock: Clock) -> None:
     accept(store, "U1", "U2")
-    codes = answer(status_code="10", error_code="busy", error_desc="[KPBY] try later")
+    codes = answer(status_code="10", error_code="busy", error_desc="try later")
     settle(store, claimed(store, "U1"), BUSY, evidence(codes))
     clock.forward(10)
     settle(store, claimed(store, "U1"), LOST)
@@ -51,13 +51,9 @@ def test_a_code_is_found_in_any_attempt_whichever_code_it_is(store: Store, clock
 
 def test_a_short_code_is_found(store: Store) -> None:
     accept(store, "U1", "U2")
-    heard = evidence(answer(status_code="10", error_desc="[KPBY] try later"))
+    heard = evidence(answer(status_code="10", error_desc="try later (KPBY)", short_code="KPBY"))
     settle(store, claimed(store, "U1"), BUSY, heard)
-    file = store.reports.file("U1")
-    assert file is not None
-    short_code = file.attempts[0]["short_code"]
-    assert short_code
-    assert found(store, code=short_code) == {"U1"}
+    assert found(store, code="KPBY") == {"U1"}
 
 
 def test_text_is_found_in_uid_token_reference_and_the_banks_words(store: Store) -> None:
