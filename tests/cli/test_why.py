@@ -70,7 +70,7 @@ def test_the_story_of_many_attempts_is_condensed() -> None:
         "4 ended in doubt: read timeout (2), http 502 (1), payable (1).",
         "2 had no effect: later (1), http 429 (1); 1 not counted as an attempt.",
         "Last heard at 2026-11-22 19:36:00 UTC (24 min ago): payable (HTTP 200): so.",
-        "The token's status, heard last from the bank: CREATED.",
+        "The token's status, as the bank sent it last: CREATED.",
     ]
 
 

@@ -112,7 +112,7 @@ def undelivered(status: EndpointStatus) -> AttentionItem | None:
         command = f"kplus-cancel outbox enable --destination {name} --reason WHY"
         return AttentionItem(what, command)
     if status.dead:
-        what = f"The order system was not told of {status.dead} outcomes by {name}: they are dead."
+        what = f"{status.dead} outcomes did not reach the order system by {name}: they are dead."
         return AttentionItem(what, "kplus-cancel outbox list --state dead")
     if status.oldest is not None and status.oldest > LATE:
         reason = f": {shown(endpoint.reason)}" if endpoint.reason else ""

@@ -12,6 +12,6 @@ VERDICTS = {
 
 
 def audit_line(uid: str, *, held: str, token_status: str | None, detail: str) -> str:
-    """Return what one audit found: what we hold, and what the bank said."""
+    """Return what one audit found: what we hold, and what the bank answered."""
     status = f", token status {shown(token_status)}" if token_status else ""
     return f"{shown(uid)}: held {held}{status}: {shown(detail)}"

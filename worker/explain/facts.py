@@ -82,8 +82,8 @@ def token_of_entry(entry: Row, job: Row) -> str:
 
 def _token_status(job: Row) -> str:
     if job["token_status"] is None:
-        return "none heard from the bank"
-    return f"{shown(job['token_status'])} (the bank's own word, heard last)"
+        return "none sent by the bank"
+    return f"{shown(job['token_status'])} (the bank's own word, sent last)"
 
 
 def _attempts(job: Row, limits: Limits) -> str:

@@ -48,7 +48,7 @@ def happened(
     yield from _by_decision(attempts)
     yield _last(attempts[-1], now)
     if job["token_status"] is not None:
-        yield f"The token's status, heard last from the bank: {shown(job['token_status'])}."
+        yield f"The token's status, as the bank sent it last: {shown(job['token_status'])}."
     yield from (_rejudged(each, now) for each in ordered if each["action"] == REJUDGE)
 
 

@@ -202,7 +202,7 @@ def _teach_dialect(context: JobContext) -> Iterator[Advice]:
 def _without_inquiry(context: JobContext) -> Iterator[Advice]:
     if DUPLICATE in context.heard and context.partner.inquires is False:
         yield Advice(
-            "The bank has seen this uid and says no more: only an inquiry tells what became of "
+            "The bank only says that it knows this uid: an inquiry would say what became of "
             "the token. Give the workers its address (KPLUS_INQUIRY_URL, or inquiry_url of "
             f"partner {context.partner.name})"
         )

@@ -112,7 +112,7 @@ class PartnerView:
         """Return that the partner's other jobs wait for this job's call; empty if they do not."""
         if not self._probing(now) or self.row is None or self.row["probe_id"] != job["lease_id"]:
             return ""
-        return f"It goes first: the other jobs of partner {self.name} wait for what it hears."
+        return f"It goes first: the other jobs of partner {self.name} wait for its answer."
 
     def delays(self, now: datetime) -> Iterator[str]:
         """Yield what delays a job that is due, while its partner is neither paused nor cooling."""
@@ -142,12 +142,12 @@ class PartnerView:
         if not self._probing(now):
             return (
                 f"Partner {self.name} {state}: one call goes first, perhaps this job's, "
-                "and the others wait for what it hears."
+                "and the others wait for its answer."
             )
         until = moment(row["probe_ends_at"], now)
         return (
             f"Partner {self.name} {state}: one call goes first, "
-            f"under way until {until} at the latest; this job waits for what it hears."
+            f"under way until {until} at the latest; this job waits for its answer."
         )
 
     def _probing(self, now: datetime) -> bool:

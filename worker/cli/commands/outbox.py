@@ -80,7 +80,7 @@ def resend(  # noqa: PLR0913 - options, each by its name
         print_json({"dry_run": dry_run, "resent": done, "refused": refused})
     else:
         verb = "would be" if dry_run else "will be"
-        click.echo(f"{counted(done, 'event')} {verb} told again.")
+        click.echo(f"{counted(done, 'event')} {verb} sent again.")
     for each in refused:
         fault = "is not known here, or waits for its turn anyway"
         click.echo(f"kplus-cancel outbox resend: {shown(each)} {fault}", err=True)

@@ -44,7 +44,7 @@ class Prunable:
     "outcomes",
     type=click.Choice([*map(str, Outcome)]),
     multiple=True,
-    help="Jobs with this outcome, again for each further one; without, those that nobody acts on.",
+    help="Jobs with this outcome, again for each further one; without, those that need no person.",
 )
 @click.option("--messages-older-than", type=Age(), help="Rejected messages last seen so long ago.")
 @click.option("--actions-older-than", type=Age(), help="Records of operators' acts of so long ago.")

@@ -66,7 +66,7 @@ def requeue(  # noqa: PLR0913 - options, each by its name
     Let final jobs try again, with all their attempts: those named, or all of an outcome.
 
     For jobs that ended refused, lapsed, gave_up or unknown, after the cause is mended.
-    What was heard stays, and so does a job's doubt. Exit code 1 if any job is refused.
+    The attempts stay, and so does a job's doubt. Exit code 1 if any job is refused.
     """
     if bool(uids) == bool(outcome) or (uids and (wanted, limit) != (EVERY_JOB, None)):
         raise usage(f"name jobs by UID, or choose them by --outcome ({_NARROWING_OPTIONS})")

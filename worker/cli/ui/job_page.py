@@ -142,5 +142,5 @@ def _token_entry(row: Row, job: Row) -> tuple[object, ...]:
 
 def _events(events: Sequence[Row]) -> Iterator[RenderableType]:
     if events:
-        yield heading("What the order system was told")
+        yield heading("Events for the order system")
         yield events_table(events)
