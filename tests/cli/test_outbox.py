@@ -147,7 +147,7 @@ def test_stats_say_who_is_not_told(told: Store, run: Run, database: str) -> None
 def test_show_tells_what_was_told_of_a_job(told: Store, run: Run, database: str) -> None:
     (event,) = run("show", "D1", "--json", KPLUS_DATABASE_URL=database).json["outbox"]
     assert (event["event_id"], event["state"]) == (event_id("D1", 1), "dead")
-    assert "What the order system was told" in run("show", "A1", "--table").out
+    assert "Events for the order system" in run("show", "A1", "--table").out
 
 
 @one_kind

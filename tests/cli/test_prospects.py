@@ -59,7 +59,7 @@ ROWS: dict[str, dict[str, Any] | None] = {
 }
 
 
-def matter(
+def context(
     state: State, row: str = "proven", *, partner: Partner | None = CANNOT_ASK, **fields: Any
 ) -> JobContext:
     heard = frozenset(fields.pop("heard", ()))
@@ -86,12 +86,12 @@ def matter(
         "lease_ends_at": after(seconds=40) if in_flight else None,
         **fields,
     }
-    door = PartnerView("P1", ROWS[row], partner, pause)
-    return JobContext(job, door, LIMITS, NOW, heard)
+    view = PartnerView("P1", ROWS[row], partner, pause)
+    return JobContext(job, view, LIMITS, NOW, heard)
 
 
 def ahead(state: State, row: str = "proven", **fields: Any) -> NextSteps:
-    return next_steps(matter(state, row, **fields))
+    return next_steps(context(state, row, **fields))
 
 
 def told(state: State, row: str = "proven", **fields: Any) -> str:
@@ -99,7 +99,7 @@ def told(state: State, row: str = "proven", **fields: Any) -> str:
 
 
 def acts(state: State, row: str = "proven", **fields: Any) -> str:
-    found = ahead(state, row, **fields).acts
+    found = ahead(state, row, **fields).advice
     return "\n".join(f"{act.what}: {act.command or 'by hand'}" for act in found)
 
 
@@ -110,7 +110,7 @@ def final(outcome: Outcome, row: str = "proven", **fields: Any) -> NextSteps:
 
 
 def commands(found: NextSteps) -> list[str]:
-    return [act.command.removeprefix("kplus-cancel ") for act in found.acts if act.command]
+    return [act.command.removeprefix("kplus-cancel ") for act in found.advice if act.command]
 
 
 def _every() -> Iterator[Any]:
@@ -135,7 +135,7 @@ def test_every_job_with_every_partner_is_explained() -> None:
             assert sentence.endswith("."), sentence
             assert "None" not in sentence
             assert "-:" not in sentence
-        for act in found.acts:
+        for act in found.advice:
             assert act.command is None or act.command.startswith("kplus-cancel ")
             assert not act.what.endswith((".", ":"))
         if outcome is not None:
@@ -179,7 +179,7 @@ def test_each_outcome_names_the_commands_that_would_move_it(
 
 
 def test_an_unknown_outcome_says_what_to_look_up_at_the_bank() -> None:
-    what = final(Outcome.UNKNOWN).acts[0].what
+    what = final(Outcome.UNKNOWN).advice[0].what
     assert "portal" in what
     assert "tokenId T1, reference1 R1, partnerTxnUid U1" in what
 
@@ -300,18 +300,18 @@ def test_a_paused_partner_outranks_the_jobs_own_turn() -> None:
         "(60 min ago), by a worker: wrong key."
     )
     assert found.at is None
-    assert [act.command for act in found.acts] == [
+    assert [act.command for act in found.advice] == [
         None,
         "kplus-cancel partners resume P1 --reason WHY",
     ]
-    assert "secret, certificate" in found.acts[0].what
+    assert "secret, certificate" in found.advice[0].what
 
 
 def test_an_operators_pause_names_the_operator_and_mends_nothing() -> None:
     found = ahead(State.PENDING, "paused", pause={"who": "ploy@ops1"})
     assert "by ploy@ops1: wrong key" in found.next[0]
     assert commands(found) == ["partners resume P1 --reason WHY"]
-    assert len(found.acts) == 1
+    assert len(found.advice) == 1
 
 
 def test_a_partner_without_credentials_is_to_be_given_some() -> None:

@@ -85,6 +85,22 @@ def test_many_are_requeued_only_on_a_clear_yes(run: Run, stored: Store, database
     assert states(stored)["U3"] == "exhausted"
 
 
+def test_many_are_narrowed_by_any_filter(run: Run, stored: Store, database: str) -> None:
+    end(stored, GAVE_UP, "U1", "U2")
+    given = ("requeue", "--outcome", "gave_up", *WHY, "--dry-run")
+    for filters, count in (
+        (("--text", "u2"), 1),
+        (("--code", GAVE_UP.heard), 2),
+        (("--code", "no_such_code"), 0),
+        (("--older-than", "1h"), 0),
+        (("--older-than", "1h", "--since", "1h"), 0),
+    ):
+        assert run(*given, *filters, KPLUS_DATABASE_URL=database).json["requeued"] == count
+    done = run("requeue", "U1", "--code", "x", *WHY, KPLUS_DATABASE_URL=database)
+    assert done.code == 2
+    assert "--older-than, --text, --limit" in done.err
+
+
 def test_a_broker_that_is_away_makes_no_act_fail(run: Run, stored: Store, database: str) -> None:
     end(stored, GAVE_UP, "U1")
     settings = {"KPLUS_DATABASE_URL": database, "KPLUS_BROKER_URL": "redis://127.0.0.1:1/0"}

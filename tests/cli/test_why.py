@@ -72,7 +72,7 @@ def test_the_story_of_many_attempts_is_condensed() -> None:
         "4 ended in doubt: read timeout (2), http 502 (1), payable (1).",
         "2 had no effect: later (1), http 429 (1); 1 not counted as an attempt.",
         "Last heard at 2026-11-22 19:36:00 UTC (24 min ago): payable (HTTP 200): so.",
-        "The token's status, heard last from the bank: CREATED.",
+        "The token's status, as the bank sent it last: CREATED.",
     ]
 
 
@@ -165,7 +165,7 @@ def test_why_tells_of_the_banks_maintenance(run: Run, stored: Store, database: s
     always = {"KPLUS_MAINTENANCE": "2020-01-01T00:00/2090-01-01T00:00"}
     told = run("why", "U1", KPLUS_DATABASE_URL=database, **always).json
     assert "in maintenance until 2089-12-31 17:00:00 UTC" in told["next"]
-    assert told["next_at"] == "2089-12-31T17:00:00Z"
+    assert told["next_at"] == "2089-12-31T17:00:00.000000Z"
 
 
 def test_why_names_the_operator_who_paused_and_the_one_who_requeued(

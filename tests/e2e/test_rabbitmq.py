@@ -68,7 +68,7 @@ def ended(store: Store, count: int) -> None:
 
 def finding(url: str, home: Path) -> tuple[bool, str]:
     found = broker(GivenSettings(home=home, broker_url=SecretStr(url)))
-    return found.good, found.text
+    return found.ok, found.text
 
 
 @one_kind

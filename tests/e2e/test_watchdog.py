@@ -31,7 +31,7 @@ def partners_file(path: Path, bank_url: str) -> Path:
 
 
 def _bad(found: list[Finding]) -> list[Finding]:
-    return [each for each in found if not each.good]
+    return [each for each in found if not each.ok]
 
 
 Health = Callable[[dict[str, str]], list[Finding]]

@@ -23,9 +23,10 @@ from tests.integration.stock import (
     settle,
 )
 from worker.domain.decision import Decision
+from worker.domain.differences import Difference, DifferenceKind
 from worker.domain.orders import read_order
 from worker.domain.states import Event, Outcome
-from worker.jobs.comparison import Comparison, Difference, Kind
+from worker.jobs.comparison import Comparison
 from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.jobs.staging import Staging, staging
 from worker.store import RequeueRequest, Status, Store
@@ -94,13 +95,13 @@ def test_every_way_to_differ_is_told_with_its_line(store: Store, staged: Staging
         RefusedLine(7, "not_csv", "the line is not CSV"),
     )
     assert {(each.kind, each.partner_txn_uid, each.line) for each in told} == {
-        (Kind.OTHER_CONTENT, "U2", 3),
-        (Kind.OTHER_OUTCOME, "U3", 4),
-        (Kind.NOT_FINAL, "U4", 5),
-        (Kind.NOT_HERE, "U5", 6),
-        (Kind.REFUSED, None, 7),
+        (DifferenceKind.OTHER_CONTENT, "U2", 3),
+        (DifferenceKind.OTHER_OUTCOME, "U3", 4),
+        (DifferenceKind.NOT_FINAL, "U4", 5),
+        (DifferenceKind.NOT_HERE, "U5", 6),
+        (DifferenceKind.REFUSED, None, 7),
     }
-    (other,) = [each for each in told if each.kind is Kind.OTHER_OUTCOME]
+    (other,) = [each for each in told if each.kind is DifferenceKind.OTHER_OUTCOME]
     assert (other.state, other.outcome, other.expected) == ("refused", "paid", "cancelled")
     assert not agreement.agrees
 
@@ -109,7 +110,7 @@ def test_a_job_that_is_not_final_yet_is_no_difference(store: Store, staged: Stag
     accept(store, "U1")
     agreement, told = compared(store, staged, entry("U1", expected=Outcome.CANCELLED))
     assert agreement.agrees
-    assert [each.kind for each in told] == [Kind.NOT_FINAL]
+    assert [each.kind for each in told] == [DifferenceKind.NOT_FINAL]
 
 
 def test_a_pruned_job_agrees_by_its_tombstone(store: Store, staged: Staging, clock: Clock) -> None:
@@ -118,7 +119,9 @@ def test_a_pruned_job_agrees_by_its_tombstone(store: Store, staged: Staging, clo
     store.retention.jobs(Outcome.CANCELLED, older_than=timedelta(days=90))
     agreement, told = compared(store, staged, entry("U1"), entry("U2", reference1="other"))
     assert agreement.outcomes == {Outcome.CANCELLED: 1}
-    assert [(each.kind, each.partner_txn_uid) for each in told] == [(Kind.OTHER_CONTENT, "U2")]
+    assert [(each.kind, each.partner_txn_uid) for each in told] == [
+        (DifferenceKind.OTHER_CONTENT, "U2")
+    ]
 
 
 def test_for_a_reissued_job_the_one_that_continues_it_speaks(store: Store, staged: Staging) -> None:
@@ -128,7 +131,9 @@ def test_for_a_reissued_job_the_one_that_continues_it_speaks(store: Store, stage
     settle(store, claimed(store, "U2"), CANCELLED, ANSWERED)
     agreement, told = compared(store, staged, entry("U1", expected=Outcome.CANCELLED), entry("U3"))
     assert agreement.outcomes == {Outcome.CANCELLED: 1}
-    assert [(each.kind, each.partner_txn_uid) for each in told] == [(Kind.NOT_FINAL, "U3")]
+    assert [(each.kind, each.partner_txn_uid) for each in told] == [
+        (DifferenceKind.NOT_FINAL, "U3")
+    ]
 
 
 def test_of_two_lines_under_one_uid_the_first_stands(store: Store, staged: Staging) -> None:
@@ -136,7 +141,10 @@ def test_of_two_lines_under_one_uid_the_first_stands(store: Store, staged: Stagi
         store, staged, entry("U1", 2), entry("U1", 3), entry("U1", 4, token_id="other")
     )
     assert (agreement.orders, agreement.repeated) == (1, 1)
-    assert [(each.kind, each.line) for each in told] == [(Kind.REFUSED, 4), (Kind.NOT_HERE, 2)]
+    assert [(each.kind, each.line) for each in told] == [
+        (DifferenceKind.REFUSED, 4),
+        (DifferenceKind.NOT_HERE, 2),
+    ]
     assert "line 2" in str(told[0].detail)
 
 
@@ -174,8 +182,8 @@ def test_an_order_that_another_brings_meanwhile_is_not_accepted_twice(
     accept(store, "U2", token_id="other")
     agreement.accept(nothing)
     assert agreement.accepted == 0
-    assert agreement.counts[Kind.NOT_HERE] == 0
-    assert (told[-1].kind, told[-1].partner_txn_uid) == (Kind.OTHER_CONTENT, "U2")
+    assert agreement.counts[DifferenceKind.NOT_HERE] == 0
+    assert (told[-1].kind, told[-1].partner_txn_uid) == (DifferenceKind.OTHER_CONTENT, "U2")
 
 
 def test_jobs_that_the_manifest_does_not_name_are_found_within_a_window(
@@ -188,10 +196,10 @@ def test_jobs_that_the_manifest_does_not_name_are_found_within_a_window(
     store.actions.reissue(RequeueRequest("U5", ()), "U6", who="ploy", reason="why")
     agreement, told = compared(store, staged, entry("U2"), entry("U5"))
     agreement.find_unlisted(since=NOON + SECOND, until=NOON + 3 * SECOND, advance=nothing)
-    beyond = [each.partner_txn_uid for each in told if each.kind is Kind.NOT_IN_MANIFEST]
+    beyond = [each.partner_txn_uid for each in told if each.kind is DifferenceKind.NOT_IN_MANIFEST]
     assert beyond == ["U3"]
     agreement.find_unlisted(since=NOON + 3 * SECOND, until=clock.now + SECOND, advance=nothing)
-    beyond = [each.partner_txn_uid for each in told if each.kind is Kind.NOT_IN_MANIFEST]
+    beyond = [each.partner_txn_uid for each in told if each.kind is DifferenceKind.NOT_IN_MANIFEST]
     assert beyond == ["U3", "U4"]
 
 

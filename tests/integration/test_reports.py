@@ -19,7 +19,7 @@ from tests.integration.stock import (
     settle,
 )
 from worker.domain.states import Outcome, State
-from worker.store import Store
+from worker.store import JobFilter, Store
 
 
 @pytest.fixture
@@ -77,13 +77,14 @@ def test_jobs_are_listed_by_any_filter(store: Store, clock: Clock, six: list[str
     accept(store, "other", partner_id="P2")
 
     def listed(**filters: object) -> list[str]:
-        return [job["partner_txn_uid"] for job in store.reports.jobs(**filters)]  # type: ignore[arg-type]
+        wanted = JobFilter(**filters)  # type: ignore[arg-type]
+        return [job["partner_txn_uid"] for job in store.reports.jobs(wanted)]
 
     assert listed(state=State.IN_DOUBT) == ["in_doubt"]
     assert listed(outcome=Outcome.PAID) == ["refused"]
     assert listed(partner_id="P2") == ["other"]
     assert listed(state=State.PENDING, partner_id="P1") == ["pending"]
-    assert set(listed(since=NOON + 4 * SECOND)) == {"other", "in_flight", "refused"}
+    assert set(listed(changed_since=NOON + 4 * SECOND)) == {"other", "in_flight", "refused"}
     assert listed(state=State.EXHAUSTED) == []
 
 

@@ -24,7 +24,7 @@ from tests.integration.stock import (
 )
 from worker.domain.decision import Decision
 from worker.domain.states import Event, Outcome
-from worker.store import NewExpiry, RequeueRequest, RequeueResult, Status, Store, Verdict
+from worker.store import JobFilter, NewExpiry, RequeueRequest, RequeueResult, Status, Store, Verdict
 
 REFUSED = Decision(Event.REFUSE, "refused", "errorCode x", outcome=Outcome.REFUSED)
 UNKNOWN = Decision(Event.EXHAUST, "duplicate", "seen", outcome=Outcome.UNKNOWN)
@@ -228,20 +228,21 @@ def test_jobs_to_try_again_come_in_batches_each_once(store: Store) -> None:
         end(store, GAVE_UP, f"U{number}")
     end(store, UNKNOWN, "U7")
     end(store, GAVE_UP, "U8", partner_id="P2")
-    pages = store.reports.finals(outcome=Outcome.GAVE_UP, partner_id="P1", batch=2)
+    of_p1 = JobFilter(outcome=Outcome.GAVE_UP, partner_id="P1")
+    pages = store.reports.finals(of_p1, batch=2)
     uids = []
     for page in pages:
         uids.append([each["partner_txn_uid"] for each in page])
         requeue(store, uids[-1][0])
     assert uids == [["U0", "U1"], ["U2", "U3"], ["U4"]]
-    rest = store.reports.finals(outcome=Outcome.GAVE_UP, most=2, batch=10)
+    rest = store.reports.finals(JobFilter(outcome=Outcome.GAVE_UP), most=2, batch=10)
     assert [each["partner_txn_uid"] for page in rest for each in page] == ["U1", "U3"]
 
 
 def test_a_job_that_is_continued_is_not_found_among_those_to_try_again(store: Store) -> None:
     end(store, UNKNOWN)
     reissue(store)
-    assert list(store.reports.finals(outcome=Outcome.UNKNOWN)) == []
+    assert list(store.reports.finals(JobFilter(outcome=Outcome.UNKNOWN))) == []
 
 
 def test_the_record_of_acts_is_read_newest_first_and_by_its_target(store: Store) -> None:

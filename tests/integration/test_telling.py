@@ -34,6 +34,7 @@ from worker.domain.destinations import Destination
 from worker.domain.dialect import Dialect
 from worker.domain.kplus import Answer, Envelope
 from worker.domain.states import Event, Outcome
+from worker.domain.times import iso
 from worker.outbox.relay import BATCH, Reply, deliver
 from worker.store import Delivery, NewExpiry, RequeueRequest, Store, Verdict
 
@@ -183,8 +184,8 @@ def test_the_receiver_gets_the_job_signed_with_both_secrets(
             "statusCode": None,
             "errorCode": None,
             "attempts": 1,
-            "acceptedAt": events.iso(job["created_at"]),
-            "finishedAt": events.iso(job["finished_at"]),
+            "acceptedAt": iso(job["created_at"]),
+            "finishedAt": iso(job["finished_at"]),
         },
     }
     assert telling.states("U1") == ["delivered"]

@@ -30,7 +30,7 @@ from tests.integration.stock import (
 from tests.servers.databases import PATIENT
 from tests.survival.proxy import Proxy
 from worker.errors import StoreUnavailable
-from worker.store import Database, RejectedMessage, Store, open_database
+from worker.store import Database, JobFilter, RejectedMessage, Store, open_database
 from worker.store.schema.tables import cancel_jobs
 
 SHORT = timedelta(milliseconds=50)
@@ -42,7 +42,7 @@ USES: list[Callable[[Store], object]] = [
     hint,
     lambda store: store.reports.stats(),
     lambda store: store.reports.file("U-canary"),
-    lambda store: store.reports.jobs(partner_id="U-canary"),
+    lambda store: store.reports.jobs(JobFilter(partner_id="U-canary")),
     lambda store: store.rejected_messages.keep(RejectedMessage("U-canary", "U-canary", "U-canary")),
     lambda store: store.actions.pause_partner("U-canary", who="U-canary", reason="U-canary"),
     lambda store: store.partners.all(),

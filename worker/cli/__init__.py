@@ -1,13 +1,12 @@
 """
-The command line: one table of commands, each in a module that is loaded when it is asked for.
+The command line: one table of commands, each in a module that is imported when it is called.
 
-`show` must answer in a moment, so that nothing here imports Celery, SQL or rich.
+Nothing here imports Celery, SQL or rich, so that `show` starts fast.
 """
 
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import click
 
@@ -19,7 +18,7 @@ PROGRAM = "kplus-cancel"
 
 SECTIONS = {
     "Start here": {
-        "demo": ("demo:demo", "See the whole system at work, against a simulated bank."),
+        "demo": ("demo:demo", "Run the whole system against a simulated bank."),
         "doctor": ("doctor:doctor", "Check settings, database, broker, bank and progress."),
         "db": ("db:db", "Create the schema, or check that it is up to date."),
     },
@@ -46,18 +45,18 @@ SECTIONS = {
     "Look after it": {
         "requeue": ("requeue:requeue", "Let final jobs try again."),
         "reissue": ("requeue:reissue", "Continue a final job under another uid."),
-        "outbox": ("outbox:outbox", "List what the order system is told; tell it again."),
+        "outbox": ("outbox:outbox", "List events for the order system; send them again."),
         "partners": ("partners:partners", "List, pause and resume partners."),
         "actions": ("actions:actions", "List what operators did: who, when, why."),
         "dialect": (
             "dialect:dialect",
-            "Teach the worker the bank's words, and judge stored answers by it.",
+            "Teach the worker words of the bank; judge stored answers again.",
         ),
         "prune": ("prune:prune", "Remove what ended long ago; its uids stay known."),
         "rejected": ("rejected:rejected", "List messages that could not become a job."),
     },
 }
-"""Every command: where it is found, and what it does. Ordered by what a newcomer needs."""
+"""Every command: its module and function, and its help. Ordered by what a newcomer needs."""
 
 HELP = """
 Cancel K PLUS payment tokens: every accepted job reaches one stored, provable end.
@@ -85,16 +84,16 @@ def cli(context: click.Context, *, debug: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code. Errors are a line or two on standard error."""
+    """Run one command and return its exit code; print an error as a line or two."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code: Any = cli.main(given, prog_name=PROGRAM, standalone_mode=False)
+        code: object = cli.main(given, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as end:  # click's own, for shell completion
         code = end.code
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - nobody is shown a traceback unasked
+    except Exception as error:  # noqa: BLE001 - a traceback is only shown on request
         code = _fail(error, debug="--debug" in given)
     return code if isinstance(code, int) else 0
 
@@ -105,7 +104,7 @@ def _fail(error: Exception, *, debug: bool) -> int:
         for line in lines:
             click.echo(line, err=True)
     if code == PIPE_BROKEN:
-        # At its end Python flushes once more, and would complain.
+        # At exit Python flushes once more, which would print an error.
         with suppress(OSError):
             sys.stdout.close()
     return code

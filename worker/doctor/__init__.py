@@ -5,11 +5,13 @@ Nothing is changed and nothing is sent to the bank: its address is resolved, con
 and asked to prove who it is, no more.
 
     diagnosis    the checks, one after the other
-    origins      the settings, and where each comes from
-    roster       the partners' credentials and certificates, the dialect
-    storage      the database, its schema, its clock; partners that rest; progress
-    files        where SQLite keeps its file
+    finding      the result of one check
+    settings     the settings, and where each comes from
+    partners     the partners' credentials and certificates, the dialect
+    database     the database, its schema, its clock; partners that rest; progress
+    outbox       whether outcomes arrive at the order system
+    workers      the worker processes of this home
     certificate  when a certificate ends
-    broker       the broker, and whether it keeps what it is given
-    reach        the bank's addresses
+    broker       the broker, and whether it keeps its messages
+    bank         the bank's addresses
 """

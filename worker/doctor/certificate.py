@@ -1,9 +1,9 @@
 """
 When a certificate ends, read from its file.
 
-The standard library tells this of a peer's certificate only, and of no file; a whole
-cryptography package for one date would be a poor bargain. So the few bytes of DER that
-hold it are read here.
+The standard library reads this from a peer's certificate only, not from a file, and a
+cryptography package for one date would be too much. So the few bytes of DER that hold it
+are read here.
 """
 
 import ssl
@@ -15,11 +15,11 @@ BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _SEQUENCE, _UTC_TIME, _VERSION = 0x30, 0x17, 0xA0
 _LONG_FORM = 0x80
 _VALIDITY = 3
-"""Its place in a certificate without a version: serial, algorithm, issuer, validity."""
+"""Its index in a certificate without a version: serial, algorithm, issuer, validity."""
 
 
 def certificate_end(path: Path) -> datetime:
-    """Return the end of the first certificate in a PEM file; ValueError where there is none."""
+    """Return the end of the first certificate in a PEM file; ValueError if there is none."""
     text = path.read_text(encoding="ascii", errors="replace")
     start, stop = text.find(BEGIN), text.find(END)
     if not 0 <= start < stop:
@@ -43,7 +43,7 @@ def _not_after(der: bytes) -> datetime:
 
 
 def _parts(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the tag and the content of each value that stands in a row."""
+    """Yield the tag and the content of each value of a DER sequence."""
     at = 0
     while at < len(content):
         tag, length, at = content[at], content[at + 1], at + 2

@@ -1,11 +1,11 @@
-"""The database: reachable, fit, up to date, with a clock like ours; and whether work goes on."""
+"""The database: reachable, recent enough, up to date, its clock; and whether work goes on."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from worker.config.settings import Settings
 from worker.config.sqlite_file import missing_file
-from worker.doctor.finding import Finding, Weight, wrong
+from worker.doctor.finding import Finding, Severity, failed
 from worker.doctor.outbox import outcomes
 from worker.domain.partners import PartnerMode
 from worker.errors import StoreUnavailable
@@ -14,21 +14,21 @@ from worker.store.schema import migrate
 
 OLDEST_SQLITE = (3, 35)
 OLDEST_POSTGRESQL = (14,)
-SKEW = timedelta(seconds=2)
+MAX_SKEW = timedelta(seconds=2)
 SLOW = timedelta(minutes=1)
-"""A due job that waits longer means that no worker keeps up."""
+"""A job that is due for longer means that no worker keeps up."""
 MOST = 1000
 
 
 def storage(settings: Settings) -> Iterator[Finding]:
-    """Yield what is known of the database; where it cannot be used, why, and no more."""
+    """Yield the checks of the database; if it cannot be used, only why."""
     missing = missing_file(settings.database)
     if missing is not None:
-        yield wrong(
+        yield failed(
             "database",
             f"there is no {missing} yet",
             "run `kplus-cancel db upgrade`, or go to the folder of the worker",
-            weight=Weight.UNREACHABLE,
+            severity=Severity.UNREACHABLE,
         )
         return
     try:
@@ -37,18 +37,18 @@ def storage(settings: Settings) -> Iterator[Finding]:
         yield _unreachable(str(error))
         return
     try:
-        yield from _looked_at(database, settings)
+        yield from _checks(database, settings)
     except StoreUnavailable as error:
         yield _unreachable(str(error))
     finally:
         database.close()
 
 
-def _looked_at(database: Database, settings: Settings) -> Iterator[Finding]:
+def _checks(database: Database, settings: Settings) -> Iterator[Finding]:
     yield _sqlite(database) if database.is_sqlite else _postgresql(database)
     found = migrate.examine(database)
     if not found.up_to_date:
-        yield wrong("schema", found.missing(), "run `kplus-cancel db upgrade`")
+        yield failed("schema", found.missing(), "run `kplus-cancel db upgrade`")
         return
     newer = f", newer than this program's {found.latest}" if found.foreign else ""
     yield Finding("schema", f"up to date ({found.current}{newer})")
@@ -62,25 +62,25 @@ def _sqlite(database: Database) -> Finding:
     with database.reading() as connection:
         version = str(connection.exec_driver_sql("SELECT sqlite_version()").scalar())
         journal = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar())
-    told = f"SQLite {version}, journal {journal.upper()}, {_address(database)}"
+    text = f"SQLite {version}, journal {journal.upper()}, {_address(database)}"
     if _numbers(version) < OLDEST_SQLITE:
-        return wrong("database", f"{told}: too old", "use a Python with SQLite 3.35 or later")
+        return failed("database", f"{text}: too old", "use a Python with SQLite 3.35 or later")
     if journal != "wal":
         remedy = "put the file on a local disk: network folders cannot hold a WAL"
-        return wrong("database", f"{told}: WAL is not possible here", remedy)
-    return Finding("database", f"{told}; for one machine only")
+        return failed("database", f"{text}: WAL is not possible here", remedy)
+    return Finding("database", f"{text}; for one machine only")
 
 
 def _postgresql(database: Database) -> Finding:
     with database.reading() as connection:
         version = str(connection.exec_driver_sql("SHOW server_version").scalar()).split()[0]
         replica = bool(connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar())
-    told = f"PostgreSQL {version}, {_address(database)}"
+    text = f"PostgreSQL {version}, {_address(database)}"
     if _numbers(version) < OLDEST_POSTGRESQL:
-        return wrong("database", f"{told}: too old", "use PostgreSQL 14 or later")
+        return failed("database", f"{text}: too old", "use PostgreSQL 14 or later")
     if replica:
-        return wrong("database", f"{told}: a replica, which cannot be written", "use the primary")
-    return Finding("database", told)
+        return failed("database", f"{text}: a replica, which cannot be written", "use the primary")
+    return Finding("database", text)
 
 
 def _clock(database: Database) -> Finding:
@@ -92,46 +92,46 @@ def _clock(database: Database) -> Finding:
         theirs = connection.exec_driver_sql("SELECT clock_timestamp()").scalar()
     after = datetime.now(UTC)
     if not isinstance(theirs, datetime):
-        return wrong("clock", f"the database tells no time: {theirs!r}", "report it")
-    # Theirs was read somewhere in between; only what that cannot explain is a difference.
+        return failed("clock", f"the database gives no time: {theirs!r}", "report it")
+    # Theirs was read between `before` and `after`: only a time outside is a difference.
     apart = max(before - theirs, theirs - after, timedelta(0))
-    told = f"{apart.total_seconds():.1f} s apart from the database's"
-    if apart > SKEW:
+    text = f"{apart.total_seconds():.1f} s apart from the database's"
+    if apart > MAX_SKEW:
         remedy = "set the clocks (NTP): the bank may refuse a requestDt that is far off"
-        return wrong("clock", told, remedy)
-    return Finding("clock", told)
+        return failed("clock", text, remedy)
+    return Finding("clock", text)
 
 
 def _progress(store: Store) -> Iterator[Finding]:
     resting = [row for row in store.partners.all() if row.mode != PartnerMode.ACTIVE]
     for row in resting:
-        told = f"is {row.mode}: {row.reason}"
+        text = f"is {row.mode}: {row.reason}"
         if row.mode == PartnerMode.PAUSED:
             remedy = f"kplus-cancel partners resume {row.partner_id} --reason WHY"
         else:
             remedy = f"none: it is tried again at {row.resume_at:%H:%M:%S} UTC"
-        yield wrong(f"calls of {row.partner_id}", told, remedy)
-    yield _moving(store, resting=bool(resting))
+        yield failed(f"calls of {row.partner_id}", text, remedy)
+    yield _due_jobs(store, resting=bool(resting))
 
 
-def _moving(store: Store, *, resting: bool) -> Finding:
-    counts, silent = store.reports.stats(), len(store.backlog.dead(most=MOST))
+def _due_jobs(store: Store, *, resting: bool) -> Finding:
+    counts, past_lease = store.reports.stats(), len(store.backlog.dead(most=MOST))
     oldest = counts.oldest_due or timedelta(0)
-    told = f"{counts.due} due, the oldest for {oldest.total_seconds():.0f} s"
-    told = told if counts.due else "no job is due"
-    if silent:
-        told = f"{told}; {silent} in flight past their lease"
-    if oldest <= SLOW and not silent:
-        return Finding("progress", told)
+    text = f"{counts.due} due, the oldest for {oldest.total_seconds():.0f} s"
+    text = text if counts.due else "no job is due"
+    if past_lease:
+        text = f"{text}; {past_lease} in flight past their lease"
+    if oldest <= SLOW and not past_lease:
+        return Finding("progress", text)
     remedy = "start a worker (`kplus-cancel worker`), or look into its log"
     if resting:
         remedy += "; jobs of resting partners wait as well"
-    return wrong("progress", told, remedy)
+    return failed("progress", text, remedy)
 
 
 def _unreachable(text: str) -> Finding:
     remedy = "check KPLUS_DATABASE_URL, and that the server runs and lets this machine in"
-    return wrong("database", text, remedy, weight=Weight.UNREACHABLE)
+    return failed("database", text, remedy, severity=Severity.UNREACHABLE)
 
 
 def _address(database: Database) -> str:

@@ -8,18 +8,18 @@ from worker.doctor.broker import broker
 from worker.doctor.database import storage
 from worker.doctor.finding import Finding
 from worker.doctor.partners import dialect, partners
-from worker.doctor.settings import refused, settled
-from worker.doctor.workers import a_worker_moves, workers
+from worker.doctor.settings import given, refused
+from worker.doctor.workers import health, workers
 from worker.errors import SettingsError
 from worker.telemetry.redaction import protect
 
 
 def diagnose(*, worker: bool = False) -> Iterator[Finding]:
     """
-    Yield what is found, as it is found; where the settings cannot be used, only that.
+    Yield each finding as soon as it is made; if the settings cannot be used, only that.
 
-    With `worker` only whether a worker of this home moves: nothing is connected to, and no file
-    of the partners is read: one that hangs may be what a worker stalls at.
+    With `worker`, only check that a worker of this home moves. That connects to nothing and reads
+    no file of the partners: a file system that hangs may be what the worker waits for.
     """
     try:
         settings = read_settings() if worker else load_settings()
@@ -27,14 +27,14 @@ def diagnose(*, worker: bool = False) -> Iterator[Finding]:
         yield from refused(error)
         return
     if worker:
-        yield from a_worker_moves(settings)
+        yield from health(settings)
         return
     protect([*settings.roster().secrets(), *settings.outcome_secrets()])
     yield from _all(settings)
 
 
 def _all(settings: Settings) -> Iterator[Finding]:
-    yield settled(settings)
+    yield given(settings)
     yield from partners(settings)
     yield dialect(settings)
     yield from storage(settings)

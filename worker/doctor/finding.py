@@ -1,13 +1,13 @@
-"""What one check found."""
+"""The result of one check."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 
-class Weight(IntEnum):
-    """What a finding means to a caller; the greatest weight of all findings counts."""
+class Severity(IntEnum):
+    """How bad a finding is; the worst of all findings decides the exit code."""
 
-    GOOD = 0
+    OK = 0
     WRONG = 1
     UNREACHABLE = 2
     UNUSABLE = 3
@@ -15,19 +15,19 @@ class Weight(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the diagnosis. `remedy` says what to do, and is empty where all is well."""
+    """One line of the diagnosis. `remedy` says what to do; it is empty if the check passed."""
 
     check: str
     text: str
     remedy: str = ""
-    weight: Weight = Weight.GOOD
+    severity: Severity = Severity.OK
 
     @property
-    def good(self) -> bool:
-        """Whether all is well."""
-        return self.weight is Weight.GOOD
+    def ok(self) -> bool:
+        """Whether the check passed."""
+        return self.severity is Severity.OK
 
 
-def wrong(check: str, text: str, remedy: str, *, weight: Weight = Weight.WRONG) -> Finding:
-    """Return a finding that wants a person."""
-    return Finding(check, text, remedy, weight)
+def failed(check: str, text: str, remedy: str, *, severity: Severity = Severity.WRONG) -> Finding:
+    """Return the finding of a check that failed."""
+    return Finding(check, text, remedy, severity)

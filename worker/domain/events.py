@@ -3,9 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
+
+from worker.domain.times import iso
 
 FINISHED: Final = "kplus.cancellation.finished"
 FIELDS: Final = {
@@ -57,11 +59,6 @@ def body(job: Mapping[str, Any]) -> str:
         "data": event_data(job),
     }
     return json.dumps(event, separators=(",", ":"))
-
-
-def iso(at: datetime) -> str:
-    """Return a time as ISO 8601 in UTC, with microseconds and Z."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _plain(value: object) -> object:

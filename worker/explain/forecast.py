@@ -1,4 +1,4 @@
-"""What a dialect would make of the answers that are stored: counted job by job. Pure."""
+"""What a dialect would change in the judgement of stored answers, counted job by job. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from worker.domain.dialect import Dialect
 from worker.domain.kplus import SUCCESS
 from worker.domain.rejudgement import Conclusion, Conversation, Rejudgement, conclude, rejudge
 from worker.domain.states import State
-from worker.explain.text import jobs, shown, typed
+from worker.explain.text import counted, jobs, shown, typed
 from worker.store import JobConversations
 
 CODE = "error code"
@@ -20,7 +20,7 @@ Counts = Counter[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A word of the bank's that is judged otherwise than it was."""
+    """A word of the bank that would be judged otherwise than it was."""
 
     kind: str
     word: str | None
@@ -30,8 +30,8 @@ class Change:
 
 
 @dataclass(slots=True)
-class Extent:
-    """How many answers and jobs a change is about, and one job of them, in doubt if any is."""
+class ChangeCounts:
+    """How many answers and jobs a change concerns, and one of the jobs, in doubt if any is."""
 
     answers: int = 0
     jobs: int = 0
@@ -40,14 +40,14 @@ class Extent:
 
 
 @dataclass(slots=True)
-class Contradictions:
-    """How many jobs in doubt have answers that contradict each other, and one of them."""
+class ContradictionCounts:
+    """How many jobs in doubt have answers that contradict each other, and one of the jobs."""
 
     jobs: int = 0
     example: str | None = None
 
     def add(self, uid: str) -> None:
-        """Count one."""
+        """Count one job."""
         self.jobs += 1
         self.example = self.example or uid
 
@@ -57,55 +57,98 @@ class Forecast:
     """
     What a dialect would change.
 
-    `judged_again` of the `answers` are; of the others too little is stored. `ends` counts the
+    Of the `answers`, `judged_again` were; of the others too little is stored. `ends` counts the
     jobs in doubt that would end.
     """
 
     answers: int = 0
     judged_again: int = 0
-    changes: dict[Change, Extent] = field(default_factory=dict)
+    changes: dict[Change, ChangeCounts] = field(default_factory=dict)
     ends: Counts = field(default_factory=Counter)
-    contradictions: Contradictions = field(default_factory=Contradictions)
+    contradictions: ContradictionCounts = field(default_factory=ContradictionCounts)
 
-    def add(self, told: JobConversations, dialect: Dialect) -> None:
+    def add(self, job: JobConversations, dialect: Dialect) -> None:
         """Count one job."""
-        readings = [rejudge(each, dialect) for each in told.conversations]
+        readings = [rejudge(each, dialect) for each in job.conversations]
         self.answers += len(readings)
         self.judged_again += sum(reading.rejudged for reading in readings)
         changes = Counter(map(_change, readings))
         del changes[None]
         for change, answers in changes.items():
             if change is not None:
-                self._note(change, answers, told)
-        if told.state is State.IN_DOUBT:
-            self.conclude(told, conclude(readings))
+                self._count(change, answers, job)
+        if job.state is State.IN_DOUBT:
+            self.conclude(job, conclude(readings))
 
-    def conclude(self, told: JobConversations, found: Conclusion) -> None:
-        """Count what the answers of a job in doubt say together."""
-        if found.outcome is not None:
-            self.ends[str(found.outcome), told.partner_id] += 1
-        elif found.by is not None:
-            self.contradictions.add(told.uid)
+    def conclude(self, job: JobConversations, conclusion: Conclusion) -> None:
+        """Count what all answers of a job in doubt come to."""
+        if conclusion.outcome is not None:
+            self.ends[str(conclusion.outcome), job.partner_id] += 1
+        elif conclusion.by is not None:
+            self.contradictions.add(job.uid)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the changes, the one that is about most answers first."""
+        """Return the changes, the one that concerns most answers first."""
         ordered = sorted(self.changes.items(), key=lambda item: -item[1].answers)
         names = ("kind", "word", "short_code", "then", "now")
-        counted = ("answers", "jobs", "in_doubt", "example")
+        counts = ("answers", "jobs", "in_doubt", "example")
         return [
             {name: getattr(change, name) for name in names}
-            | {name: getattr(extent, name) for name in counted}
-            for change, extent in ordered
+            | {name: getattr(found, name) for name in counts}
+            for change, found in ordered
         ]
 
-    def _note(self, change: Change, answers: int, told: JobConversations) -> None:
-        extent = self.changes.setdefault(change, Extent())
-        doubtful = told.state is State.IN_DOUBT
-        if not extent.example or (doubtful and not extent.in_doubt):
-            extent.example = told.uid
-        extent.answers += answers
-        extent.jobs += 1
-        extent.in_doubt += doubtful
+    def summary(self) -> Iterator[str]:
+        """Yield the sentences below the table of changes."""
+        yield _judged(self)
+        ends: Counter[str] = Counter()
+        for (outcome, _), count in self.ends.items():
+            ends[outcome] += count
+        listed = ", ".join(f"{outcome} {count}" for outcome, count in ends.most_common())
+        end = f"end {jobs(ends.total())} in doubt: {listed}" if ends else "end no job"
+        yield f"`kplus-cancel dialect apply` would {end}."
+        yield from self.contradicting()
+
+    def applied(self, ended: int, *, dry_run: bool) -> Iterator[str]:
+        """Yield what came of the jobs that were counted: `ended` of them ended, or would."""
+        total = self.ends.total()
+        if total:
+            moved_on = f"; {jobs(total - ended)} had moved on meanwhile" if ended < total else ""
+            yield f"{jobs(ended)} {'would end' if dry_run else 'ended'}{moved_on}."
+        yield from self.contradicting()
+
+    def contradicting(self) -> Iterator[str]:
+        """Yield a sentence about jobs whose answers contradict each other, if there are any."""
+        if self.contradictions.jobs:
+            example = typed(shown(self.contradictions.example))
+            count = self.contradictions.jobs
+            whose = "its answers contradict" if count == 1 else "their answers contradict"
+            verb = "stays" if count == 1 else "stay"
+            stays = f"{jobs(count)} {verb} in doubt, for {whose} each other"
+            yield f"{stays}: kplus-cancel show {example}"
+
+    def _count(self, change: Change, answers: int, job: JobConversations) -> None:
+        found = self.changes.setdefault(change, ChangeCounts())
+        in_doubt = job.state is State.IN_DOUBT
+        if not found.example or (in_doubt and not found.in_doubt):
+            found.example = job.uid
+        found.answers += answers
+        found.jobs += 1
+        found.in_doubt += in_doubt
+
+
+def word_with_code(word: str | None, short_code: str | None) -> str:
+    """Return a word of the bank as a person reads it, with its short code."""
+    named = "(none sent)" if word is None else shown(word)
+    return f"{named} ({short_code})" if short_code else named
+
+
+def count_rows(counts: Counts) -> list[dict[str, Any]]:
+    """Return counts by outcome and partner as JSON has them."""
+    return [
+        {"outcome": outcome, "partner_id": partner, "jobs": count}
+        for (outcome, partner), count in sorted(counts.items())
+    ]
 
 
 def _change(reading: Rejudgement) -> Change | None:
@@ -115,18 +158,17 @@ def _change(reading: Rejudgement) -> Change | None:
 
 
 def _word(of: Conversation) -> tuple[str, str | None, str | None]:
-    """Return which word of the bank's an answer was judged by."""
+    """Return the word of the bank by which an answer was judged."""
     if of.status_code != SUCCESS:
         return CODE, of.error_code, of.short_code or None
     ours = [status for token_id, status in of.tokens if token_id == of.request.token_id and status]
     return STATUS, ", ".join(ours) or None, of.short_code or None
 
 
-def stays(contradictions: Contradictions) -> Iterator[str]:
-    """Yield a sentence about jobs whose answers contradict each other, if there are any."""
-    if contradictions.jobs:
-        example = typed(shown(contradictions.example))
-        count = contradictions.jobs
-        whose = "its answers contradict" if count == 1 else "their answers contradict"
-        verb = "stays" if count == 1 else "stay"
-        yield f"{jobs(count)} {verb} in doubt, for {whose} each other: kplus-cancel show {example}"
+def _judged(forecast: Forecast) -> str:
+    again, left = forecast.judged_again, forecast.answers - forecast.judged_again
+    answers = f"{counted(again, 'stored answer')} {'was' if again == 1 else 'were'} judged again"
+    verb = "keeps its judgement" if left == 1 else "keep theirs"
+    kept = f"; {left} more {verb}, for too little is stored" if left else ""
+    unchanged = "" if forecast.changes else "Nothing would be judged otherwise. "
+    return f"{unchanged}{answers}{kept}."

@@ -7,62 +7,96 @@ from typing import Any
 from worker.config.settings import Settings
 from worker.domain.maintenance import Maintenance
 from worker.domain.partners import PartnerMode
+from worker.domain.states import Outcome
 from worker.errors import JobNotFound
-from worker.explain.next_steps import JobContext, Limits
+from worker.explain import Row
+from worker.explain.history import happened, stands
+from worker.explain.meanings import ENDS
+from worker.explain.next_steps import JobContext, Limits, next_steps
 from worker.explain.partner import PartnerView
 from worker.store import JobFile, Store
 
-MOST_ACTS = 100
+MOST_ACTIONS = 100
+EXPLAINED = frozenset({"requeue", "reissue", "rejudge"})
+"""The operators' actions that are part of a job's history."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredJob:
-    """What is stored of a job: its evidence, acts of operators on it, what was told of it."""
+    """A job with its evidence, the operators' actions on it, and its events of the outbox."""
 
     file: JobFile
-    acts: list[dict[str, Any]]
-    matter: JobContext
+    actions: list[dict[str, Any]]
+    context: JobContext
     events: list[dict[str, Any]]
+
+    def following(self) -> list[str]:
+        """Return what the job came to and what happens next, with the commands that help."""
+        steps = next_steps(self.context)
+        commands = [f"{each.what}: {each.command}" for each in steps.advice if each.command]
+        outcome = self.file.job["outcome"]
+        return [*([ENDS[Outcome(outcome)]] if outcome else []), *steps.next, *commands]
+
+    def stands(self) -> str:
+        """Return where the job stands, since when, and what that means."""
+        return stands(self.file.job, self.context.now)
+
+    def history(self) -> list[str]:
+        """Return what happened to the job, oldest first."""
+        return list(happened(self.file.job, self.file.attempts, self.actions, self.context.now))
+
+    def document(self) -> dict[str, Any]:
+        """Return the explanation as JSON has it."""
+        job, steps = self.file.job, next_steps(self.context)
+        return {
+            "partner_txn_uid": job["partner_txn_uid"],
+            "state": job["state"],
+            "outcome": job["outcome"],
+            "stands": self.stands(),
+            "happened": self.history(),
+            "next": " ".join(steps.next),
+            "next_at": steps.at,
+            "acts": steps.advice,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class PrunedJob:
     """What is left of a job that was pruned."""
 
-    row: dict[str, Any]
+    row: Row
 
 
 def read_job(uid: str, *, store: Store, settings: Settings) -> StoredJob | PrunedJob:
     """Read a job, or what is left of it. Raises `JobNotFound`."""
     file = store.reports.file(uid)
     if file is None:
-        left = store.retention.tombstone(uid)
-        if left is not None:
-            return PrunedJob(left)
+        tombstone = store.retention.tombstone(uid)
+        if tombstone is not None:
+            return PrunedJob(tombstone)
         raise JobNotFound(f"no job is stored under {uid!r}; see `kplus-cancel rejected`")
-    door = _door(store, settings, file.job["partner_id"])
-    acts = store.reports.actions(uid, most=MOST_ACTS)
-    events = store.outbox.events(uid=uid, most=MOST_ACTS)
-    matter = JobContext(
+    actions = store.reports.actions(uid, most=MOST_ACTIONS)
+    context = JobContext(
         job=file.job,
-        door=door,
+        partner=_partner_view(store, settings, file.job["partner_id"]),
         limits=Limits(settings.max_attempts, timedelta(seconds=settings.max_age_seconds)),
         now=datetime.now(UTC),
         heard=frozenset(row["heard"] for row in file.attempts),
         maintenance=Maintenance.read(settings.maintenance or ""),
     )
-    own = [act for act in acts if act["action"] in {"requeue", "reissue", "rejudge"}]
-    return StoredJob(file, own, matter, events)
+    explained = [each for each in actions if each["action"] in EXPLAINED]
+    events = store.outbox.events(uid=uid, most=MOST_ACTIONS)
+    return StoredJob(file, explained, context, events)
 
 
-def _door(store: Store, settings: Settings, partner_id: str) -> PartnerView:
+def _partner_view(store: Store, settings: Settings, partner_id: str) -> PartnerView:
     row = next((row for row in store.partners.all() if row.partner_id == partner_id), None)
     stored = None if row is None else row._asdict()
     pause = None
     if stored is not None and stored["mode"] == PartnerMode.PAUSED:
-        # An operator's pause is written together with its record, and just before it.
+        # An operator's pause is written in one transaction with its record, and just before it.
         newest = store.reports.actions(partner_id, most=1)
-        mine = [act for act in newest if act["action"] == "pause_partner"]
-        pause = next((act for act in mine if act["at"] >= stored["updated_at"]), None)
+        pauses = [each for each in newest if each["action"] == "pause_partner"]
+        pause = next((each for each in pauses if each["at"] >= stored["updated_at"]), None)
     partner = settings.roster().get(partner_id)
     return PartnerView(partner_id, stored, partner, pause)

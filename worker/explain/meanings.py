@@ -1,4 +1,4 @@
-"""What states and outcomes mean to the person who reads them, each sentence once. Pure."""
+"""What states and outcomes mean to the person who reads them. Pure."""
 
 from worker.domain.states import Outcome, State
 
@@ -18,7 +18,7 @@ ENDS = {
     Outcome.EXPIRED: "The bank says the token has expired: nobody can pay with it.",
     Outcome.PAID: "Too late: the customer has paid. The order needs a refund, not a cancel.",
     Outcome.REFUSED: "The bank refused. A person must look at its codes.",
-    Outcome.LAPSED: "The token's own expiry passed before the bank was heard.",
+    Outcome.LAPSED: "The token's own expiry passed before the bank answered.",
     Outcome.GAVE_UP: "The bank never took it up within the limits: the token may still be paid.",
     Outcome.UNKNOWN: "The bank may or may not have cancelled it. A person must ask the bank.",
 }
@@ -27,14 +27,14 @@ TO_DO = {
     Outcome.CANCELLED: "The order system releases the stock.",
     Outcome.ALREADY_CANCELLED: "The order system releases the stock.",
     Outcome.EXPIRED: "The order system releases the stock.",
-    Outcome.PAID: "The order system refunds the customer, or ships. Cancelling again is no use.",
+    Outcome.PAID: "The order system refunds the customer, or ships. Cancelling again does nothing.",
     Outcome.REFUSED: (
         "Hold the stock back until a person has looked: often the bank does not know an id. "
         "Mend that, then let the job try again."
     ),
     Outcome.LAPSED: (
-        "Nobody can pay any more, but nobody asked whether somebody had paid before. "
-        "See to that; then the order system releases the stock."
+        "Nobody can pay any more, but the bank was not asked whether the customer had paid before. "
+        "Find that out; then the order system releases the stock."
     ),
     Outcome.GAVE_UP: "Hold the stock back: mend the cause, then let the job try again.",
     Outcome.UNKNOWN: (
@@ -42,4 +42,4 @@ TO_DO = {
         "expired there: release the stock. Paid: refund. Still payable: let it be cancelled again."
     ),
 }
-"""What the order system, or a person, does about a final job."""
+"""What the order system or a person does about a final job."""

@@ -1,15 +1,48 @@
-"""Whether a job's partner lets a call begin now, and why not, in plain words. Pure."""
+"""Whether a partner lets a job's call start now, and why not, in plain words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from worker.config.settings import Settings
 from worker.domain.gate import is_cooling, is_probing, is_proven
 from worker.domain.partners import Partner, PartnerMode
-from worker.explain.text import ended, hint, moment, shown
+from worker.explain import Row
+from worker.explain.text import NEVER, ended, hint, moment, shown
+from worker.store import Store
 
-Row = Mapping[str, Any]
+
+def resting_partners(store: Store) -> dict[str, Row]:
+    """Return the partners that take no calls now, by id."""
+    return {
+        row.partner_id: row._asdict()
+        for row in store.partners.all()
+        if row.mode != PartnerMode.ACTIVE
+    }
+
+
+def known_partners(settings: Settings, store: Store) -> list[dict[str, Any]]:
+    """Return every partner that is configured here or has ever rested, by id."""
+    stored = {row.partner_id: row._asdict() for row in store.partners.all()}
+    roster = settings.roster()
+    active = {"mode": PartnerMode.ACTIVE, "reason": None, "resume_at": None, "failures": 0}
+    return [
+        {
+            "partner_id": name,
+            **stored.get(name, {**active, "updated_at": None}),
+            "configured": name in roster,
+        }
+        for name in sorted({*stored, *roster})
+    ]
+
+
+def partner_cells(row: Row, now: datetime) -> tuple[object, ...]:
+    """Return one of `known_partners` as partner, mode, here, since, resumes and reason."""
+    since = hint(row["updated_at"], now) if row["updated_at"] else NEVER
+    resumes = moment(row["resume_at"], now) if row["resume_at"] else NEVER
+    here = "configured" if row["configured"] else "no credentials"
+    return row["partner_id"], row["mode"], here, since, resumes, row["reason"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +50,8 @@ class PartnerView:
     """
     A partner as it is stored, as it is configured here, and who paused it.
 
-    `row` is None where it has never been called, `partner` where it is not configured
-    here, `pause` where no operator did it.
+    `row` is None if it has never been called, `partner` if it is not configured here, `pause` (the
+    record of the act) if no operator paused it.
     """
 
     partner_id: str
@@ -28,49 +61,49 @@ class PartnerView:
 
     @property
     def name(self) -> str:
-        """The partner, as a terminal may print it."""
+        """The partner's id, as a terminal may print it."""
         return shown(self.partner_id)
 
     @property
     def reason(self) -> str:
-        """Why it rests."""
+        """Why it takes no calls."""
         return shown(self.row["reason"] if self.row else None)
 
     @property
     def inquires(self) -> bool | None:
-        """Whether the bank can be asked what became of a token; None where nobody here knows."""
+        """Whether the bank can be asked what became of a token; None if it is not known here."""
         return None if self.partner is None else self.partner.inquiry_url is not None
 
     @property
     def paused(self) -> bool:
-        """Whether somebody must resume it."""
+        """Whether it takes no calls until it is resumed."""
         return self.row is not None and self.row["mode"] == PartnerMode.PAUSED
 
     @property
     def paused_by(self) -> str | None:
-        """The operator who paused it; None where a worker did."""
+        """The operator who paused it; None if a worker did."""
         return shown(self.pause["who"]) if self.pause else None
 
     @property
     def resume_at(self) -> datetime:
-        """The end of its cool-down; only where it cools."""
+        """The end of its cool-down; only set while it cools down."""
         at: datetime = (self.row or {})["resume_at"]
         return at
 
-    def cools(self, now: datetime) -> bool:
-        """Say whether it cools down now."""
+    def is_cooling(self, now: datetime) -> bool:
+        """Return whether it is cooling down now."""
         return self.row is not None and is_cooling(self.row, now=now)
 
-    def rests(self, now: datetime) -> str:
+    def pause_sentence(self, now: datetime) -> str:
         """Return since when it is paused, by whom and why."""
         since = moment(self.row["updated_at"] if self.row else None, now)
-        whom = self.paused_by or "a worker"
+        who = self.paused_by or "a worker"
         return ended(
             f"Nothing until partner {self.name} is resumed. "
-            f"It is paused since {since}, by {whom}: {self.reason}"
+            f"It is paused since {since}, by {who}: {self.reason}"
         )
 
-    def mend(self) -> str:
+    def remedy(self) -> str:
         """Return what to do about the reason for which a worker paused it."""
         if self.partner is None:
             return f"Give the workers the credentials of partner {self.name}"
@@ -79,14 +112,14 @@ class PartnerView:
             "A worker that sees other credentials resumes the partner by itself"
         )
 
-    def goes_first(self, job: Row, now: datetime) -> str:
-        """Return a sentence where the whole partner waits for this job's call."""
+    def probe_sentence(self, job: Row, now: datetime) -> str:
+        """Return that the partner's other jobs wait for this job's call; empty if they do not."""
         if not self._probing(now) or self.row is None or self.row["probe_id"] != job["lease_id"]:
             return ""
-        return f"It goes first: the other jobs of partner {self.name} wait for what it hears."
+        return f"It goes first: the other jobs of partner {self.name} wait for its answer."
 
-    def holds_back(self, now: datetime) -> Iterator[str]:
-        """Yield what lets a job wait though it is due and its partner does not rest."""
+    def delays(self, now: datetime) -> Iterator[str]:
+        """Yield what delays a job that is due, while its partner is neither paused nor cooling."""
         if self.row is None or not is_proven(self.row, now=now):
             yield self._unproven(now)
         elif self.row["pace"] is not None:
@@ -94,26 +127,26 @@ class PartnerView:
                 f"After its rest the calls of partner {self.name} follow one another at "
                 f"{self.row['pace']:.2g} s, and quicken; the latest began {self._latest(now)}."
             )
-        yield from self._own_limits()
+        yield from self._configured_limits()
 
     def _unproven(self, now: datetime) -> str:
         row = self.row or {}
         since = row.get("proven_at") or row.get("updated_at")
         if row.get("mode") == PartnerMode.COOLING:
-            why = f"has cooled down ({self.reason}) and must prove itself"
+            state = f"has cooled down ({self.reason}) and must prove itself"
         elif since is None:
-            why = "has not been called yet"
+            state = "has not been called yet"
         else:
-            why = f"has not proved itself since {moment(since, now)}"
+            state = f"has not proved itself since {moment(since, now)}"
         if not self._probing(now):
             return (
-                f"Partner {self.name} {why}: one call goes first, perhaps this job's, "
-                "and the others wait for what it hears."
+                f"Partner {self.name} {state}: one call goes first, perhaps this job's, "
+                "and the others wait for its answer."
             )
         until = moment(row["probe_ends_at"], now)
         return (
-            f"Partner {self.name} {why}: one call goes first, "
-            f"under way until {until} at the latest; this job waits for what it hears."
+            f"Partner {self.name} {state}: one call goes first, "
+            f"under way until {until} at the latest; this job waits for its answer."
         )
 
     def _probing(self, now: datetime) -> bool:
@@ -123,7 +156,7 @@ class PartnerView:
         at = self.row["slot_at"] if self.row else None
         return hint(at, now) if at else "at a time unknown"
 
-    def _own_limits(self) -> Iterator[str]:
+    def _configured_limits(self) -> Iterator[str]:
         if self.partner is None:
             return
         rate, most = self.partner.rate_per_second, self.partner.max_concurrency

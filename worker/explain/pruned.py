@@ -1,10 +1,10 @@
 """What is said of a job that was pruned."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from worker.domain.states import Outcome
+from worker.explain import Row
 from worker.explain.meanings import ENDS
 from worker.explain.text import moment
 
@@ -14,8 +14,22 @@ NEXT = (
 )
 
 
-def was(left: Mapping[str, Any], now: datetime) -> str:
+def pruned_job(tombstone: Row, now: datetime) -> str:
     """Return what a pruned job was, in a sentence."""
-    ended, pruned = moment(left["finished_at"], now), moment(left["pruned_at"], now)
-    ends = ENDS[Outcome(left["outcome"])]
-    return f"{left['state']}, outcome {left['outcome']}, since {ended}; pruned {pruned}. {ends}"
+    ended, pruned = moment(tombstone["finished_at"], now), moment(tombstone["pruned_at"], now)
+    state, outcome = tombstone["state"], tombstone["outcome"]
+    return f"{state}, outcome {outcome}, since {ended}; pruned {pruned}. {ENDS[Outcome(outcome)]}"
+
+
+def pruned_document(tombstone: Row, now: datetime) -> dict[str, Any]:
+    """Return the explanation of a pruned job, with the keys of any other."""
+    return {
+        "partner_txn_uid": tombstone["partner_txn_uid"],
+        "state": tombstone["state"],
+        "outcome": tombstone["outcome"],
+        "stands": pruned_job(tombstone, now),
+        "happened": [],
+        "next": NEXT,
+        "next_at": None,
+        "acts": [],
+    }

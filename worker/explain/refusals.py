@@ -1,16 +1,50 @@
-"""Why an act on a job is refused, in a sentence. Pure."""
+"""What came of letting final jobs try again, and why a job is refused, in sentences. Pure."""
 
-from worker.explain.text import clock, shown, typed
+from dataclasses import dataclass, field
+
+from worker.explain.text import clock, jobs, shown, typed
 from worker.store import RequeueResult, Verdict
 
+MOST_FIRST = 100
 
-def refusal(ruling: RequeueResult, heir: str = "") -> str:
-    """Return why a job was not requeued, nor continued under the uid `heir`."""
-    job = ruling.job or {}
-    uid, expires_at = typed(shown(ruling.uid)), job.get("expires_at")
+
+@dataclass(slots=True)
+class RequeueSummary:
+    """How many jobs were requeued, which were refused and why, and the first uids of the former."""
+
+    requeued: int = 0
+    refused: list[dict[str, str]] = field(default_factory=list)
+    first: list[str] = field(default_factory=list)
+
+    def add(self, result: RequeueResult) -> None:
+        """Count one job."""
+        if result.verdict is not Verdict.DONE:
+            row = {"partner_txn_uid": result.uid, "verdict": str(result.verdict)}
+            self.refused.append({**row, "why": refusal(result)})
+            return
+        self.requeued += 1
+        if len(self.first) < MOST_FIRST:
+            self.first.append(result.uid)
+
+    def sentence(self, *, dry_run: bool, named: bool) -> str:
+        """Return what was done, or would be; one job that was `named` is named again."""
+        done = "would wait for its turn again" if dry_run else "waits for its turn again"
+        if named and self.requeued == 1 and not self.refused:
+            uid = shown(self.first[0])
+            follow = "" if dry_run else f" To follow it: kplus-cancel why {typed(uid)}"
+            return f"{uid} {done}.{follow}"
+        would = "would be " if dry_run else ""
+        refused = f", {jobs(len(self.refused))} {would}refused" if self.refused else ""
+        return f"{jobs(self.requeued)} {would}requeued{refused}."
+
+
+def refusal(result: RequeueResult, new_uid: str = "") -> str:
+    """Return why a job was not requeued, nor continued under `new_uid`."""
+    job = result.job or {}
+    uid, expires_at = typed(shown(result.uid)), job.get("expires_at")
     expired = f"its token expired at {clock(expires_at)} UTC" if expires_at else "its token expired"
     return {
-        Verdict.NOT_FOUND: f"no job is stored under {ruling.uid!r}",
+        Verdict.NOT_FOUND: f"no job is stored under {result.uid!r}",
         Verdict.PRUNED: f"it was pruned, and its token with it: see `kplus-cancel why {uid}`",
         Verdict.NOT_FINAL: f"it is not final ({job.get('state')}): see `kplus-cancel why {uid}`",
         Verdict.SUCCEEDED: f"it succeeded ({job.get('outcome')}): nothing is left to do",
@@ -24,5 +58,5 @@ def refusal(ruling: RequeueResult, heir: str = "") -> str:
             f"{shown(job.get('partner_id'))}, so the bank cannot be asked about it; "
             "if that expiry is wrong, give --expires WHEN or --expires never"
         ),
-        Verdict.UID_TAKEN: f"another job is stored under {heir!r}: choose another --as",
-    }[ruling.verdict]
+        Verdict.UID_TAKEN: f"another job is stored under {new_uid!r}: choose another --as",
+    }[result.verdict]

@@ -1,12 +1,12 @@
-"""What would help with a word of the bank's that the dialect does not know. Pure."""
+"""What to do about a word of the bank that the dialect does not know. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from worker.config.toml_faults import written
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.kplus import UNREADABLE
+from worker.explain import Row
 from worker.explain.forecast import CODE
 from worker.explain.text import shown, typed
 
@@ -22,7 +22,7 @@ class Suggestion:
     line: str | None = None
 
 
-def suggestions(row: Mapping[str, Any], known: Dialect) -> Iterator[Suggestion]:
+def suggestions(row: Row, known: Dialect) -> Iterator[Suggestion]:
     """Yield what would help with a word, the likeliest first."""
     if row["kind"] == CODE:
         yield from _on_code(row)
@@ -30,7 +30,7 @@ def suggestions(row: Mapping[str, Any], known: Dialect) -> Iterator[Suggestion]:
         yield from _on_status(row, known)
 
 
-def _on_code(row: Mapping[str, Any]) -> Iterator[Suggestion]:
+def _on_code(row: Row) -> Iterator[Suggestion]:
     word, short = row["word"], row["short_code"]
     ask = "Ask the bank what it means, and give it that verdict under"
     if word is not None:
@@ -45,7 +45,7 @@ def _on_code(row: Mapping[str, Any]) -> Iterator[Suggestion]:
         )
 
 
-def _on_status(row: Mapping[str, Any], known: Dialect) -> Iterator[Suggestion]:
+def _on_status(row: Row, known: Dialect) -> Iterator[Suggestion]:
     words = row["word"].split(",")
     for word in words:
         if known.status((word,)) != {None}:

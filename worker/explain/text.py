@@ -1,4 +1,4 @@
-"""Times and texts as a person reads them."""
+"""Times, counts and texts as a person reads them."""
 
 import shlex
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ NEVER = "-"
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
-# Up to twice the next unit, the smaller one says more: "90 s", "100 min", "36 h".
+# Up to twice the next unit the smaller unit is more exact: "90 s", "100 min", "36 h".
 _UNITS = ((2 * _DAY, _DAY, "days"), (2 * _HOUR, _HOUR, "h"), (2 * _MINUTE, _MINUTE, "min"))
 
 
@@ -21,7 +21,7 @@ def span(duration: timedelta) -> str:
 
 
 def hint(at: datetime, now: datetime) -> str:
-    """Return a time as it is felt: `in 12 s`, `3 min ago`, `now`."""
+    """Return a time relative to now: `in 12 s`, `3 min ago`, `now`."""
     apart = at - now
     if abs(apart.total_seconds()) < 1:
         return "now"
@@ -29,12 +29,12 @@ def hint(at: datetime, now: datetime) -> str:
 
 
 def clock(at: datetime) -> str:
-    """Return a time to the second, in UTC, without saying so: for columns that do."""
+    """Return a time to the second, in UTC but without a zone: for columns that name it."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def moment(at: datetime | None, now: datetime) -> str:
-    """Return a time with its zone and how far away it is."""
+    """Return a time with its zone and its distance from now."""
     return f"{clock(at)} UTC ({hint(at, now)})" if at else NEVER
 
 
@@ -47,10 +47,9 @@ def took(milliseconds: int | None) -> str:
 
 def shown(value: object) -> str:
     """
-    Return a value that a terminal may print.
+    Return a value with every control character written out, so that a terminal may print it.
 
-    The bank's texts, and messages of anybody's, may hold what a terminal obeys: it is
-    shown, not done.
+    Texts of the bank and of any sender may hold escape sequences, which a terminal would run.
     """
     if value is None or value == "":
         return NEVER
@@ -58,15 +57,25 @@ def shown(value: object) -> str:
 
 
 def typed(name: str) -> str:
-    """Return a name as it is typed in a command: ids may hold what a shell obeys."""
+    """Return a name quoted for a shell: ids may hold characters that a shell interprets."""
     return shlex.quote(name)
 
 
 def ended(text: str) -> str:
-    """Return a sentence with its full stop: texts of others may bring one, or none."""
+    """Return a sentence with exactly one full stop: texts of others may have one already."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 event`, `2 events`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def jobs(count: int) -> str:
     """Return `1 job`, `2 jobs`."""
-    return f"{count} job" if count == 1 else f"{count} jobs"
+    return counted(count, "job")
+
+
+def times(count: int) -> str:
+    """Return `once`, `2 times`."""
+    return "once" if count == 1 else f"{count} times"

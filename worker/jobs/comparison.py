@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
+from worker.domain.differences import Difference, DifferenceKind
 from worker.domain.states import FINAL, Outcome
 from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.jobs.staging import Staging
@@ -19,30 +19,6 @@ from worker.store.engine.database import AnyRow
 from worker.store.jobs.lookup import is_same, state_of
 
 Advance = Callable[[int], None]
-
-
-class Kind(StrEnum):
-    """How the two may differ. A job that is not final yet is counted, but is no difference."""
-
-    REFUSED = "refused"
-    NOT_HERE = "not_here"
-    OTHER_CONTENT = "other_content"
-    OTHER_OUTCOME = "other_outcome"
-    NOT_IN_MANIFEST = "not_in_manifest"
-    NOT_FINAL = "not_final"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One difference; `line` is the line of the manifest."""
-
-    kind: Kind
-    partner_txn_uid: str | None = None
-    line: int | None = None
-    state: str | None = None
-    outcome: str | None = None
-    expected: str | None = None
-    detail: str | None = None
 
 
 @dataclass(slots=True)
@@ -60,12 +36,12 @@ class Comparison:
     repeated: int = 0
     accepted: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    counts: Counter[Kind] = field(default_factory=Counter)
+    counts: Counter[DifferenceKind] = field(default_factory=Counter)
 
     @property
     def agrees(self) -> bool:
         """Whether nothing differs. Orders that were accepted now do not differ any more."""
-        differing = self.counts.total() - self.counts[Kind.NOT_FINAL]
+        differing = self.counts.total() - self.counts[DifferenceKind.NOT_FINAL]
         return differing == 0
 
     def stage(self, entries: Iterable[ManifestEntry | RefusedLine], advance: Advance) -> None:
@@ -74,7 +50,7 @@ class Comparison:
             advance(1)
             if isinstance(entry, RefusedLine):
                 detail = f"{entry.reason}: {entry.detail}"
-                self._count(Difference(Kind.REFUSED, line=entry.line, detail=detail))
+                self._count(Difference(DifferenceKind.REFUSED, line=entry.line, detail=detail))
                 continue
             first = self.staged.add(entry)
             if first is None:
@@ -84,7 +60,7 @@ class Comparison:
             else:
                 uid = entry.order.partner_txn_uid
                 detail = f"contradiction: line {first.line} has this uid with other content"
-                self._count(Difference(Kind.REFUSED, uid, entry.line, detail=detail))
+                self._count(Difference(DifferenceKind.REFUSED, uid, entry.line, detail=detail))
 
     def compare(self, advance: Advance) -> None:
         """Look up each order of the manifest in the table."""
@@ -99,7 +75,7 @@ class Comparison:
                     self._compare(entry, row)
             self.staged.mark_missing(entry.order.partner_txn_uid for entry in missing)
             for entry in missing:
-                self._count(_about(Kind.NOT_HERE, entry))
+                self._count(_about(DifferenceKind.NOT_HERE, entry))
             advance(len(chunk))
 
     def accept(self, advance: Advance) -> None:
@@ -111,15 +87,15 @@ class Comparison:
         for chunk in self.staged.chunks(only_missing=True):
             accepted = self.store.bulk.accept([_as_row(entry) for entry in chunk])
             for entry in chunk:
-                self.counts[Kind.NOT_HERE] -= 1
+                self.counts[DifferenceKind.NOT_HERE] -= 1
                 acceptance = accepted[entry.order.partner_txn_uid]
                 if acceptance.status is Status.CONFLICT:
-                    self._count(_about(Kind.OTHER_CONTENT, entry))
+                    self._count(_about(DifferenceKind.OTHER_CONTENT, entry))
                 elif acceptance.status is Status.ACCEPTED:
                     self.accepted += 1
                 else:
                     # Another producer has sent it meanwhile. The next comparison shows its end.
-                    self.counts[Kind.NOT_FINAL] += 1
+                    self.counts[DifferenceKind.NOT_FINAL] += 1
             advance(len(chunk))
 
     def find_unlisted(self, *, since: datetime, until: datetime, advance: Advance) -> None:
@@ -129,18 +105,18 @@ class Comparison:
                 if not self.staged.holds(row.partner_txn_uid):
                     uid = row.partner_txn_uid
                     found = {"state": row.state, "outcome": row.outcome}
-                    self._count(Difference(Kind.NOT_IN_MANIFEST, uid, **found))
+                    self._count(Difference(DifferenceKind.NOT_IN_MANIFEST, uid, **found))
             advance(len(page))
 
     def _compare(self, entry: ManifestEntry, row: AnyRow) -> None:
         if not is_same(row, _as_row(entry)):
-            self._count(_about(Kind.OTHER_CONTENT, entry, row))
+            self._count(_about(DifferenceKind.OTHER_CONTENT, entry, row))
             return
         last = self._last(row)
         if state_of(last) not in FINAL:
-            self._count(_about(Kind.NOT_FINAL, entry, last))
+            self._count(_about(DifferenceKind.NOT_FINAL, entry, last))
         elif entry.expected is not None and last.outcome != entry.expected:
-            self._count(_about(Kind.OTHER_OUTCOME, entry, last))
+            self._count(_about(DifferenceKind.OTHER_OUTCOME, entry, last))
         else:
             self.outcomes[Outcome(last.outcome)] += 1
 
@@ -160,7 +136,7 @@ class Comparison:
         self.report(difference)
 
 
-def _about(kind: Kind, entry: ManifestEntry, row: AnyRow | None = None) -> Difference:
+def _about(kind: DifferenceKind, entry: ManifestEntry, row: AnyRow | None = None) -> Difference:
     return Difference(
         kind,
         entry.order.partner_txn_uid,

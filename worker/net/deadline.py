@@ -31,6 +31,7 @@ from typing import Any, Self, TypeVar
 
 import httpcore
 
+from worker.net.readiness import is_readable
 from worker.net.tls_alerts import refusal, refused_in_handshake, refuses_late
 
 Done = TypeVar("Done")
@@ -252,11 +253,8 @@ def _is_readable(connection: socket.socket) -> bool:
     An idle connection that is readable was closed by the peer: httpcore checks this before it
     uses the connection again.
     """
-    if connection.fileno() < 0:
-        return True
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))
+    descriptor = connection.fileno()
+    return descriptor < 0 or is_readable(descriptor)
 
 
 def _no_refusal(_: ssl.SSLError) -> None:

@@ -24,10 +24,12 @@ from worker.store.partners.cooldown import Cooldown
 from worker.store.partners.modes import UNCONFIGURED, PartnerModes
 from worker.store.reports.conversations import Conversations, JobConversations
 from worker.store.reports.exports import Exports
+from worker.store.reports.filters import EVERY_JOB, JobFilter
 from worker.store.reports.reports import JobFile, Reports, Stats
 from worker.store.reports.unknown_words import UnknownWords
 
 __all__ = [
+    "EVERY_JOB",
     "MIN_AGE",
     "UNCONFIGURED",
     "Acceptance",
@@ -42,6 +44,7 @@ __all__ = [
     "Evidence",
     "JobConversations",
     "JobFile",
+    "JobFilter",
     "NewExpiry",
     "RejectedMessage",
     "RequeueRequest",

@@ -1,11 +1,12 @@
 """Connections to Redis that are checked before each use with one system call."""
 
-import select
 import ssl
 from functools import lru_cache
 from typing import Any
 
 from redis._parsers.socket import SocketBuffer
+
+from worker.net.readiness import is_readable
 
 
 @lru_cache
@@ -29,8 +30,6 @@ def with_fast_can_read(kind: type[Any]) -> type[Any]:
                 return False
             if not isinstance(read_ahead, SocketBuffer) or read_ahead.unread_bytes():
                 return False
-            poll = select.poll()
-            poll.register(socket, select.POLLIN)
-            return not poll.poll(0)
+            return not is_readable(socket.fileno())
 
     return Connection

@@ -1,15 +1,20 @@
-"""Who acts and why, and `actions`: the record of what operators did."""
+"""`actions`: the record of what operators did."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.params import Words
+from worker.explain import Row
+from worker.explain.actions import change
 from worker.explain.text import NEVER, moment, shown
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @click.command
@@ -41,24 +46,8 @@ def actions(*, target: str | None, limit: int, form: str | None) -> None:
         click.echo(f"There are more than {limit}: raise --limit for them.", err=True)
 
 
-def change(row: Mapping[str, Any]) -> str:
-    """Return what an act changed: `mode active → paused`, a change after the other."""
-    before, after = row["before"], row["after"]
-    changes = [
-        f"{name} {_value(before.get(name))} → {_value(value)}"
-        for name, value in after.items()
-        # The reason of a pause is the reason of the act.
-        if value != before.get(name) and name != "reason"
-    ]
-    return ", ".join(changes)
-
-
-def _value(value: object) -> str:
-    return "none" if value is None else shown(value)
-
-
-def _page(rows: list[dict[str, Any]], target: str | None) -> Iterator[Any]:
-    """Yield a paragraph an act: a reason is a sentence, not a cell."""
+def _page(rows: Sequence[Row], target: str | None) -> "Iterator[RenderableType]":
+    """Yield a paragraph for each act: a reason is a sentence, too long for a cell."""
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import indented  # noqa: PLC0415 - rich is slow to load

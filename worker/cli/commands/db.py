@@ -1,4 +1,4 @@
-"""`db`: the schema, brought up to date or looked at."""
+"""`db`: bring the schema up to date, or check it."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def upgrade(*, to: str, form: str | None) -> None:
     """
     Run the migrations that are missing: each whole or not at all, one process at a time.
 
-    Where nothing is missing nothing is done. Take a backup of a configured database first.
+    If nothing is missing, nothing is done. Take a backup of a configured database first.
     """
     settings = settings_now()
     configure_logging(level="WARNING")
@@ -64,7 +64,7 @@ def upgrade(*, to: str, form: str | None) -> None:
 @in_two_forms
 def check(*, form: str | None) -> None:
     """Say whether the schema is up to date: exit code 0, or 1 with what is missing."""
-    found = _look(settings_now())
+    found = _examine(settings_now())
     if wants_json(form):
         print_json(
             {
@@ -77,20 +77,20 @@ def check(*, form: str | None) -> None:
             }
         )
     else:
-        click.echo(_told(found))
+        click.echo(_line(found))
     if not found.up_to_date:
         raise click.exceptions.Exit(NO)
 
 
-def _look(settings: Settings) -> migrate.Schema:
-    """Compare; a database file that was never made has nothing, and is not made by looking."""
+def _examine(settings: Settings) -> migrate.Schema:
+    """Return what the schema lacks; a database file that does not exist is not created."""
     if missing_file(settings.database) is not None:
         return migrate.empty()
     with database_of(settings) as database:
         return migrate.examine(database)
 
 
-def _told(found: migrate.Schema) -> str:
+def _line(found: migrate.Schema) -> str:
     if not found.up_to_date:
         return f"✗ {found.missing()}: run `kplus-cancel db upgrade`"
     if found.foreign:

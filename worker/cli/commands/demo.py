@@ -15,7 +15,7 @@ from worker.demo import run_demo
     help="At least so many jobs, in rounds of 48.",
 )
 @click.option("--keep", is_flag=True, help="Keep the folder with database and log.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the show.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 def demo(*, jobs: int, keep: bool, as_json: bool) -> None:
     """
     Show the whole system at work, and prove "one effect per uid" from the bank's journal.

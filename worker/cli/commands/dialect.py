@@ -1,21 +1,25 @@
-"""`dialect`: the bank's words that nobody has taught us yet, and what teaching them changes."""
+"""`dialect`: the bank's words that the dialect does not know, and what a new dialect changes."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.commands.dialect_apply import rejudge
-from worker.cli.commands.dialect_test import trial
+from worker.cli.commands.dialect_apply import apply_dialect
+from worker.cli.commands.dialect_test import try_dialect
 from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.config.dialect_file import load_dialect
 from worker.domain.dialect import Dialect
-from worker.explain.forecast import CODE, STATUS
+from worker.explain import Row
+from worker.explain.forecast import CODE, STATUS, word_with_code
 from worker.explain.teaching import CODES, STATUSES, Suggestion, suggestions
-from worker.explain.text import hint, shown
+from worker.explain.text import hint
 from worker.store import Store
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @click.group
@@ -36,20 +40,20 @@ def unknown(*, form: str | None) -> None:
     known = load_dialect(settings.dialect_file)
     with store_of(settings) as store:
         rows = [*_codes(store, known), *_statuses(store, known)]
-    told = [{**row, "help": list(suggestions(row, known))} for row in rows]
+    rows = [{**row, "help": list(suggestions(row, known))} for row in rows]
     if wants_json(form):
-        print_json(told)
+        print_json(rows)
         return
     from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
-    put(*_page(told))
+    put(*_page(rows))
 
 
-dialect.add_command(trial)
-dialect.add_command(rejudge)
+dialect.add_command(try_dialect)
+dialect.add_command(apply_dialect)
 
 
-def _page(rows: Sequence[dict[str, Any]]) -> Iterator[Any]:
+def _page(rows: Sequence[Row]) -> "Iterator[RenderableType]":
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import Heading, heading, listed, table  # noqa: PLC0415 - likewise
@@ -70,29 +74,29 @@ def _page(rows: Sequence[dict[str, Any]]) -> Iterator[Any]:
     yield table(headings, (_cells(row, now) for row in rows))
     yield heading("What would help")
     for row in rows:
-        yield Text(_named(row), style="bold")
-        yield from _lessons(row["help"])
+        yield Text(_word(row), style="bold")
+        yield from _help(row["help"])
     yield heading("Then")
     yield listed(_THEN)
 
 
 _THEN = (
     f"VERDICT is, for codes, {CODES}; for statuses {STATUSES}.",
-    "To see what a file would change, before anybody believes it: kplus-cancel dialect test FILE",
+    "To see what a file would change, before a worker uses it: kplus-cancel dialect test FILE",
     "Set KPLUS_DIALECT_FILE to it and restart the workers: jobs in doubt are asked about again.",
     "To end those whose stored answers say enough: kplus-cancel dialect apply --reason WHY",
 )
 
 
-def _lessons(found: Sequence[Suggestion]) -> Iterator[Any]:
+def _help(found: Sequence[Suggestion]) -> "Iterator[RenderableType]":
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import listed  # noqa: PLC0415 - rich is slow to load
 
-    for lesson in found:
-        yield listed([f"{lesson.what}{':' if lesson.line else '.'}"])
-        if lesson.line:
-            yield Text(f"    → {lesson.line}", overflow="fold")
+    for each in found:
+        yield listed([f"{each.what}{':' if each.line else '.'}"])
+        if each.line:
+            yield Text(f"    → {each.line}", overflow="fold")
 
 
 def _codes(store: Store, known: Dialect) -> list[dict[str, Any]]:
@@ -104,7 +108,7 @@ def _codes(store: Store, known: Dialect) -> list[dict[str, Any]]:
 
 
 def _statuses(store: Store, known: Dialect) -> list[dict[str, Any]]:
-    """An answer may list several words, joined by commas: one unknown one is enough."""
+    """Return statuses that are not known; of several, joined by commas, one is enough."""
     return [
         {"kind": STATUS, **row._asdict(), "short_code": None}
         for row in store.unknown_words.statuses()
@@ -112,12 +116,11 @@ def _statuses(store: Store, known: Dialect) -> list[dict[str, Any]]:
     ]
 
 
-def _cells(row: dict[str, Any], now: datetime) -> tuple[object, ...]:
+def _cells(row: Row, now: datetime) -> tuple[object, ...]:
     last = hint(row["last_at"], now)
     counts = row["times"], row["in_doubt"]
-    return row["kind"], _named(row), row["said"], *counts, last, row["example"]
+    return row["kind"], _word(row), row["said"], *counts, last, row["example"]
 
 
-def _named(row: dict[str, Any]) -> str:
-    word = "(none sent)" if row["word"] is None else shown(row["word"])
-    return f"{word} ({row['short_code']})" if row["short_code"] else word
+def _word(row: Row) -> str:
+    return word_with_code(row["word"], row["short_code"])

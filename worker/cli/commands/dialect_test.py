@@ -1,24 +1,25 @@
-"""`dialect test`: what stored answers would be judged as by a dialect that nobody uses yet."""
+"""`dialect test`: what stored answers would be judged as by a dialect that is not in use yet."""
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.ui.confirm import as_rows
 from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.config.dialect_file import load_dialect
-from worker.explain.forecast import Forecast, stays
-from worker.explain.text import jobs
+from worker.explain import Row
+from worker.explain.forecast import Forecast, count_rows, word_with_code
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @click.command("test")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 @in_two_forms
-def trial(*, file: Path, form: str | None) -> None:
+def try_dialect(*, file: Path, form: str | None) -> None:
     """
     Show what stored answers would be judged as by the dialect FILE.
 
@@ -29,8 +30,8 @@ def trial(*, file: Path, form: str | None) -> None:
     forecast = Forecast()
     with store_of(settings_now()) as store:
         for page in store.conversations.all():
-            for told in page:
-                forecast.add(told, dialect)
+            for job in page:
+                forecast.add(job, dialect)
     if wants_json(form):
         print_json(
             {
@@ -38,7 +39,7 @@ def trial(*, file: Path, form: str | None) -> None:
                 "answers": forecast.answers,
                 "judged_again": forecast.judged_again,
                 "changes": forecast.rows(),
-                "would_end": as_rows(forecast.ends),
+                "would_end": count_rows(forecast.ends),
                 "contradicting": forecast.contradictions,
             }
         )
@@ -48,7 +49,7 @@ def trial(*, file: Path, form: str | None) -> None:
     put(*_page(forecast))
 
 
-def _page(forecast: Forecast) -> Iterator[Any]:
+def _page(forecast: Forecast) -> "Iterator[RenderableType]":
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import Heading, table  # noqa: PLC0415 - rich is slow to load
@@ -67,27 +68,10 @@ def _page(forecast: Forecast) -> Iterator[Any]:
         )
         yield table(headings, map(_cells, rows))
         yield Text()
-    yield Text(_judged(forecast, changed=bool(rows)))
-    ends: Counter[str] = Counter()
-    for (outcome, _), count in forecast.ends.items():
-        ends[outcome] += count
-    told = ", ".join(f"{outcome} {count}" for outcome, count in ends.most_common())
-    would = f"would end {jobs(ends.total())} in doubt: {told}" if told else "would end no job"
-    yield Text(f"`kplus-cancel dialect apply` {would}.")
-    yield from map(Text, stays(forecast.contradictions))
+    yield from map(Text, forecast.summary())
 
 
-def _judged(forecast: Forecast, *, changed: bool) -> str:
-    again, left = forecast.judged_again, forecast.answers - forecast.judged_again
-    answers = f"{again} stored answer{' was' if again == 1 else 's were'} judged again"
-    verb = "keeps its judgement" if left == 1 else "keep theirs"
-    kept = f"; {left} more {verb}, for too little is stored" if left else ""
-    nothing = "" if changed else "Nothing would be judged otherwise. "
-    return f"{nothing}{answers}{kept}."
-
-
-def _cells(row: dict[str, Any]) -> tuple[object, ...]:
-    word = "(none sent)" if row["word"] is None else row["word"]
-    named = f"{word} ({row['short_code']})" if row["short_code"] else word
+def _cells(row: Row) -> tuple[object, ...]:
+    word = word_with_code(row["word"], row["short_code"])
     counts = row["answers"], row["jobs"], row["in_doubt"]
-    return row["kind"], named, row["then"], row["now"], *counts, row["example"]
+    return row["kind"], word, row["then"], row["now"], *counts, row["example"]

@@ -1,4 +1,4 @@
-"""`doctor`: one line a check, as it is made."""
+"""`doctor`: one line for each check, printed as soon as it is made."""
 
 import shutil
 import sys
@@ -10,16 +10,16 @@ import click
 from worker.cli.ui.exit_codes import DONE, NO, SETTINGS, UNREACHABLE
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.doctor.diagnosis import diagnose
-from worker.doctor.finding import Finding, Weight
+from worker.doctor.finding import Finding, Severity
 from worker.explain.text import shown
 from worker.telemetry.log import configure_logging
 from worker.telemetry.redaction import redact
 
 CODES = {
-    Weight.GOOD: DONE,
-    Weight.WRONG: NO,
-    Weight.UNREACHABLE: UNREACHABLE,
-    Weight.UNUSABLE: SETTINGS,
+    Severity.OK: DONE,
+    Severity.WRONG: NO,
+    Severity.UNREACHABLE: UNREACHABLE,
+    Severity.UNUSABLE: SETTINGS,
 }
 
 
@@ -27,7 +27,7 @@ CODES = {
 @click.option(
     "--worker",
     is_flag=True,
-    help="Only whether a worker of this KPLUS_HOME moves: a health check, nothing is connected to.",
+    help="A health check: only whether a worker of this KPLUS_HOME moves. Connects to nothing.",
 )
 @in_two_forms
 def doctor(*, worker: bool, form: str | None) -> None:
@@ -45,13 +45,13 @@ def doctor(*, worker: bool, form: str | None) -> None:
         if not wants_json(form):
             _put(finding)
     if wants_json(form):
-        print_json({"ok": all(each.good for each in found), "checks": _listed(found)})
-    raise click.exceptions.Exit(CODES[max(each.weight for each in found)])
+        print_json({"ok": all(each.ok for each in found), "checks": _documents(found)})
+    raise click.exceptions.Exit(CODES[max(each.severity for each in found)])
 
 
 def _put(finding: Finding) -> None:
-    """Print one finding; what is wrong is followed by what to do."""
-    mark = click.style("✓", fg="green") if finding.good else click.style("✗", fg="red", bold=True)
+    """Print one finding; below a failed one, what to do."""
+    mark = click.style("✓", fg="green") if finding.ok else click.style("✗", fg="red", bold=True)
     line = f"{shown(finding.check)}: {shown(redact(finding.text))}"
     click.echo(f"{mark} {_wrapped(line, 2)}")
     if finding.remedy:
@@ -59,7 +59,7 @@ def _put(finding: Finding) -> None:
 
 
 def _wrapped(text: str, indent: int) -> str:
-    """Break a line between words on a terminal; in a pipe it stays one."""
+    """Break a line between words on a terminal; elsewhere leave it whole."""
     if not sys.stdout.isatty():
         return text
     width = shutil.get_terminal_size().columns - indent
@@ -67,11 +67,11 @@ def _wrapped(text: str, indent: int) -> str:
     return f"\n{' ' * indent}".join(lines)
 
 
-def _listed(found: Iterable[Finding]) -> list[dict[str, object]]:
+def _documents(found: Iterable[Finding]) -> list[dict[str, object]]:
     return [
         {
             "check": each.check,
-            "ok": each.good,
+            "ok": each.ok,
             "text": redact(each.text),
             "remedy": each.remedy or None,
         }

@@ -1,4 +1,4 @@
-"""`enqueue`: one order at the producers' door."""
+"""`enqueue`: accept one order."""
 
 import re
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from worker.config.settings import Settings
 from worker.domain.orders import Order, read_order
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
+from worker.explain.orders import accepted, conflict, duplicate
 from worker.explain.text import shown
 from worker.store import Status, Store
 from worker.telemetry.log import configure_logging
@@ -63,21 +64,21 @@ def enqueue(  # noqa: PLR0913 - options, each by its name
         "partner_id": partner,
         "expires_at": expires,
     }
-    with _by_option():
-        receipt = _hand_in(read_order(fields, uid_length=settings.uid_length), settings)
+    with _naming_options():
+        receipt = _enqueue(read_order(fields, uid_length=settings.uid_length), settings)
     if wants_json(form):
         print_json(receipt)
     elif receipt.status is not Status.CONFLICT:
-        click.echo(_told(receipt))
-    _warn_of_stranger(partner, settings)
+        click.echo(_sentence(receipt))
+    _warn_of_unknown_partner(partner, settings)
     if receipt.status is Status.CONFLICT:
         click.echo(_conflict(receipt, settings), err=True)
         raise click.exceptions.Exit(NO)
 
 
 @contextmanager
-def _by_option() -> Iterator[None]:
-    """Let an order's errors name what the person wrote: options, not fields; one a line."""
+def _naming_options() -> Iterator[None]:
+    """Let errors of an order name the options that were typed, not its fields; one a line."""
     try:
         yield
     except InvalidOrder as error:
@@ -85,7 +86,7 @@ def _by_option() -> Iterator[None]:
         raise InvalidOrder(text.replace("; --", "\n--"), reason=error.reason) from None
 
 
-def _hand_in(order: Order, settings: Settings) -> Receipt:
+def _enqueue(order: Order, settings: Settings) -> Receipt:
     ready_to_enqueue(settings)
     producer = Producer(settings)
     try:
@@ -94,42 +95,24 @@ def _hand_in(order: Order, settings: Settings) -> Receipt:
         producer.close()
 
 
-def _told(receipt: Receipt) -> str:
-    uid = shown(receipt.partner_txn_uid)
+def _sentence(receipt: Receipt) -> str:
+    uid = receipt.partner_txn_uid
     if receipt.status is Status.ACCEPTED:
-        return f"{uid} is accepted. To follow it: kplus-cancel show {uid}"
-    end = f", outcome {receipt.outcome}" if receipt.outcome else ""
-    return f"{uid} was accepted before, with the same content: {receipt.state}{end}."
+        return accepted(uid)
+    return duplicate(uid, state=receipt.state, outcome=receipt.outcome)
 
 
 def _conflict(receipt: Receipt, settings: Settings) -> str:
     with database_of(settings) as database:
         found = Store(database).reports.file(receipt.partner_txn_uid)
-    if found is None:
-        return (
-            f"kplus-cancel enqueue: conflict: {shown(receipt.partner_txn_uid)} is known with other "
-            f"content: its job ended {receipt.outcome} and was pruned.\n"
-            "For another token use another --uid. This order is kept: see `kplus-cancel rejected`."
-        )
-    job = found.job
-    stands = ", ".join(
-        f"{option} {shown(job.get(column))}"
-        for option, column in (
-            ("--partner", "partner_id"),
-            ("--token", "token_id"),
-            ("--reference1", "reference1"),
-        )
-    )
-    end = f", outcome {receipt.outcome}" if receipt.outcome else ""
-    return (
-        f"kplus-cancel enqueue: conflict: {shown(receipt.partner_txn_uid)} is stored with other "
-        f"content, which stands: {stands} ({receipt.state}{end}).\n"
-        "For another token use another --uid. This order is kept: see `kplus-cancel rejected`."
-    )
+    job = None if found is None else found.job
+    uid, state, outcome = receipt.partner_txn_uid, receipt.state, receipt.outcome
+    sentence = conflict(uid, state=state, outcome=outcome, job=job)
+    return f"kplus-cancel enqueue: conflict: {sentence}"
 
 
-def _warn_of_stranger(partner: str | None, settings: Settings) -> None:
-    """Say that a named partner is unknown here: right for a producer, else a typing error."""
+def _warn_of_unknown_partner(partner: str | None, settings: Settings) -> None:
+    """Warn if the partner is not configured here: normal for a producer, else a typing error."""
     roster = settings.roster()
     if partner is not None and roster and partner not in roster:
         names = ", ".join(sorted(roster))

@@ -1,21 +1,24 @@
-"""`export`: jobs that have ended, for an order system that asks instead of being told."""
+"""`export`: jobs that have ended, for an order system that asks instead of waiting for events."""
 
 import csv
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from worker.cli.ui.context import settings_now, store_of
+from worker.cli.ui.filters import narrowed_by
 from worker.domain.events import FIELDS
+from worker.store import JobFilter
 from worker.store.reports.exports import Cursor
 
 FORMATS = ("jsonl", "csv")
 COLUMNS = ("cursor", "id", *FIELDS)
 
 
-class Place(click.ParamType[Cursor]):
+class CursorParam(click.ParamType[Cursor]):
     """Where an export goes on: a row's cursor, or a time with an offset."""
 
     name = "cursor"
@@ -31,7 +34,8 @@ class Place(click.ParamType[Cursor]):
 
 
 @click.command
-@click.option("--since", type=Place(), metavar="CURSOR", help="Only what follows this row.")
+@click.option("--since", type=CursorParam(), metavar="CURSOR", help="Only what follows this row.")
+@narrowed_by("outcome", "partner", "code")
 @click.option(
     "--format",
     "form",
@@ -40,25 +44,25 @@ class Place(click.ParamType[Cursor]):
     show_default=True,
     help="JSON Lines, or CSV with a line of names.",
 )
-def export(*, since: Cursor | None, form: str) -> None:
+def export(*, since: Cursor | None, wanted: JobFilter, form: str) -> None:
     """
     Print the jobs that have ended, in the order of their ends, each with a cursor.
 
-    Keep the cursor of the last row you stored, and go on with --since: no job is passed
-    over. What ended in the last five minutes comes with a later export.
+    Keep the cursor of the last row that you stored, and go on with --since: no job is left
+    out. What ended in the last five minutes comes with a later export.
     """
     put = _csv() if form == "csv" else _jsonl
     with store_of(settings_now()) as store:
-        for page in store.exports.since(since or Cursor()):
+        for page in store.exports.since(since or Cursor(), wanted):
             for row in page:
                 put(row)
 
 
-def _jsonl(row: dict[str, Any]) -> None:
-    sys.stdout.write(f"{json.dumps(row)}\n")
+def _jsonl(row: dict[str, Any]) -> object:
+    return sys.stdout.write(f"{json.dumps(row)}\n")
 
 
-def _csv() -> Any:
+def _csv() -> Callable[[dict[str, Any]], object]:
     writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
     writer.writeheader()
     return writer.writerow

@@ -1,4 +1,4 @@
-"""`import`: a file of orders at the producers' door, as long as it likes."""
+"""`import`: accept the orders of a file of any length."""
 
 import gzip
 import json
@@ -22,6 +22,7 @@ from worker.config.settings import Settings
 from worker.domain.orders import Order
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
+from worker.explain.orders import LINES
 from worker.explain.text import shown
 from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.store import Status
@@ -29,18 +30,12 @@ from worker.telemetry.log import configure_logging
 
 GZIP = b"\x1f\x8b"
 SHOWN = 20
-"""Refused lines that are shown; the report has them all."""
-TOLD = {
-    Status.ACCEPTED: "accepted now",
-    Status.DUPLICATE: "accepted before, with the same content",
-    Status.CONFLICT: "known with other content, which stands",
-    Status.INVALID: "lines that cannot be read",
-}
+"""At most so many refused lines are shown; the report has them all."""
 
 
 @dataclass(slots=True)
-class Tally:
-    """What became of the lines: counts, the first that were refused, and all of them on file."""
+class ImportSummary:
+    """What became of the lines: counts, and the first refused ones; `report` gets all of those."""
 
     report: TextIO | None
     counts: Counter[Status] = field(default_factory=Counter)
@@ -48,25 +43,25 @@ class Tally:
     last_line: int = 0
 
     def count(self, line: int, receipt: Receipt) -> None:
-        """Hear what became of a line."""
+        """Count a line by what became of it."""
         self.counts[receipt.status] += 1
         self.last_line = line
         if receipt.status is Status.INVALID:
             self._refuse(line, receipt.partner_txn_uid, "invalid", receipt.reason or "")
         elif receipt.status is Status.CONFLICT:
-            said = "stored with other content, which stands"
-            self._refuse(line, receipt.partner_txn_uid, "conflict", said)
+            detail = "stored with other content, which stands"
+            self._refuse(line, receipt.partner_txn_uid, "conflict", detail)
 
     def _refuse(self, line: int, uid: str, reason: str, detail: str) -> None:
-        told = {"line": line, "partner_txn_uid": uid or None, "reason": reason, "detail": detail}
+        row = {"line": line, "partner_txn_uid": uid or None, "reason": reason, "detail": detail}
         if self.report is not None:
-            self.report.write(json.dumps(told) + "\n")
+            self.report.write(json.dumps(row) + "\n")
         if len(self.first) < SHOWN:
-            self.first.append(told)
+            self.first.append(row)
 
     @property
     def refused(self) -> int:
-        """How many lines did not become, and are not, a job."""
+        """How many lines became no job and name no stored one."""
         return self.counts[Status.INVALID] + self.counts[Status.CONFLICT]
 
 
@@ -87,30 +82,30 @@ def import_orders(
     Hand in the orders of a FILE, - for a pipe: CSV with a header, or JSON Lines, gzip or plain.
 
     Columns: partnerTxnUid, tokenId, reference1; partnerId and expiresAt where they are needed.
-    Lines that cannot be read, and conflicts, stop nobody: they are counted, shown, and written
-    to --report; the exit code is 1 then. To repeat it is safe at any time, also after
-    it was interrupted: what is stored already is a duplicate.
+    Lines that cannot be read, and conflicts, do not stop it: they are counted, shown, and
+    written to --report, and the exit code is 1. It is safe to repeat at any time, also after
+    an interruption: what is stored already is a duplicate.
     """
     settings = settings_now()
     configure_logging(level="WARNING")
     ready_to_enqueue(settings)
-    tally = Tally(report)
+    summary = ImportSummary(report)
     producer = Producer(settings)
     try:
-        with pace(_size(file)) as told, _explained(tally):
-            said = _read(file, settings, told)
-            for line, receipt in _handed_in(producer, said, dry_run=dry_run):
-                tally.count(line, receipt)
-                told.lines(1)
+        with pace(_size(file)) as progress, _explained(summary):
+            read = _read(file, settings, progress)
+            for line, receipt in _receipts(producer, read, dry_run=dry_run):
+                summary.count(line, receipt)
+                progress.add(1)
     finally:
         producer.close()
-    _put(tally, dry_run=dry_run, form=form)
-    if tally.refused:
+    _put(summary, dry_run=dry_run, form=form)
+    if summary.refused:
         raise click.exceptions.Exit(NO)
 
 
 def _size(file: BufferedReader) -> int | None:
-    """Return how many bytes there are to read; None where nobody knows."""
+    """Return the bytes of the file; None if it has no size, as a pipe."""
     try:
         return os.fstat(file.fileno()).st_size if file.seekable() else None
     except OSError:
@@ -118,27 +113,27 @@ def _size(file: BufferedReader) -> int | None:
 
 
 def _read(
-    file: BufferedReader, settings: Settings, told: Pace
+    file: BufferedReader, settings: Settings, progress: Pace
 ) -> Iterator[ManifestEntry | RefusedLine]:
-    """Read the file, packed or not, and tell how much of it is read."""
+    """Read the file, gzip or plain, and report how many of its bytes are read."""
     plain: BinaryIO = file
     if file.peek(len(GZIP))[: len(GZIP)] == GZIP:
         plain = gzip.GzipFile(fileobj=file)  # type: ignore[assignment]
     for entry in entries(plain, settings):
-        if told.total is not None:
-            told.at(file.tell())
+        if progress.total is not None:
+            progress.position = file.tell()
         yield entry
 
 
-def _handed_in(
-    producer: Producer, said: Iterable[ManifestEntry | RefusedLine], *, dry_run: bool
+def _receipts(
+    producer: Producer, read: Iterable[ManifestEntry | RefusedLine], *, dry_run: bool
 ) -> Iterator[tuple[int, Receipt]]:
     """Yield the receipt of each line, in order."""
     # The producer reads a chunk ahead: lines that wait for their receipt, or have one already.
     waiting: deque[tuple[int, Receipt | None]] = deque()
 
     def orders() -> Iterator[Order]:
-        for entry in said:
+        for entry in read:
             if isinstance(entry, ManifestEntry):
                 waiting.append((entry.line, None))
                 yield entry.order
@@ -156,31 +151,31 @@ def _handed_in(
 
 
 @contextmanager
-def _explained(tally: Tally) -> Iterator[None]:
-    """Say of a file that breaks off how far it was read: what is stored stays stored."""
+def _explained(summary: ImportSummary) -> Iterator[None]:
+    """Name the last line that was stored, if the file turns out to be damaged."""
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InvalidOrder(
-            f"the file is damaged ({error}); it was handed in up to line {tally.last_line}. "
+            f"the file is damaged ({error}); it was handed in up to line {summary.last_line}. "
             "Mend it and repeat: what is stored already is a duplicate"
         ) from None
 
 
-def _put(tally: Tally, *, dry_run: bool, form: str | None) -> None:
+def _put(summary: ImportSummary, *, dry_run: bool, form: str | None) -> None:
     if wants_json(form):
-        counts = {str(status): tally.counts[status] for status in Status}
-        print_json({**counts, "dry_run": dry_run, "refused": tally.first})
+        counts = {str(status): summary.counts[status] for status in Status}
+        print_json({**counts, "dry_run": dry_run, "refused": summary.first})
         return
-    click.echo(f"Lines that name an order: {sum(tally.counts.values())}.")
-    for status, words in TOLD.items():
-        if tally.counts[status]:
-            click.echo(f"{tally.counts[status]:>10}  {words}")
-    for each in tally.first:
+    click.echo(f"Lines that name an order: {sum(summary.counts.values())}.")
+    for status, words in LINES.items():
+        if summary.counts[status]:
+            click.echo(f"{summary.counts[status]:>10}  {words}")
+    for each in summary.first:
         uid = f"{shown(each['partner_txn_uid'])}: " if each["partner_txn_uid"] else ""
         click.echo(f"line {each['line']}: {uid}{shown(each['detail'])}", err=True)
-    if (more := tally.refused - len(tally.first)) > 0:
-        where = "in the report" if tally.report else "say --report FILE to have them all"
+    if (more := summary.refused - len(summary.first)) > 0:
+        where = "in the report" if summary.report else "say --report FILE to have them all"
         click.echo(f"and {more} more refused: {where}", err=True)
     if dry_run:
         click.echo("Nothing was stored: a dry run.")

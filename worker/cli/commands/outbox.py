@@ -1,4 +1,4 @@
-"""`outbox`: what the order system has not been told yet, and the operators' acts on it."""
+"""`outbox`: the events that the order system has not received yet, and operators' acts on them."""
 
 from collections.abc import Iterator
 
@@ -6,27 +6,22 @@ import click
 
 from worker.cli.ui.confirm import ask, usage
 from worker.cli.ui.context import settings_now, store_of
-from worker.cli.ui.events import events_table, plain
 from worker.cli.ui.exit_codes import NO
 from worker.cli.ui.operator import operator
 from worker.cli.ui.output import in_two_forms, limited, print_json, up_to, wants_json
 from worker.cli.ui.params import Reason, Words
 from worker.domain.destinations import Destination
 from worker.domain.events import OutboxState
-from worker.explain.text import shown
+from worker.explain.events import event_document
+from worker.explain.text import counted, shown
 from worker.store import Store
 
-WHY = "Why: recorded with who acts."
+REASON = "Why: recorded with who acts."
 
 
 @click.group
 def outbox() -> None:
-    """List what the order system is told of outcomes; tell it again. Acts are recorded."""
-
-
-def events(count: int) -> str:
-    """Return `1 event`, `2 events`."""
-    return f"{count} event" if count == 1 else f"{count} events"
+    """List the events that tell the order system of outcomes; send them again."""
 
 
 @outbox.command("list")
@@ -45,8 +40,9 @@ def list_events(*, state: str | None, uid: str | None, limit: int, form: str | N
         rows = store.outbox.events(state=chosen, uid=uid, most=limit + 1)
     with up_to(limit, rows) as shown:
         if wants_json(form):
-            print_json([plain(row) for row in shown])
+            print_json([event_document(row) for row in shown])
         else:
+            from worker.cli.ui.events_table import events_table  # noqa: PLC0415 - rich is slow
             from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
             put(events_table(shown) if shown else "No event matches.")
@@ -55,7 +51,7 @@ def list_events(*, state: str | None, uid: str | None, limit: int, form: str | N
 @outbox.command
 @click.argument("event_ids", nargs=-1, type=Words(), metavar="[ID]...")
 @click.option("--dead", is_flag=True, help="All that are dead.")
-@click.option("--reason", type=Reason(), required=True, help=WHY)
+@click.option("--reason", type=Reason(), required=True, help=REASON)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--yes", is_flag=True, help="With --dead: do it without asking.")
 @in_two_forms
@@ -69,9 +65,9 @@ def resend(  # noqa: PLR0913 - options, each by its name
     form: str | None,
 ) -> None:
     """
-    Tell the order system again of the events ID…, or of all that are dead, under the same ids.
+    Send the events ID…, or all that are dead, to the order system again, under the same ids.
 
-    What was delivered is told again where nothing of it is dead. Exit code 1 where an event
+    A delivered event is sent again if it is dead at no destination. Exit code 1 if an event
     is not known, or waits for its turn anyway.
     """
     if bool(event_ids) == dead:
@@ -79,17 +75,18 @@ def resend(  # noqa: PLR0913 - options, each by its name
     with store_of(settings_now()) as store:
         chosen = list(dict.fromkeys(event_ids)) or sorted(_dead(store))
         if dead and chosen and not dry_run and not yes:
-            ask("resend", events(len(chosen)))
-        left = [each for each in chosen if not _resent(store, each, reason, dry_run=dry_run)]
-    done = len(chosen) - len(left)
+            ask("resend", counted(len(chosen), "event"))
+        refused = [each for each in chosen if not _resend(store, each, reason, dry_run=dry_run)]
+    done = len(chosen) - len(refused)
     if wants_json(form):
-        print_json({"dry_run": dry_run, "resent": done, "refused": left})
+        print_json({"dry_run": dry_run, "resent": done, "refused": refused})
     else:
-        click.echo(f"{events(done)} {'would be' if dry_run else 'will be'} told again.")
-    for each in left:
-        why = "is not known here, or waits for its turn anyway"
-        click.echo(f"kplus-cancel outbox resend: {shown(each)} {why}", err=True)
-    if left:
+        verb = "would be" if dry_run else "will be"
+        click.echo(f"{counted(done, 'event')} {verb} sent again.")
+    for each in refused:
+        fault = "is not known here, or waits for its turn anyway"
+        click.echo(f"kplus-cancel outbox resend: {shown(each)} {fault}", err=True)
+    if refused:
         raise click.exceptions.Exit(NO)
 
 
@@ -97,7 +94,7 @@ def _dead(store: Store) -> set[str]:
     return {event_id for page in store.outbox.dead() for event_id in page}
 
 
-def _resent(store: Store, event_id: str, reason: str, *, dry_run: bool) -> bool:
+def _resend(store: Store, event_id: str, reason: str, *, dry_run: bool) -> bool:
     if dry_run:
         return store.outbox.can_be_resent(event_id)
     return store.actions.resend(event_id, who=operator(), reason=reason) > 0
@@ -107,23 +104,23 @@ def _resent(store: Store, event_id: str, reason: str, *, dry_run: bool) -> bool:
 @click.option(
     "--destination",
     type=click.Choice([*map(str, Destination)]),
-    help="Only this one; without, each that is not served now.",
+    help="Only this one; without, each that gets nothing now.",
 )
-@click.option("--reason", type=Reason(), required=True, help=WHY)
+@click.option("--reason", type=Reason(), required=True, help=REASON)
 @in_two_forms
 def enable(*, destination: str | None, reason: str, form: str | None) -> None:
-    """Serve a receiver again that wanted no more (HTTP 410), or that rests after faults."""
+    """Send to a receiver again that wanted no more (HTTP 410), or that rests after faults."""
     names = [Destination(destination)] if destination else [*Destination]
     with store_of(settings_now()) as store:
-        done = [*_enabled(store, names, reason)]
+        done = [*_enable(store, names, reason)]
     if wants_json(form):
         print_json({"enabled": done})
     else:
-        told = f"{' and '.join(done)} is served again" if done else "Every receiver was served"
-        click.echo(f"{told}.")
+        names_again = f"{' and '.join(done)} is served again"
+        click.echo(f"{names_again if done else 'Every receiver was served'}.")
 
 
-def _enabled(store: Store, names: list[Destination], reason: str) -> Iterator[str]:
+def _enable(store: Store, names: list[Destination], reason: str) -> Iterator[str]:
     for name in names:
         if store.actions.enable_destination(name, who=operator(), reason=reason):
             yield str(name)

@@ -1,4 +1,4 @@
-"""`partners`: who takes calls, and the operators' pause and resume, each with its reason."""
+"""`partners`: which partners take calls, and the operators' pause and resume."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,9 +12,9 @@ from worker.cli.ui.operator import operator
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.params import Reason, Words
 from worker.config.settings import Settings
-from worker.domain.partners import PartnerMode
-from worker.explain.text import NEVER, hint, moment, shown
-from worker.store import Store
+from worker.explain.partner import known_partners, partner_cells
+from worker.explain.text import shown
+from worker.store import JobFilter, Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,7 +30,7 @@ def list_partners(*, form: str | None) -> None:
     """List partners: whether each takes calls now, and why not."""
     settings = settings_now()
     with store_of(settings) as store:
-        rows = _merged(settings, store)
+        rows = known_partners(settings, store)
     if wants_json(form):
         print_json(rows)
         return
@@ -48,36 +48,37 @@ def list_partners(*, form: str | None) -> None:
         Heading("resumes"),
         Heading("reason", whole=False),
     )
-    put(table(headings, (_cells(row, now) for row in rows)))
+    put(table(headings, (partner_cells(row, now) for row in rows)))
 
 
-class _Act(Protocol):
+class _Change(Protocol):
     def __call__(self, partner_id: str, /, *, who: str, reason: str) -> bool: ...
 
 
 def _on_one(command: Command) -> Command:
     """Give a command the partner that it acts on, a reason, and two forms."""
     command = in_two_forms(command)
-    why = "Why: recorded with who acts, and shown to all."
-    command = click.option("--reason", type=Reason(), required=True, help=why)(command)
+    text = "Why: recorded with who acts, and shown to all."
+    command = click.option("--reason", type=Reason(), required=True, help=text)(command)
     return click.argument("partner_id", type=Words(), metavar="ID")(command)
 
 
 @partners.command
 @_on_one
 def pause(*, partner_id: str, reason: str, form: str | None) -> None:
-    """Let no call of partner ID start. Calls under way end as they end; jobs wait."""
-    row, changed = _done(partner_id, lambda store: store.actions.pause_partner, reason)
-    told = "is paused" if changed else f"was paused already: {shown(row['reason'])}"
-    _report(row, changed=changed, told=told, form=form)
+    """Start no more calls of partner ID. Calls under way end as they end; jobs wait."""
+    row, changed = _act(partner_id, lambda store: store.actions.pause_partner, reason)
+    result = "is paused" if changed else f"was paused already: {shown(row['reason'])}"
+    _report(row, changed=changed, result=result, form=form)
 
 
 @partners.command
 @_on_one
 def resume(*, partner_id: str, reason: str, form: str | None) -> None:
-    """Let partner ID, paused or cooling down, take calls again."""
-    row, changed = _done(partner_id, lambda store: store.actions.resume_partner, reason)
-    _report(row, changed=changed, told="takes calls" + ("" if changed else " already"), form=form)
+    """Start calls of partner ID again, whether it is paused or cooling down."""
+    row, changed = _act(partner_id, lambda store: store.actions.resume_partner, reason)
+    result = "takes calls" + ("" if changed else " already")
+    _report(row, changed=changed, result=result, form=form)
     if not row["configured"]:
         click.echo(
             f"Partner {partner_id} has no credentials here: "
@@ -86,37 +87,22 @@ def resume(*, partner_id: str, reason: str, form: str | None) -> None:
         )
 
 
-def _done(
-    partner_id: str, act: Callable[[Store], _Act], reason: str
+def _act(
+    partner_id: str, change: Callable[[Store], _Change], reason: str
 ) -> tuple[dict[str, Any], bool]:
-    """Act on a partner that somebody knows; return how it stands, and whether that is new."""
+    """Change a known partner; return how it stands then, and whether anything changed."""
     settings = settings_now()
     with store_of(settings) as store:
         _refuse_unknown(partner_id, settings, store)
-        changed = act(store)(partner_id, who=operator(), reason=reason)
-        rows = _merged(settings, store)
+        changed = change(store)(partner_id, who=operator(), reason=reason)
+        rows = known_partners(settings, store)
     return next(row for row in rows if row["partner_id"] == partner_id), changed
 
 
-def _merged(settings: Settings, store: Store) -> list[dict[str, Any]]:
-    """Return every partner that is configured here or has ever rested."""
-    rested = {row.partner_id: row._asdict() for row in store.partners.all()}
-    roster = settings.roster()
-    active = {"mode": PartnerMode.ACTIVE, "reason": None, "resume_at": None, "failures": 0}
-    return [
-        {
-            "partner_id": name,
-            **rested.get(name, {**active, "updated_at": None}),
-            "configured": name in roster,
-        }
-        for name in sorted({*rested, *roster})
-    ]
-
-
 def _refuse_unknown(partner_id: str, settings: Settings, store: Store) -> None:
-    """End where nobody knows the partner: a typing error must not look like a pause."""
-    known = [row["partner_id"] for row in _merged(settings, store)]
-    if partner_id in known or store.reports.jobs(partner_id=partner_id, most=1):
+    """Exit if the partner is not known: a typing error must not look like a pause."""
+    known = [row["partner_id"] for row in known_partners(settings, store)]
+    if partner_id in known or store.reports.jobs(JobFilter(partner_id=partner_id), most=1):
         return
     names = ", ".join(known) or "none"
     click.echo(
@@ -125,15 +111,8 @@ def _refuse_unknown(partner_id: str, settings: Settings, store: Store) -> None:
     raise click.exceptions.Exit(NO)
 
 
-def _report(row: dict[str, Any], *, changed: bool, told: str, form: str | None) -> None:
+def _report(row: dict[str, Any], *, changed: bool, result: str, form: str | None) -> None:
     if wants_json(form):
         print_json({**row, "changed": changed})
     else:
-        click.echo(f"Partner {row['partner_id']} {told}.")
-
-
-def _cells(row: dict[str, Any], now: datetime) -> tuple[object, ...]:
-    since = hint(row["updated_at"], now) if row["updated_at"] else NEVER
-    resumes = moment(row["resume_at"], now) if row["resume_at"] else NEVER
-    here = "configured" if row["configured"] else "no credentials"
-    return row["partner_id"], row["mode"], here, since, resumes, row["reason"]
+        click.echo(f"Partner {row['partner_id']} {result}.")

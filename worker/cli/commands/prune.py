@@ -1,4 +1,4 @@
-"""`prune`: what old age removes, and the tombstones that stay."""
+"""`prune`: remove what is old; a tombstone of each job stays."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ SETTLED = (
     Outcome.LAPSED,
     Outcome.PAID,
 )
-"""What is pruned unasked: the other outcomes wait for a person, and are pruned by name only."""
+"""What is pruned by default. The other outcomes wait for a person: prune them by name only."""
 A_YEAR = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
-class Heap:
-    """Something of which the old part is removed: how much there is, and how it goes."""
+class Prunable:
+    """One kind of old rows: how many there are, and how they are removed."""
 
     what: str
     older_than: timedelta
@@ -44,12 +44,12 @@ class Heap:
     "outcomes",
     type=click.Choice([*map(str, Outcome)]),
     multiple=True,
-    help="Jobs with this outcome, again for each further one; without, those that nobody acts on.",
+    help="Jobs with this outcome, again for each further one; without, those that need no person.",
 )
 @click.option("--messages-older-than", type=Age(), help="Rejected messages last seen so long ago.")
 @click.option("--actions-older-than", type=Age(), help="Records of operators' acts of so long ago.")
 @click.option("--audits-older-than", type=Age(), help="What audits found so long ago.")
-@click.option("--told-older-than", type=Age(), help="Outcomes that were told so long ago.")
+@click.option("--told-older-than", type=Age(), help="Events that were delivered so long ago.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @in_two_forms
@@ -70,28 +70,28 @@ def prune(  # noqa: PLR0913 - options, each by its name
 
     A tombstone keeps uid, partner, outcome and a fingerprint of the order, for ever: the same
     order again still does nothing. Jobs that ended refused, gave_up or unknown are removed
-    only if --outcome names them. With nothing but the age of messages, actions, audits or told
+    only if --outcome names them. With only the age of messages, actions, audits or told
     outcomes, no job is removed.
     """
     with store_of(settings_now()) as store:
-        heaps = [
+        prunables = [
             *_of_records(store, messages_older_than, actions_older_than, audits_older_than),
-            *_of_told(store, told_older_than),
+            *_of_events(store, told_older_than),
         ]
-        if older_than or outcomes or not heaps:
+        if older_than or outcomes or not prunables:
             chosen = map(Outcome, dict.fromkeys(outcomes)) if outcomes else SETTLED
             age = older_than or A_YEAR
-            heaps = [*(_of_jobs(store, outcome, age) for outcome in chosen), *heaps]
-        counts = [heap.count() for heap in heaps]
+            prunables = [*(_of_jobs(store, outcome, age) for outcome in chosen), *prunables]
+        counts = [each.count() for each in prunables]
         if not dry_run and any(counts):
             if not yes:
-                ask("prune", _summed(heaps, counts))
+                ask("prune", _summed(prunables, counts))
             with progress("pruning", sum(counts)) as advance:
-                counts = [heap.remove(advance) for heap in heaps]
-    _report(heaps, counts, dry_run=dry_run, form=form)
+                counts = [each.remove(advance) for each in prunables]
+    _report(prunables, counts, dry_run=dry_run, form=form)
 
 
-def _of_jobs(store: Store, outcome: Outcome, older_than: timedelta) -> Heap:
+def _of_jobs(store: Store, outcome: Outcome, older_than: timedelta) -> Prunable:
     def remove(advance: Advance) -> int:
         removed, since = 0, None
         while True:
@@ -104,7 +104,7 @@ def _of_jobs(store: Store, outcome: Outcome, older_than: timedelta) -> Heap:
     def count() -> int:
         return store.retention.count(outcome, older_than=older_than)
 
-    return Heap(str(outcome), older_than, count, remove)
+    return Prunable(str(outcome), older_than, count, remove)
 
 
 def _of_records(
@@ -112,17 +112,17 @@ def _of_records(
     messages: timedelta | None,
     actions: timedelta | None,
     audits: timedelta | None,
-) -> Iterator[Heap]:
-    prunes = store.retention
+) -> Iterator[Prunable]:
+    retention = store.retention
     if messages is not None:
-        yield _counted("rejected messages", messages, prunes.count_messages, prunes.messages)
+        yield _counted("rejected messages", messages, retention.count_messages, retention.messages)
     if actions is not None:
-        yield _counted("operators' acts", actions, prunes.count_actions, prunes.actions)
+        yield _counted("operators' acts", actions, retention.count_actions, retention.actions)
     if audits is not None:
-        yield _counted("audits", audits, prunes.count_audits, prunes.audits)
+        yield _counted("audits", audits, retention.count_audits, retention.audits)
 
 
-def _of_told(store: Store, older_than: timedelta | None) -> Iterator[Heap]:
+def _of_events(store: Store, older_than: timedelta | None) -> Iterator[Prunable]:
     if older_than is not None:
         yield _counted(
             "told outcomes", older_than, store.retention.count_events, store.retention.events
@@ -131,7 +131,7 @@ def _of_told(store: Store, older_than: timedelta | None) -> Iterator[Heap]:
 
 def _counted(
     what: str, older_than: timedelta, count: Callable[..., int], batch: Callable[..., int]
-) -> Heap:
+) -> Prunable:
     def remove(advance: Advance) -> int:
         removed = 0
         while done := batch(older_than=older_than):
@@ -139,27 +139,29 @@ def _counted(
             advance(done)
         return removed
 
-    return Heap(what, older_than, lambda: count(older_than=older_than), remove)
+    return Prunable(what, older_than, lambda: count(older_than=older_than), remove)
 
 
-def _summed(heaps: list[Heap], counts: list[int]) -> str:
-    """Return what is asked about: `12 jobs, 3 rejected messages`."""
+def _summed(prunables: list[Prunable], counts: list[int]) -> str:
+    """Return what would be removed: `12 jobs, 3 rejected messages`."""
     known = set(map(str, Outcome))
-    ended = sum(count for heap, count in zip(heaps, counts, strict=True) if heap.what in known)
+    ended = sum(count for each, count in zip(prunables, counts, strict=True) if each.what in known)
     parts = [jobs(ended)] if ended else []
     parts += [
-        f"{count} {heap.what}"
-        for heap, count in zip(heaps, counts, strict=True)
-        if count and heap.what not in known
+        f"{count} {each.what}"
+        for each, count in zip(prunables, counts, strict=True)
+        if count and each.what not in known
     ]
     return ", ".join(parts)
 
 
-def _report(heaps: list[Heap], counts: list[int], *, dry_run: bool, form: str | None) -> None:
+def _report(
+    prunables: list[Prunable], counts: list[int], *, dry_run: bool, form: str | None
+) -> None:
     if wants_json(form):
         rows: list[dict[str, Any]] = [
-            {"what": heap.what, "older_than": heap.older_than, "count": count}
-            for heap, count in zip(heaps, counts, strict=True)
+            {"what": each.what, "older_than": each.older_than, "count": count}
+            for each, count in zip(prunables, counts, strict=True)
         ]
         print_json({"dry_run": dry_run, "pruned": rows})
         return
@@ -174,7 +176,7 @@ def _report(heaps: list[Heap], counts: list[int], *, dry_run: bool, form: str | 
         Heading("would be pruned" if dry_run else "pruned", number=True),
     )
     rows_shown = (
-        (heap.what, f"{heap.older_than.days} days", count)
-        for heap, count in zip(heaps, counts, strict=True)
+        (each.what, f"{each.older_than.days} days", count)
+        for each, count in zip(prunables, counts, strict=True)
     )
     put(table(headings, rows_shown))

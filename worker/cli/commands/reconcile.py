@@ -61,16 +61,16 @@ def reconcile(  # noqa: PLR0913 - options, each by its name
     form: str | None,
 ) -> None:
     """
-    Make one pass of the sweep: rescue silent claims, end jobs past their limits, hint due ones.
+    Make one pass of the sweep: rescue lost claims, end jobs past their limits, hint due ones.
 
-    Every worker does so by itself once a second; this is for a scheduler of your own, and
-    for a look while no worker runs. Without a broker nothing is hinted, the rest is done.
+    Every worker does so by itself once a second; this is for a scheduler of your own, or
+    while no worker runs. Without a broker nothing is hinted, the rest is done.
 
     With --manifest nothing of that is done: the order system's list is compared with the
-    table, both ways. Exit code 1 where they differ. To repeat it is safe at any time.
+    table, both ways. Exit code 1 if they differ. It is safe to repeat at any time.
 
     With --audit the bank is asked, through the partners' own limits, what became of tokens
-    that are final here. No job is changed. Exit code 1 where the bank says otherwise.
+    that are final here. No job is changed. Exit code 1 if the bank contradicts one.
     """
     if manifest is not None and audit is not None:
         raise usage("--manifest and --audit exclude each other")
@@ -90,7 +90,7 @@ def reconcile(  # noqa: PLR0913 - options, each by its name
         return
     if until is not None and (since is None or until <= since):
         raise usage("--until needs an earlier --since")
-    wish = ComparisonRequest(
+    request = ComparisonRequest(
         manifest,
         Window(since, until),
         enqueue=enqueue,
@@ -99,10 +99,11 @@ def reconcile(  # noqa: PLR0913 - options, each by its name
         limit=limit,
         details=details,
     )
-    compare_manifest(wish, form=form)
+    compare_manifest(request, form=form)
 
 
 def _refuse(given: dict[str, object]) -> None:
+    """Raise a usage error for options that only --manifest takes."""
     named = [name for name, value in given.items() if value]
     if named:
         raise usage(f"{' and '.join(named)} need{'s' * (len(named) == 1)} --manifest")

@@ -1,9 +1,9 @@
 """`reconcile --audit`: the bank is asked again about some final jobs."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,42 +13,42 @@ from worker.cli.ui.output import print_json, wants_json
 from worker.cli.ui.progress import progress
 from worker.config.settings import Settings
 from worker.errors import SettingsError
-from worker.explain.text import clock, jobs, shown
+from worker.explain.audit import VERDICTS, audit_line
+from worker.explain.text import clock, jobs
 from worker.jobs.audit import AUDITED, AuditResult, audit
 from worker.runtime import Runtime
 from worker.store.operators.audits import AuditVerdict
 from worker.telemetry.log import configure_logging
 
-LATELY = timedelta(days=1)
-TOLD = {
-    AuditVerdict.AGREES: "the bank says the same",
-    AuditVerdict.DRIFTS: "the bank says otherwise: look into each",
-    AuditVerdict.UNHEARD: "no answer that settles it",
-}
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+ENDED_WITHIN = timedelta(days=1)
+"""Without --since, jobs that ended within this time are audited."""
 
 
 def audit_jobs(most: int, since: datetime | None, *, form: str | None) -> None:
-    """Ask about so many jobs that ended since then, chosen by chance; report."""
+    """Ask about at most so many jobs that ended since then, chosen by chance; report."""
     settings = settings_now()
-    configure_logging(level="CRITICAL")  # what is found is the answer, told below
+    configure_logging(level="CRITICAL")  # the report below says all that a log would
     inquirers = _inquirers(settings)
-    begins = since or datetime.now(UTC) - LATELY
+    begins = since or datetime.now(UTC) - ENDED_WITHIN
     refuse_missing_file(settings)
-    with database_of(settings):  # its faults, told before anybody is asked
+    with database_of(settings):  # reports its faults before the bank is asked
         runtime = Runtime(settings)
     try:
         sampled = runtime.store.audits.sample(
             most=most, since=begins, outcomes=AUDITED, inquirers=inquirers
         )
-        findings = []
+        results = []
         with progress("asking", len(sampled)) as advance:
             for each in sampled:
-                findings.append(audit(each, runtime.attempt_context))
+                results.append(audit(each, runtime.attempt_context))
                 advance(1)
     finally:
         runtime.close()
-    _report(findings, begins, form=form)
-    _end(Counter(each.verdict for each in findings))
+    _report(results, begins, form=form)
+    _exit(Counter(each.verdict for each in results))
 
 
 def _inquirers(settings: Settings) -> list[str]:
@@ -61,34 +61,34 @@ def _inquirers(settings: Settings) -> list[str]:
     return inquirers
 
 
-def _end(counts: Counter[AuditVerdict]) -> None:
+def _exit(counts: Counter[AuditVerdict]) -> None:
     if counts[AuditVerdict.DRIFTS]:
         raise click.exceptions.Exit(NO)
     if counts and not counts[AuditVerdict.AGREES]:
         raise click.exceptions.Exit(UNREACHABLE)
 
 
-def _report(findings: list[AuditResult], since: datetime, *, form: str | None) -> None:
-    counts = Counter(each.verdict for each in findings)
-    worth_telling = [each for each in findings if each.verdict is not AuditVerdict.AGREES]
+def _report(results: Sequence[AuditResult], since: datetime, *, form: str | None) -> None:
+    counts = Counter(each.verdict for each in results)
+    findings = [each for each in results if each.verdict is not AuditVerdict.AGREES]
     if wants_json(form):
         print_json(
             {
                 "since": since,
-                "sampled": len(findings),
+                "sampled": len(results),
                 **{str(verdict): counts[verdict] for verdict in AuditVerdict},
-                "findings": worth_telling,
+                "findings": findings,
             }
         )
         return
     from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
-    put(*_page(counts, worth_telling, since))
+    put(*_page(counts, findings, since))
 
 
 def _page(
-    counts: Counter[AuditVerdict], findings: list[AuditResult], since: datetime
-) -> Iterator[Any]:
+    counts: Counter[AuditVerdict], findings: Sequence[AuditResult], since: datetime
+) -> "Iterator[RenderableType]":
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import Heading, heading, listed, table  # noqa: PLC0415 - see above
@@ -98,15 +98,19 @@ def _page(
         yield Text(f"No job {ended} whose partner can inquire: nothing to ask about.")
         return
     yield Text(f"Asked about {jobs(counts.total())} that {ended}, chosen by chance.")
-    rows = [(counts[verdict], TOLD[verdict]) for verdict in AuditVerdict if counts[verdict]]
+    rows = [(counts[verdict], VERDICTS[verdict]) for verdict in AuditVerdict if counts[verdict]]
     yield table((Heading("", number=True), Heading("", whole=False)), rows)
     for verdict in (AuditVerdict.DRIFTS, AuditVerdict.UNHEARD):
-        told = [_told(each) for each in findings if each.verdict is verdict]
-        if told:
-            yield heading(TOLD[verdict].capitalize())
-            yield listed(told)
+        lines = [_line(each) for each in findings if each.verdict is verdict]
+        if lines:
+            yield heading(VERDICTS[verdict].capitalize())
+            yield listed(lines)
 
 
-def _told(each: AuditResult) -> str:
-    status = f", token status {shown(each.token_status)}" if each.token_status else ""
-    return f"{shown(each.partner_txn_uid)}: held {each.held}{status}: {shown(each.detail)}"
+def _line(each: AuditResult) -> str:
+    return audit_line(
+        each.partner_txn_uid,
+        held=each.held,
+        token_status=each.token_status,
+        detail=each.detail,
+    )

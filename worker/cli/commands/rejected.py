@@ -1,14 +1,18 @@
 """`rejected`: the messages that could not become a job."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
-from worker.explain.text import clock, hint, shown
+from worker.explain import Row
+from worker.explain.text import moment, shown, times
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @click.command
@@ -25,9 +29,9 @@ def rejected(*, limit: int, bodies: bool, form: str | None) -> None:
     """
     List messages that could not become a job, the last seen first.
 
-    They are kept redacted, once however often they came, and never tried again: whoever
-    sent one has to send it anew. A conflict names a partnerTxnUid that is stored with
-    other content; the stored job stands.
+    They are kept redacted, once however often they came, and never tried again: the sender
+    has to send them anew. A conflict names a partnerTxnUid that is stored with other
+    content; the stored job stands.
     """
     with store_of(settings_now()) as store:
         rows = [row._asdict() for row in store.rejected_messages.latest(most=limit)]
@@ -42,8 +46,8 @@ def rejected(*, limit: int, bodies: bool, form: str | None) -> None:
         click.echo(f"{len(rows)} of {kept} are shown: raise --limit for more.", err=True)
 
 
-def _page(rows: list[dict[str, Any]], *, bodies: bool) -> Iterator[Any]:
-    """Yield a paragraph a message: what is wrong is a sentence, not a cell."""
+def _page(rows: Sequence[Row], *, bodies: bool) -> "Iterator[RenderableType]":
+    """Yield a paragraph for each message: what is wrong is a sentence, too long for a cell."""
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import indented  # noqa: PLC0415 - rich is slow to load
@@ -52,8 +56,7 @@ def _page(rows: list[dict[str, Any]], *, bodies: bool) -> Iterator[Any]:
     if not rows:
         yield Text("No message was rejected.")
     for row in rows:
-        times = "once" if row["deliveries"] == 1 else f"{row['deliveries']} times"
-        seen = f"{clock(row['last_at'])} UTC ({hint(row['last_at'], now)}), seen {times}"
+        seen = f"{moment(row['last_at'], now)}, seen {times(row['deliveries'])}"
         uid = f"  {shown(row['partner_txn_uid'])}" if row["partner_txn_uid"] else ""
         yield Text.assemble((shown(row["reason"]), "bold"), uid, f"  {seen}")
         yield indented(shown(row["detail"]))

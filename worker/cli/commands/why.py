@@ -1,18 +1,20 @@
-"""`why`: one job explained, from what happened to what would move it."""
+"""`why`: one job explained: what happened, what happens next, and what a person can do."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.commands.pruned import explain_left
+from worker.cli.commands.pruned import explain_pruned
 from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.params import Words
-from worker.explain.history import happened, stands
 from worker.explain.job import PrunedJob, StoredJob, read_job
-from worker.explain.next_steps import Act, NextSteps, next_steps
+from worker.explain.next_steps import Advice, next_steps
 from worker.explain.text import shown
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @click.command
@@ -28,55 +30,41 @@ def why(*, uid: str, form: str | None) -> None:
     with store_of(settings) as store:
         found = read_job(uid, store=store, settings=settings)
     if isinstance(found, PrunedJob):
-        explain_left(found.row, form=form)
+        explain_pruned(found.row, form=form)
         return
-    ahead = next_steps(found.matter)
-    job, now = found.file.job, found.matter.now
-    story = list(happened(job, found.file.attempts, found.acts, now))
     if wants_json(form):
-        print_json(
-            {
-                "partner_txn_uid": job["partner_txn_uid"],
-                "state": job["state"],
-                "outcome": job["outcome"],
-                "stands": stands(job, now),
-                "happened": story,
-                "next": " ".join(ahead.next),
-                "next_at": ahead.at,
-                "acts": ahead.acts,
-            }
-        )
+        print_json(found.document())
         return
     from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
-    put(*_page(found, story, ahead))
+    put(*_page(found))
 
 
-def _page(found: StoredJob, story: Sequence[str], ahead: NextSteps) -> Iterator[Any]:
+def _page(found: StoredJob) -> "Iterator[RenderableType]":
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import heading, listed  # noqa: PLC0415 - rich is slow to load
 
-    job, now = found.file.job, found.matter.now
+    job, steps = found.file.job, next_steps(found.context)
     yield Text(shown(job["partner_txn_uid"]), style="bold")
-    yield listed([stands(job, now)])
+    yield listed([found.stands()])
     yield heading("What happened")
-    yield listed(story)
+    yield listed(found.history())
     yield heading("What happens next")
-    yield listed(ahead.next)
+    yield listed(steps.next)
     yield heading("What would move it")
-    yield from _acts(ahead.acts, final=job["outcome"] is not None)
+    yield from _advice(steps.advice, final=job["outcome"] is not None)
 
 
-def _acts(acts: Sequence[Act], *, final: bool) -> Iterator[Any]:
-    """Yield what a person can do; a command stands on a line of its own, to be copied whole."""
+def _advice(advice: Sequence[Advice], *, final: bool) -> "Iterator[RenderableType]":
+    """Yield what a person can do; each command on a line of its own, to be copied whole."""
     from rich.text import Text  # noqa: PLC0415 - rich is slow to load
 
     from worker.cli.ui.tables import listed  # noqa: PLC0415 - rich is slow to load
 
-    if not acts:
+    if not advice:
         yield listed(["No command: it has its end." if final else "Nothing needs to be done."])
-    for act in acts:
-        yield listed([f"{act.what}{':' if act.command else '.'}"])
-        if act.command:
-            yield Text(f"    → {act.command}", overflow="fold")
+    for each in advice:
+        yield listed([f"{each.what}{':' if each.command else '.'}"])
+        if each.command:
+            yield Text(f"    → {each.command}", overflow="fold")

@@ -40,7 +40,7 @@ BROKER_TIMEOUT = timedelta(seconds=2)
     type=click.Choice(LEVELS, case_sensitive=False),
     default="info",
     show_default=True,
-    help="What the log on standard error tells.",
+    help="The least severe events that are logged, on standard error.",
 )
 def worker(*, concurrency: int | None, pool: str, log_level: str) -> int:
     """
@@ -65,11 +65,11 @@ def start(settings: Settings, *, pool: str, level: str, **program: Any) -> int:
 
 
 def one_pass(form: str | None) -> None:
-    """Make one pass of the sweep, and report; hints need a broker, the rest does not."""
+    """Make one pass of the sweep, and report; only hints need a broker."""
     settings = settings_now()
     configure_logging(level="WARNING")
     refuse_missing_file(settings)
-    with database_of(settings):  # its faults, told before anything is done
+    with database_of(settings):  # reports its faults before anything is done
         runtime = Runtime(settings)
     try:
         hints = _reachable(settings)
@@ -80,7 +80,7 @@ def one_pass(form: str | None) -> None:
 
 
 def _reachable(settings: Settings) -> Hints | None:
-    """Return a way to send hints; None where no broker answers in time."""
+    """Return what sends hints, or None if no broker answers in time."""
     url = broker_url(settings)
     if url is None:
         return None
@@ -92,11 +92,11 @@ def _reachable(settings: Settings) -> Hints | None:
             with app.connection_for_write() as connection:
                 connection.connect()
                 connection.channel()
-        except Exception:  # noqa: BLE001 - whatever it is, there is no broker to hint through
+        except Exception:  # noqa: BLE001 - any error means that no hint can be sent
             return
         answered.set()
 
-    # Names are looked up without a timeout, which no argument of the client bounds.
+    # The client looks names up without a timeout.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(2 * BROKER_TIMEOUT.total_seconds())

@@ -1,7 +1,6 @@
-"""What acts on many jobs have in common: counts first, then a clear yes."""
+"""What commands that act on many jobs share: counts first, then a confirmation."""
 
 import sys
-from typing import Any
 
 import click
 
@@ -10,12 +9,12 @@ from worker.explain.forecast import Counts
 
 
 def usage(message: str) -> click.UsageError:
-    """Return the error of a command that cannot be understood."""
+    """Return the error for options that do not fit together."""
     return click.UsageError(message, ctx=click.get_current_context())
 
 
 def put_counts(counts: Counts, *, none: str) -> None:
-    """Print how many jobs it is about, or a sentence where it is about none."""
+    """Print how many jobs are concerned, or the sentence `none` if there are none."""
     from worker.cli.ui.tables import Heading, put, table  # noqa: PLC0415 - rich is slow to load
 
     if not counts:
@@ -25,16 +24,8 @@ def put_counts(counts: Counts, *, none: str) -> None:
     put(table(headings, ((*names, count) for names, count in sorted(counts.items()))))
 
 
-def as_rows(counts: Counts) -> list[dict[str, Any]]:
-    """Return the counts as JSON has them."""
-    return [
-        {"outcome": outcome, "partner_id": partner, "jobs": count}
-        for (outcome, partner), count in sorted(counts.items())
-    ]
-
-
 def ask(act: str, what: str) -> None:
-    """Ask the person; where nobody can answer, end with what to say instead."""
+    """Ask the person; without a terminal, raise a usage error that names the options."""
     if not sys.stdin.isatty():
         message = f"this would {act} {what}: say --yes to do it, --dry-run to look"
         raise usage(message)

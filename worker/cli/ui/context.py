@@ -1,4 +1,4 @@
-"""What commands work with: the settings, and a store that reads or writes."""
+"""What commands work with: the settings, the database, and a store."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -11,17 +11,17 @@ from worker.store import Database, Store, open_database
 
 
 def settings_now(**overrides: Any) -> Settings:
-    """Return the settings; whatever was left out on the command line overrides nothing."""
+    """Return the settings; an option that was not given (None) overrides nothing."""
     return load_settings(**{name: value for name, value in overrides.items() if value is not None})
 
 
 @contextmanager
 def database_of(settings: Settings) -> Iterator[Database]:
     """
-    Open the database, for at most one connection at a time beside a lock's.
+    Open the database with two connections: one for statements, one for a lock.
 
-    Raises `StoreUnavailable` where its folder cannot be made, `SettingsError` where its
-    driver is not there.
+    Raises `StoreUnavailable` if its folder cannot be made, `SettingsError` if its driver is
+    not installed.
     """
     try:
         if settings.database_url is None:
@@ -45,8 +45,8 @@ def store_of(settings: Settings) -> Iterator[Store]:
     """
     Open the store of a database that exists.
 
-    Connecting to SQLite would make an empty file, in whatever folder the operator happens
-    to be, and then find no job in it.
+    Raises `StoreUnavailable` if it does not: connecting to SQLite would create an empty file
+    in the working folder, and then find no job in it.
     """
     refuse_missing_file(settings)
     with database_of(settings) as database:
@@ -54,7 +54,7 @@ def store_of(settings: Settings) -> Iterator[Store]:
 
 
 def refuse_missing_file(settings: Settings) -> None:
-    """Raise `StoreUnavailable` where the SQLite file was never made."""
+    """Raise `StoreUnavailable` if the SQLite file does not exist."""
     path = missing_file(settings.database)
     if path is None:
         return
@@ -65,10 +65,10 @@ def refuse_missing_file(settings: Settings) -> None:
 
 def ready_schema(settings: Settings) -> None:
     """
-    Let the schema be the one this program needs, or raise `StoreUnavailable`.
+    Make sure that the schema is up to date. Raises `StoreUnavailable` if it is not.
 
-    The embedded database is brought up to date; a configured one is its owner's, who may
-    want a backup first.
+    The embedded database is upgraded; a configured one is not, since its owner may want a
+    backup first.
     """
     # Alembic is slow to load, and so is structlog; commands that only read need neither.
     from worker.store.schema import migrate  # noqa: PLC0415 - see above
@@ -86,7 +86,7 @@ def ready_schema(settings: Settings) -> None:
 
 
 def ready_to_enqueue(settings: Settings) -> None:
-    """Make the embedded database where there is none; the worker keeps it up to date."""
+    """Create the embedded database if there is none; the worker keeps it up to date."""
     with database_of(settings) as database:
         if settings.database_url is not None:
             return
@@ -99,9 +99,9 @@ def ready_to_enqueue(settings: Settings) -> None:
 
 def hint_at(settings: Settings, uids: Collection[str]) -> None:
     """
-    Tell a worker to look at jobs that are stored; never fail, and never wait for long.
+    Send hints at stored jobs; never fail, and never wait for more than `BUDGET`.
 
-    Without a broker the sweep of any worker finds them.
+    Without a broker the sweep of any worker finds the jobs.
     """
     # Celery is slow to load; commands that only read need none.
     from worker.broker.hints import Hints  # noqa: PLC0415 - see above

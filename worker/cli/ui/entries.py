@@ -1,4 +1,4 @@
-"""The entries of a file that an operator hands in."""
+"""The entries of a file of orders, as `import` and `reconcile --manifest` read it."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -9,6 +9,6 @@ from worker.jobs.manifest import ManifestEntry, RefusedLine, read_manifest
 
 
 def entries(file: BinaryIO, settings: Settings) -> Iterator[ManifestEntry | RefusedLine]:
-    """Read a file as the producers' door would: an order may leave the one partner out."""
+    """Read a file as strictly as a producer's orders; the only partner may be left out."""
     resolve = partial(settings.roster().resolve, default=settings.partner_id)
     return read_manifest(file, resolve=resolve, uid_length=settings.uid_length)

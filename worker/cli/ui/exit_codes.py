@@ -1,4 +1,4 @@
-"""What a failure is to the caller: an exit code, and a line or two that say what to do."""
+"""Errors as the caller sees them: an exit code, and a line or two that say what to do."""
 
 import traceback
 
@@ -25,7 +25,7 @@ CODES: dict[type[errors.KplusError], int] = {
     errors.BrokerUnavailable: UNREACHABLE,
     errors.BankError: UNREACHABLE,
 }
-"""The nearest class of an error decides."""
+"""Exit codes by class of error; the most derived class decides."""
 
 
 def explain(error: Exception, *, program: str, debug: bool) -> tuple[list[str], int]:
@@ -61,10 +61,10 @@ def _of_usage(error: click.ClickException, program: str) -> list[str]:
 def _unforeseen(error: Exception, *, program: str, debug: bool) -> list[str]:
     if debug:
         return _trace(error)
-    said = _redacted(str(error)).strip().partition("\n")[0]
+    text = _redacted(str(error)).strip().partition("\n")[0]
     kind = type(error).__name__
     return [
-        f"{program}: an unforeseen error, {kind}{': ' if said else ''}{said}",
+        f"{program}: an unforeseen error, {kind}{': ' if text else ''}{text}",
         f"Run `{program} --debug …` to see where, and report it: this is a fault of the program.",
     ]
 

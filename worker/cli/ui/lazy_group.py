@@ -1,4 +1,4 @@
-"""A group of commands that are imported when they are asked for, and listed in sections."""
+"""A group of commands that are imported when they are called, and listed in sections."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -8,7 +8,7 @@ import click
 
 
 class ReaderGone(Exception):
-    """Nobody reads standard output any more."""
+    """Standard output was closed by its reader."""
 
 
 Entry = tuple[str, str]
@@ -16,7 +16,7 @@ Entry = tuple[str, str]
 
 
 class LazyGroup(click.Group):
-    """A group whose help costs no import: each line of it stands in the table of commands."""
+    """A group whose help imports no command: its lines are in the table of commands."""
 
     def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, Entry]], **kw: Any) -> None:
         super().__init__(*args, **kw)
@@ -38,14 +38,14 @@ class LazyGroup(click.Group):
         return found
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. click's own answer to a closed pipe is 1, which here means "no"."""
+        """Run the command. On a closed pipe click would exit with 1, which here means "no"."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise ReaderGone from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands first: they are what somebody looks for here."""
+        """Write the commands before the options."""
         self.format_commands(ctx, formatter)
         click.Command.format_options(self, ctx, formatter)
 

@@ -1,4 +1,4 @@
-"""Who acts: the user and the machine, as the record keeps it."""
+"""The operator, for the record of actions."""
 
 import getpass
 import os
@@ -6,7 +6,7 @@ import platform
 
 
 def operator() -> str:
-    """Return who acts: the user and the machine, as the record keeps it."""
+    """Return the user and the machine, `user@host`, at most 128 characters."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name

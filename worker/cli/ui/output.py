@@ -1,4 +1,4 @@
-"""How an answer leaves: a table for a person, one JSON document for a program."""
+"""How an answer is printed: as a table for a person, as one JSON document for a program."""
 
 import json
 import re
@@ -6,15 +6,17 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import click
 
+from worker.domain.times import iso
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Row = TypeVar("Row")
 
-# The eight-bit control characters: `json` leaves them as they are, terminals obey them.
+# `json` does not escape these control characters, and terminals interpret them.
 _CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
@@ -29,7 +31,7 @@ def in_two_forms(command: Command) -> Command:
 
 
 def limited(command: Command) -> Command:
-    """Give a command `--limit`; it asks for one row more, and shows what `up_to` lets it."""
+    """Give a command `--limit`; it reads one row more, and prints those of `up_to`."""
     return click.option(
         "--limit",
         type=click.IntRange(1, 10_000),
@@ -41,14 +43,14 @@ def limited(command: Command) -> Command:
 
 @contextmanager
 def up_to(limit: int, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Lend the rows that may be shown; afterwards, say where there are more."""
+    """Yield the rows to print; afterwards, say if there are more."""
     yield rows[:limit]
     if len(rows) > limit:
         click.echo(f"There are more than {limit}: narrow the list, or raise --limit.", err=True)
 
 
 def wants_json(form: str | None) -> bool:
-    """Say whether the answer is JSON: as asked, else wherever nobody watches."""
+    """Return whether the answer is JSON: as asked, else if standard output is no terminal."""
     return form == "json" or (form is None and not sys.stdout.isatty())
 
 
@@ -58,11 +60,6 @@ def print_json(value: object) -> None:
     indent = 2 if sys.stdout.isatty() else None
     text = json.dumps(value, default=_plain, ensure_ascii=not readable, indent=indent)
     click.echo(_CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
-
-
-def iso(at: datetime) -> str:
-    """Return a time as ISO 8601 with Z."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _plain(value: object) -> object:

@@ -1,4 +1,4 @@
-"""What a person may type where a name or a time is wanted."""
+"""Types of options: texts, times, ages, reasons."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -14,15 +14,16 @@ from worker.store import MIN_AGE, NewExpiry
 _AGO = re.compile(r"([0-9]{1,6})\s*(s|m|min|h|d)\Z")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 LONGEST_AGE = timedelta(days=36_500)
+LONGEST_SEARCH = 200
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 
 
 class Words(click.ParamType[str]):
     """
-    Text that a database can be asked for.
+    Text that can be sent to a database.
 
-    Bytes of a command line that are no UTF-8 arrive as half characters, which no database
-    takes.
+    Bytes of the command line that are not UTF-8 arrive as lone surrogates, which no database
+    accepts.
     """
 
     name = "text"
@@ -34,6 +35,17 @@ class Words(click.ParamType[str]):
             text.encode()
         except UnicodeEncodeError:
             self.fail(f"{text!r} is not UTF-8 text", param, ctx)
+        return text
+
+
+class SearchText(Words):
+    """Text to look for in what is stored; nothing stored is longer."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, which must not be blank."""
+        text = super().convert(value, param, ctx)
+        if not text.strip() or len(text) > LONGEST_SEARCH:
+            self.fail(f"give 1 to {LONGEST_SEARCH} characters, not only blanks", param, ctx)
         return text
 
 
@@ -91,7 +103,7 @@ class Expiry(click.ParamType[NewExpiry]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the expiry, which lies in the future: no other is worth a call."""
+        """Return the expiry, which must lie in the future."""
         if isinstance(value, NewExpiry):
             return value
         if value.strip() == "never":
@@ -109,12 +121,12 @@ LONGEST_REASON = 500
 
 
 class Reason(click.ParamType[str]):
-    """Some words: the next operator reads them."""
+    """A reason, for the operators who read the record."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text, which must say something."""
+        """Return the text, which must not be blank."""
         text = str(value).strip()
         if not text or len(text) > LONGEST_REASON or not text.isprintable():
             self.fail(f"say why in 1 to {LONGEST_REASON} printable characters", param, ctx)

@@ -1,4 +1,4 @@
-"""How far a long command has come: a bar on a terminal; elsewhere nothing, or some lines."""
+"""The progress of a long command: a bar on a terminal; elsewhere nothing, or some lines."""
 
 import sys
 import time
@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Advance = Callable[[int], None]
-EVERY = 5.0
-"""Seconds between two lines where nobody watches a bar."""
-LOOKS = 500
-"""Lines between two looks at the clock."""
+LINE_SECONDS = 5.0
+"""Seconds between two lines of progress without a terminal."""
+LINES_PER_CHECK = 500
+"""Lines of the file between two readings of the clock."""
 
 
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Advance]:
-    """Show a bar on standard error while it lasts; with no `total` it counts."""
+    """Show a bar on standard error; without a `total` it only counts."""
     if not sys.stderr.isatty():
-        yield _unseen
+        yield _show_nothing
         return
     from rich.console import Console  # noqa: PLC0415 - rich is slow to load
     from rich.progress import (  # noqa: PLC0415 - rich is slow to load
@@ -34,8 +34,8 @@ def progress(what: str, total: int | None) -> Iterator[Advance]:
         yield lambda done: bar.advance(task, done)
 
 
-def _unseen(_done: int) -> None:
-    """Nobody watches."""
+def _show_nothing(_done: int) -> None:
+    """Ignore the progress: standard error is no terminal."""
 
 
 class Pace:
@@ -43,19 +43,17 @@ class Pace:
 
     def __init__(self, total: int | None, show: Callable[["Pace"], None]) -> None:
         self.total = total
-        """Bytes of the file; None where nobody knows."""
-        self.done = self.position = 0
+        """Bytes of the file; None if it has no size, as a pipe."""
+        self.done = 0
+        self.position = 0
+        """Bytes of the file that were read."""
         self._show = show
         self._began = time.monotonic()
 
-    def at(self, position: int) -> None:
-        """Hear how many bytes of the file were read."""
-        self.position = position
-
-    def lines(self, count: int) -> None:
-        """Hear of lines that were handed in."""
+    def add(self, count: int) -> None:
+        """Count lines that were handed in, and show the progress now and then."""
         self.done += count
-        if self.done % LOOKS == 0:
+        if self.done % LINES_PER_CHECK == 0:
             self._show(self)
 
     @property
@@ -68,8 +66,8 @@ class Pace:
         """Lines a second."""
         return self.done / self.seconds
 
-    def told(self) -> str:
-        """Return all of it in a line."""
+    def line(self) -> str:
+        """Return the progress in a line."""
         text = f"{self.done} lines, {self.rate:.0f}/s"
         if self.total and self.position:
             share = min(self.position / self.total, 1.0)
@@ -82,7 +80,7 @@ class Pace:
 def pace(total: int | None) -> Iterator[Pace]:
     """Show lines, rate and the time that is left: a bar on a terminal, else a line each 5 s."""
     if not sys.stderr.isatty():
-        yield Pace(total, _now_and_then())
+        yield Pace(total, _print_lines())
         return
     from rich.console import Console  # noqa: PLC0415 - rich is slow to load
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - rich is slow to load
@@ -92,18 +90,18 @@ def pace(total: int | None) -> Iterator[Pace]:
         task = bar.add_task("", total=total)
 
         def show(now: Pace) -> None:
-            bar.update(task, completed=now.position, description=now.told())
+            bar.update(task, completed=now.position, description=now.line())
 
         yield Pace(total, show)
 
 
-def _now_and_then() -> Callable[[Pace], None]:
-    said = time.monotonic()
+def _print_lines() -> Callable[[Pace], None]:
+    printed_at = time.monotonic()
 
     def show(now: Pace) -> None:
-        nonlocal said
-        if time.monotonic() - said >= EVERY:
-            said = time.monotonic()
-            sys.stderr.write(f"{now.told()}\n")
+        nonlocal printed_at
+        if time.monotonic() - printed_at >= LINE_SECONDS:
+            printed_at = time.monotonic()
+            sys.stderr.write(f"{now.line()}\n")
 
     return show

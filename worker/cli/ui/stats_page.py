@@ -1,36 +1,40 @@
 """What a person sees of `stats`."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from worker.cli.ui.tables import STYLES, Heading, cell, heading, indented, marked, put, table
-from worker.domain.states import FINAL
-from worker.explain.attention import Need, Overview
+from worker.domain.states import FINAL, Outcome, State
+from worker.explain.attention import Overview, attention
 from worker.explain.meanings import ENDS, STANDS
 from worker.explain.text import jobs, span
 
+Name = TypeVar("Name", State, Outcome)
 
-def put_picture(picture: Overview, needs: Sequence[Need]) -> None:
+
+def put_overview(overview: Overview) -> None:
     """Print what needs a person first, then the counts."""
-    put(*_needs(needs), *_counts(picture), *_rejected(picture))
+    put(*_attention(overview), *_counts(overview), *_rejected(overview))
 
 
-def _needs(needs: Sequence[Need]) -> Iterator[Any]:
-    if not needs:
+def _attention(overview: Overview) -> Iterator[RenderableType]:
+    items = list(attention(overview))
+    if not items:
         yield marked("Nothing needs attention.", good=True)
         return
     yield Text("Needs attention", style="bold underline")
-    for need in needs:
-        yield marked(need.what, good=False)
+    for item in items:
+        yield marked(item.what, good=False)
         # On a line of its own, so that it can be copied whole.
-        yield Text(f"    → {need.command}")
+        yield Text(f"    → {item.command}")
 
 
-def _counts(picture: Overview) -> Iterator[Any]:
-    counts = picture.counts
+def _counts(overview: Overview) -> Iterator[RenderableType]:
+    counts = overview.counts
     yield heading(f"States of {jobs(sum(counts.states.values()))}")
     yield _table(counts.states, STANDS)
     oldest = f", the oldest for {span(counts.oldest_due)}" if counts.oldest_due else ""
@@ -40,19 +44,24 @@ def _counts(picture: Overview) -> Iterator[Any]:
     yield _table(counts.outcomes, ENDS)
 
 
-def _table(counts: Any, meanings: Any) -> Table:
-    """Return counts with what they mean; a count of nothing stands back."""
-    rows = []
+def _table(counts: Mapping[str, int], meanings: Mapping[Name, str]) -> Table:
+    """Return counts with what they mean; a count of zero is dim."""
+    rows, texts = [], {str(name): text for name, text in meanings.items()}
     for name, count in counts.items():
         style = STYLES.get(name, "") if count else "dim"
-        meaning = Text(meanings[name], style="" if count else "dim")
+        meaning = Text(texts[name], style="" if count else "dim")
         rows.append((Text(str(count), style=style), Text(name, style=style), meaning))
-    return table((Heading("", number=True), Heading(""), Heading("", whole=False)), rows)
+    return table(_COUNTED, rows)
 
 
-def _rejected(picture: Overview) -> Iterator[Any]:
-    if not picture.rejected:
+def _rejected(overview: Overview) -> Iterator[RenderableType]:
+    if not overview.rejected:
         return
     yield heading("Rejected messages by reason")
-    rows = [(count, cell(reason)) for reason, count in sorted(picture.rejected.items())]
-    yield table((Heading("", number=True), Heading("")), rows)
+    rows: Iterable[tuple[int, object]] = (
+        (count, cell(reason)) for reason, count in sorted(overview.rejected.items())
+    )
+    yield table(_COUNTED[:2], rows)
+
+
+_COUNTED = (Heading("", number=True), Heading(""), Heading("", whole=False))

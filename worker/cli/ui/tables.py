@@ -14,7 +14,7 @@ from worker.domain.states import Outcome, State
 from worker.explain.text import shown
 
 PIPE_WIDTH = 10_000
-"""In a pipe a line stays a line, however long."""
+"""In a pipe lines are not broken."""
 MARK = {True: "✓", False: "✗"}
 STYLES: dict[str, str] = {
     State.PENDING: "cyan",
@@ -41,9 +41,9 @@ class Heading:
 
 
 def screen() -> Console:
-    """Return the terminal; where there is none, a page without colours and right edge."""
-    watched = sys.stdout.isatty()
-    return Console(width=None if watched else PIPE_WIDTH, no_color=not watched, highlight=False)
+    """Return the terminal; without one, a console without colours and line breaks."""
+    terminal = sys.stdout.isatty()
+    return Console(width=None if terminal else PIPE_WIDTH, no_color=not terminal, highlight=False)
 
 
 def fits(made: Table) -> bool:
@@ -63,7 +63,7 @@ def put(*parts: RenderableType) -> None:
 
 
 def table(headings: Sequence[Heading], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table whose cells are shown as they are: no text of the bank's is markup."""
+    """Return a table; its cells are never read as markup, since they may hold texts of the bank."""
     titled = any(heading.title for heading in headings)
     made = Table(
         box=None, pad_edge=False, show_header=titled, header_style="bold", padding=(0, 2, 0, 0)
@@ -91,7 +91,7 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Table:
 
 
 def cell(value: object) -> RenderableType:
-    """Return a value as a cell: states and outcomes in their colour."""
+    """Return a value as a cell; states and outcomes have colours."""
     if isinstance(value, Text | Table):
         return value
     return Text(shown(value), style=STYLES.get(value, "") if isinstance(value, str) else "")
@@ -103,12 +103,12 @@ def heading(text: str) -> Text:
 
 
 def indented(text: str, *, style: str = "") -> Padding:
-    """Return a sentence that stands below a title."""
+    """Return a sentence, indented below its title."""
     return Padding(Text(text, style=style), (0, 0, 0, 2))
 
 
 def listed(sentences: Iterable[str]) -> Table:
-    """Return sentences below a title; the second line of one stands below its text."""
+    """Return sentences as a list; a second line is indented like the first."""
     made = Table.grid(padding=(0, 1, 0, 0))
     for sentence in sentences:
         made.add_row(Text(" -"), Text(sentence))
@@ -116,7 +116,7 @@ def listed(sentences: Iterable[str]) -> Table:
 
 
 def marked(text: str, *, good: bool) -> Table:
-    """Return a sentence behind its mark; the lines that follow stand below the text."""
+    """Return a sentence behind its mark; a second line is indented like the first."""
     made = Table.grid(padding=(0, 1, 0, 0))
     made.add_row(Text(MARK[good], style="green" if good else "bold red"), Text(text))
     return made

@@ -1,6 +1,5 @@
 """The engines of SQLite and PostgreSQL, set up so that both behave the same."""
 
-import select
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DisconnectionError
 
 from worker.errors import StoreUnavailable
+from worker.net.readiness import is_readable
 
 READING = {"reading": True}
 _USED_AT = "used_at"
@@ -168,18 +168,12 @@ def _postgresql(url: URL, connections: int, timeouts: Timeouts) -> Engine:
         used_at = record.info.get(_USED_AT)
         if used_at is None:
             return
+        # Readable means that the server has sent something since, or closed the connection.
         is_idle = time.monotonic() - used_at >= timeouts.trusted.total_seconds()
-        if (is_idle or _is_readable(connection)) and not _answers(engine, connection):
+        if (is_idle or is_readable(connection.fileno())) and not _answers(engine, connection):
             raise DisconnectionError
 
     return engine
-
-
-def _is_readable(connection: Any) -> bool:
-    """Say whether data from the server is waiting, or it closed the connection."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _answers(engine: Engine, connection: Any) -> bool:

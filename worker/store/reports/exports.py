@@ -7,13 +7,15 @@ from typing import Any, Self
 
 from sqlalchemy import bindparam, or_, select
 
-from worker.domain.events import event_data, event_id, iso
+from worker.domain.events import event_data, event_id
 from worker.domain.kplus import EPOCH
 from worker.domain.states import FINAL
+from worker.domain.times import iso
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
 from worker.store.jobs.transitions import EVENT_COLUMNS
+from worker.store.reports.filters import EVERY_JOB, JobFilter
 from worker.store.schema.tables import JOBS
 
 PAGE = 1000
@@ -66,13 +68,17 @@ class Exports:
             .limit(bindparam("most"))
         )
 
-    def since(self, cursor: Cursor, *, page: int = PAGE) -> Iterator[list[dict[str, Any]]]:
+    def since(
+        self, cursor: Cursor, wanted: JobFilter = EVERY_JOB, *, page: int = PAGE
+    ) -> Iterator[list[dict[str, Any]]]:
         """
         Yield what is sent to the order system about each job, in the order of their ends.
 
         In pages. A job that ended more than `HORIZON` ago is never skipped, unless the
         database's clock is set back by more. A job that is requeued and ends again comes again.
         """
+        statement = self._page.where(*wanted.conditions())
+        states = sorted(FINAL & wanted.states)
         while True:
             with self._database.reading() as connection:
                 # Read once for all three states: time passes between the statements.
@@ -80,8 +86,8 @@ class Exports:
                 given = {"at": cursor.at, "uid": cursor.uid, "until": now - HORIZON, "most": page}
                 found = [
                     row
-                    for state in sorted(FINAL)
-                    for row in rows_of(connection, self._page, {**given, "state": state})
+                    for state in states
+                    for row in rows_of(connection, statement, {**given, "state": state})
                 ]
             rows = sorted(found, key=_place)[:page]
             if rows:

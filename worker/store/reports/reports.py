@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Select, Table, and_, bindparam, func, select
@@ -11,6 +11,7 @@ from worker.domain.states import FINAL, Outcome, State
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
 from worker.store.jobs.transitions import waiting
+from worker.store.reports.filters import EVERY_JOB, JobFilter
 from worker.store.schema.tables import (
     JOBS,
     cancel_attempts,
@@ -71,50 +72,26 @@ class Reports:
                 tokens=[_plain(row) for row in rows_of(connection, self._tokens, {"uid": uid})],
             )
 
-    def jobs(
-        self,
-        *,
-        state: State | None = None,
-        outcome: Outcome | None = None,
-        partner_id: str | None = None,
-        since: datetime | None = None,
-        most: int = 100,
-    ) -> list[dict[str, Any]]:
-        """Return jobs by any of these filters, the last changed first."""
-        statement = select(cancel_jobs).order_by(
-            JOBS.updated_at.desc(), JOBS.partner_txn_uid.desc()
-        )
-        for column, value in (
-            (JOBS.state, state),
-            (JOBS.outcome, outcome),
-            (JOBS.partner_id, partner_id),
-        ):
-            if value is not None:
-                statement = statement.where(column == value)
-        if since is not None:
-            statement = statement.where(JOBS.updated_at >= since)
+    def jobs(self, wanted: JobFilter = EVERY_JOB, *, most: int = 100) -> list[dict[str, Any]]:
+        """Return jobs, the last changed first."""
+        statement = select(cancel_jobs).where(*wanted.conditions())
+        statement = statement.order_by(JOBS.updated_at.desc(), JOBS.partner_txn_uid.desc())
         return [_plain(row) for row in self._database.read(statement.limit(most))]
 
     def finals(
-        self,
-        *,
-        outcome: Outcome,
-        partner_id: str | None = None,
-        since: datetime | None = None,
-        most: int | None = None,
-        batch: int = BATCH,
+        self, wanted: JobFilter, *, most: int | None = None, batch: int = BATCH
     ) -> Iterator[list[dict[str, Any]]]:
         """
-        Yield final jobs of an outcome that no other job continues, in batches, by uid.
+        Yield final jobs that no other continues, in batches, by their uid.
 
         Each comes once, whatever changes meanwhile.
         """
-        where = [JOBS.state.in_(sorted(FINAL)), JOBS.outcome == outcome]
-        where += [JOBS.continued_by.is_(None)]
-        where += [] if partner_id is None else [JOBS.partner_id == partner_id]
-        where += [] if since is None else [JOBS.updated_at >= since]
-        statement = select(JOBS.partner_txn_uid, JOBS.partner_id, JOBS.outcome).where(*where)
-        statement = statement.order_by(JOBS.partner_txn_uid)
+        statement = (
+            select(JOBS.partner_txn_uid, JOBS.partner_id, JOBS.outcome)
+            .where(JOBS.state.in_(sorted(FINAL)), JOBS.continued_by.is_(None))
+            .where(*wanted.conditions())
+            .order_by(JOBS.partner_txn_uid)
+        )
         left, after = most, ""
         while left is None or left > 0:
             size = batch if left is None else min(batch, left)
