@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.relaying import end
 from tests.integration.stock import NOON, SECOND, Clock, accept, claimed, settle
-from tests.integration.telling import end
-from tests.integration.test_telling import REFUSED, requeue
+from tests.integration.test_relay import REFUSED, requeue
 from worker.domain.events import FIELDS, event_id
 from worker.store import Store
 from worker.store.reports.exports import HORIZON, Cursor

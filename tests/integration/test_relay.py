@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.attempting import only_postgresql
 from tests.integration.conftest import OpenStore
+from tests.integration.relaying import BOTH, Telling, courier, end, poster
 from tests.integration.stock import (
     BUSY,
     CANCELLED,
@@ -24,7 +25,6 @@ from tests.integration.stock import (
     row,
     settle,
 )
-from tests.integration.telling import BOTH, Telling, courier, end, poster
 from tests.servers.deadlines import counted
 from tests.servers.receivers import OLD_SECRET, SECRET, TAKEN, Receiver
 from worker.config.dialect_file import built_in
