@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from worker.config.toml_faults import TomlFaults, decode, judged, parse
+from worker.config.toml_faults import TomlFaults, decode, model_faults, parse
 from worker.domain.dialect import Dialect
 from worker.errors import SettingsError
 
@@ -42,4 +42,4 @@ def _read(content: bytes) -> Dialect:
     try:
         return Dialect.model_validate(document)
     except ValidationError as error:
-        raise judged(error, known=Dialect.model_fields) from None
+        raise model_faults(error, known=Dialect.model_fields) from None

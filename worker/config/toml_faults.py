@@ -1,4 +1,4 @@
-"""What is wrong with a TOML file, by key. Of its content only keys are ever told."""
+"""What is wrong with a TOML file, by key. Errors quote the keys of the file, and nothing else of it."""
 
 import re
 import tomllib
@@ -12,7 +12,7 @@ _BARE = re.compile("[A-Za-z0-9_-]+")
 
 
 class TomlFaults(Exception):
-    """What is wrong with a file, each fault as it is said after the file's name."""
+    """The faults of a file; each is a text to follow the file's name."""
 
     def __init__(self, faults: Iterable[str]) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class TomlFaults(Exception):
 def decode(content: bytes) -> str:
     """Return the text of a file. Raises `TomlFaults`."""
     try:
-        # With a line end, so that a fault in the last line is told with that line's number.
+        # With a final line end, so that a fault in the last line is reported with its number.
         return content.decode("utf-8-sig") + "\n"
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -30,18 +30,18 @@ def decode(content: bytes) -> str:
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Return what a text says. Raises `TomlFaults`."""
+    """Return the document in a text. Raises `TomlFaults`."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TomlFaults([f": {NOT_READ}{error}"]) from None
     except (ValueError, RecursionError):
-        why = "a number is too long, or brackets stand too deep"
-        raise TomlFaults([f": {NOT_READ}{why}"]) from None
+        detail = "a number is too long, or brackets stand too deep"
+        raise TomlFaults([f": {NOT_READ}{detail}"]) from None
 
 
-def judged(error: ValidationError, *, known: Iterable[str]) -> TomlFaults:
-    """Return the faults that a model found in a file whose tables should be the `known` ones."""
+def model_faults(error: ValidationError, *, known: Iterable[str]) -> TomlFaults:
+    """Return the faults that a model found in a file; its tables may be the `known` ones only."""
     items = error.errors(include_input=False, include_url=False)
     return TomlFaults(f": {_fault(item, known)}" for item in items)
 
@@ -50,21 +50,21 @@ def _fault(item: Any, known: Iterable[str]) -> str:
     """
     Return one fault with its key.
 
-    A rule about a table's words names the `word`, perhaps with the `first` that is the same.
+    The context of a rule about words names the `word`, and the `first` word that equals it.
     """
-    told = item.get("ctx", {})
-    key = (*map(str, item["loc"]), *([told["word"]] if "word" in told else []))
-    said = {
-        "enum": f"must be {told.get('expected')}",
+    context = item.get("ctx", {})
+    key = (*map(str, item["loc"]), *([context["word"]] if "word" in context else []))
+    text = {
+        "enum": f"must be {context.get('expected')}",
         "extra_forbidden": f"there is no such table, only {', '.join(known)}",
-        "dict_type": f"must be a table: [{written(*key)}]",
+        "dict_type": f"must be a table: [{toml_key(*key)}]",
     }.get(item["type"], item["msg"])
-    if "first" in told:
-        said += f", first as {written(told['first'])}"
-    return f"{written(*key)}: {said}"
+    if "first" in context:
+        text += f", first as {toml_key(context['first'])}"
+    return f"{toml_key(*key)}: {text}"
 
 
-def written(*key: str) -> str:
+def toml_key(*key: str) -> str:
     """Return a key as TOML writes it: in quotes where it must be, and safe on a terminal."""
     return ".".join(name if _BARE.fullmatch(name) else f'"{_escaped(name)}"' for name in key)
 

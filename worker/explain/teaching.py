@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.config.toml_faults import written
+from worker.config.toml_faults import toml_key
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.kplus import UNREADABLE
 from worker.explain import Row
@@ -63,4 +63,4 @@ def _on_status(row: Row, known: Dialect) -> Iterator[Suggestion]:
 
 
 def _line(word: str) -> str:
-    return f'{written(word)} = "VERDICT"'
+    return f'{toml_key(word)} = "VERDICT"'

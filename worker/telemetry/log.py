@@ -15,8 +15,8 @@ from structlog.typing import FilteringBoundLogger, Processor
 from worker.telemetry.redaction import is_clean, redact_value
 
 _one_line = threading.RLock()
-"""Held while a line is written, by whichever thread, and over a fork: a child begins with no
-half line in a buffer, and with a lock that nobody holds."""
+"""Held while any thread writes a line, and during a fork: so a child starts with no half line in
+its buffer, and with a free lock."""
 os.register_at_fork(
     before=_one_line.acquire, after_in_parent=_one_line.release, after_in_child=_one_line.release
 )
@@ -83,9 +83,9 @@ def get_logger(name: str) -> FilteringBoundLogger:
 
 def _buffered(stream: TextIO) -> TextIO:
     """
-    Return the stream, with a buffer where PYTHONUNBUFFERED has left it without one.
+    Return the stream, with a buffer if PYTHONUNBUFFERED has left it without one.
 
-    A signal cuts a long write short. A buffer writes the rest of it, a bare file loses it.
+    A signal can interrupt a long write. A buffer then writes the rest; a bare file loses it.
     """
     if not isinstance(getattr(stream, "buffer", None), io.RawIOBase):
         return stream
@@ -95,10 +95,10 @@ def _buffered(stream: TextIO) -> TextIO:
 
 def _write(stream: TextIO, line: str) -> None:
     """
-    Write one whole line; one that cannot be written is lost, and nothing else is.
+    Write one whole line. A line that cannot be written is lost; nothing is raised.
 
-    ValueError: the stream is closed. RuntimeError: a signal came while this very thread was
-    writing, and what it started logs too.
+    ValueError: the stream is closed. RuntimeError: a signal handler logs while the same thread
+    is writing a line.
     """
     with _one_line, suppress(OSError, ValueError, RuntimeError):
         stream.write(f"{line}\n")
@@ -106,24 +106,24 @@ def _write(stream: TextIO, line: str) -> None:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes what comes by way of `logging`."""
+    """Writes the records of `logging`."""
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
-        """Take the lock of all lines instead of one a handler."""
+        """Use the lock that all lines share."""
         self.lock = _one_line
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; one that cannot be formatted is told as `logging` tells it."""
+        """Write a record. One that cannot be formatted is reported as `logging` does."""
         try:
             line = self.format(record)
-        except Exception:  # noqa: BLE001 - a wrong log call stops nobody
+        except Exception:  # noqa: BLE001 - a wrong log call must not fail the job
             self.handleError(record)
         else:
             _write(self.stream, line)
 
 
 class _Logger:
-    """Writes the lines of one module, whose name it knows, without a way round by `logging`."""
+    """Writes the lines of one module directly, not through `logging`, which costs as much again."""
 
     def __init__(self, name: str) -> None:
         self.name = name
