@@ -1,4 +1,4 @@
-"""What is wrong with a TOML file, by key. Errors quote the keys of the file, and nothing else of it."""
+"""What is wrong with a TOML file, by key. Errors quote the keys of the file and nothing else."""
 
 import re
 import tomllib
