@@ -135,7 +135,8 @@ def test_stats_say_who_is_not_told(told: Store, run: Run, database: str) -> None
         assert (way["destination"], way["waiting"], way["dead"]) == ("webhook", 1, 2)
         return str(found["attention"])
 
-    assert "not told of 2 outcomes by webhook" in needs(KPLUS_DATABASE_URL=database)
+    dead = "2 outcomes did not reach the order system by webhook"
+    assert dead in needs(KPLUS_DATABASE_URL=database)
     told.endpoints.disable(Destination.WEBHOOK, "http_410")
     text = needs()
     assert "wants no more (http_410): 1 outcomes wait" in text
