@@ -16,6 +16,7 @@ from click import Parameter
 from pydantic import SecretStr
 
 from tests.servers.schema import ROOT
+from tests.servers.waiting import LIMIT
 from tests.servers.workers import CELERY, COMMAND, clean_environment
 from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
 from worker.celery import app
@@ -77,7 +78,7 @@ def celery_commands(tmp_path: Path) -> Run:
             env=clean_environment(),
             text=True,
             capture_output=True,
-            timeout=300,
+            timeout=LIMIT,
             check=False,
         )
         assert ended.returncode == 0, ended.stderr
@@ -196,7 +197,7 @@ def test_a_bad_setting_is_one_line_and_exit_code_3(celery_commands: Run, tmp_pat
         env=clean_environment() | bad,
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=LIMIT,
         check=False,
     )
     assert ours.returncode == 3
@@ -247,7 +248,7 @@ def test_loading_the_application_reads_no_settings(
         env=clean_environment() | {"KPLUS_CONCURRENCY": "many"},
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=LIMIT,
         check=False,
     )
     assert loaded.stdout == "loaded\n", loaded.stderr
@@ -282,7 +283,7 @@ def test_the_schema_is_checked_before_anything_is_taken(tmp_path: Path, broker_u
         },
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=LIMIT,
         check=False,
     )
     assert ended.returncode == 4, ended.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.schema import ROOT
+from tests.servers.waiting import LIMIT
 from tests.servers.workers import clean_environment
 from worker.store.schema.migrate import revisions
 
@@ -21,7 +22,7 @@ def alembic(folder: Path, *arguments: str, database_url: str) -> "subprocess.Com
         env=clean_environment() | {"KPLUS_DATABASE_URL": database_url},
         text=True,
         capture_output=True,
-        timeout=300,
+        timeout=LIMIT,
         check=False,
     )
 
