@@ -69,7 +69,7 @@ def test_an_enqueue_neither_fails_nor_waits_for_a_frozen_broker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Sockets would wait for an hour here: whoever comes back before has kept to a budget."""
-    monkeypatch.setattr(sys.modules[Producer.__module__], "PATIENCE", timedelta(hours=1))
+    monkeypatch.setattr(sys.modules[Producer.__module__], "BROKER_TIMEOUT", timedelta(hours=1))
     first, *others = _orders(4)
     producer.enqueue(first)
     redis_server.freeze()

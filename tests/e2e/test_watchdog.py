@@ -74,7 +74,7 @@ def test_a_worker_whose_sweep_hangs_ends_itself_and_the_next_goes_on(
     assert first.wait() == EXIT_CODE
     assert STALLED in first.told()
     assert "no pass of the sweep has ended" in first.told()
-    assert "kplus-sweep" in first.told() or "_look" in first.told(), "where each thread stands"
+    assert "kplus-sweep" in first.told() or "config/reload.py" in first.told(), "where each thread stands"
     assert SECRET not in first.told()
     assert read_heartbeats(home) == []
 

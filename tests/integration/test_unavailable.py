@@ -212,7 +212,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(
 @only_postgresql
 def test_a_migration_takes_as_long_as_it_takes(open_store: OpenStore) -> None:
     brief = timedelta(seconds=1)
-    database = open_store(waits=replace(PATIENT, statement=brief, answer=brief)).database
+    database = open_store(timeouts=replace(PATIENT, statement=brief, answer=brief)).database
     with database.connection() as patient:
         assert patient.execute(text("SELECT pg_sleep(1.2)")).all()
 

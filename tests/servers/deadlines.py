@@ -25,6 +25,6 @@ def counted(look: float = 0.0) -> Iterator[None]:
     with (
         mock.patch.object(sys.modules[Deadline.__module__], "time", clock),
         # What the webhook grants its threads beyond the deadline is real time too.
-        mock.patch.object(sys.modules[WebhookSender.__module__], "GRACE", LIMIT),
+        mock.patch.object(sys.modules[WebhookSender.__module__], "GRACE_SECONDS", LIMIT),
     ):
         yield
