@@ -15,7 +15,7 @@ from tests.integration.behaviours.banks import Banks
 from tests.integration.behaviours.row import Behaviour
 from tests.integration.stock import LEASE, NOON, SECOND, Clock, Monotonic, order
 from tests.integration.turns import Turns
-from tests.servers.databases import PATIENT, Databases
+from tests.servers.databases import Databases
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.bank import Bank
 from worker.domain.kplus import RequestDt
@@ -38,7 +38,7 @@ def shared_clock() -> Clock:
 def _shared(server: Databases, clock: Clock, **options: Any) -> Iterator[Store]:
     """Yield a store that lasts: its statements are built and compiled once for all tests."""
     url = server.create()
-    store = Store(open_database(url, clock=clock, timeouts=PATIENT, **options))
+    store = Store(open_database(url, clock=clock, **options))
     yield store
     store.close()
     server.drop(url)
@@ -95,8 +95,7 @@ def open_store(engine: Engine) -> Iterator[OpenStore]:
         def open_one(
             clock: AnyClock | None = None, *, cooldown: Cooldown | None = None, **options: Any
         ) -> Store:
-            opened = open_database(url, clock=clock, **{"timeouts": PATIENT} | options)
-            store = Store(opened, cooldown=cooldown)
+            store = Store(open_database(url, clock=clock, **options), cooldown=cooldown)
             stack.callback(store.close)
             return store
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
+from unittest import mock
 
 import pytest
 from sqlalchemy import make_url
@@ -33,6 +34,18 @@ PATIENT: Final = Timeouts(
     answer=timedelta(seconds=LIMIT),
 )
 """No limit of ours ends a test that is only slow; one that is about a limit sets that one."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_databases() -> Iterator[None]:
+    """
+    Give every database that this process opens these timeouts by default.
+
+    On a busy machine a command or a migration can pause for more than the five seconds that the
+    product allows between two statements of a transaction (measured).
+    """
+    with mock.patch.dict(open_database.__kwdefaults__, timeouts=PATIENT):
+        yield
 
 
 class Databases(Protocol):
@@ -152,7 +165,7 @@ def store_at(database: str) -> Iterator[StoreAt]:
             inquiry_uids: InquiryUids | None = None,
             **options: Any,
         ) -> Store:
-            opened = open_database(database, clock=clock, **{"timeouts": PATIENT} | options)
+            opened = open_database(database, clock=clock, **options)
             store = Store(opened, cooldown=cooldown, inquiry_uids=inquiry_uids)
             stack.callback(store.close)
             return store

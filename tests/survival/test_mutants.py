@@ -37,7 +37,6 @@ def _played(mutant: str) -> object:
 
 @pytest.mark.e2e
 @pytest.mark.broker
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", [_played(mutant) for mutant in FOUND])
 def test_a_broken_build_is_found(mutant: str, make_arena: MakeArena, tmp_path: Path) -> None:
     """The same harness, the same load; only the product is another."""

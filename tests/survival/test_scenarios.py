@@ -16,7 +16,7 @@ BRIEF = 60
 
 
 def _played(each: Run) -> object:
-    marks = [pytest.mark.timeout(600 + 2 * each.scenario.patience)]
+    marks = [pytest.mark.timeout(1800 + 2 * each.scenario.patience)]
     marks += [] if each.is_brief else [pytest.mark.survival]
     return pytest.param(each, id=each.name, marks=marks)
 
