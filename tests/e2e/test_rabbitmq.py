@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from pydantic import SecretStr
 
-from tests.e2e.producers import QUICK, hand_over, order, send
+from tests.e2e.producers import QUICK, UNHURRIED, end_leases, hand_over, order, send
 from tests.servers.rabbitmq import QUEUES, RabbitServer
 from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import PARTNER_ID, StartWorker
@@ -25,7 +25,7 @@ from worker.store import Status, Store
 one_kind = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 
 MakeProducer = Callable[[str], Producer]
-LEASE = {"KPLUS_DEADLINE_SECONDS": "8", "KPLUS_LEASE_SECONDS": "9", "KPLUS_CONCURRENCY": "2"}
+PATIENT = UNHURRIED | {"KPLUS_CONCURRENCY": "2"}
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_killed_workers_messages_are_redelivered_at_once(
     store: Store,
 ) -> None:
     """No message waits for a timeout, as with Redis: the connection's end is enough."""
-    first = worker_process(environment | LEASE)
+    first = worker_process(environment | PATIENT)
     # A partner that has not proved itself is called once at a time.
     hand_over(client, order("PROOF", "ok-proof"))
     ended(store, 1)
@@ -130,8 +130,9 @@ def test_a_killed_workers_messages_are_redelivered_at_once(
     first.kill()
     for n in range(2):
         sandbox.release(f"hold-{n}")
+    end_leases(sandbox, store)
     eventually(lambda: rabbit.waiting() == 6, saying=lambda: str(rabbit.waiting()))
-    worker_process(environment | LEASE)
+    worker_process(environment | PATIENT)
     ended(store, 7)
     rabbit.wait_until_empty()
     assert sandbox.journal.overlaps() == []
