@@ -27,9 +27,16 @@ def send(producer: Celery, **kwargs: Any) -> None:
     producer.send_task(CANCEL_TOKEN, kwargs=kwargs)
 
 
-def _nothing_waits(client: redis.Redis) -> bool:
-    """Say whether no message is in the queue or unacknowledged."""
-    return client.keys("unacked*") == [] and client.llen("kplus.cancel") == 0
+def _only_failed_acks_are_left(client: redis.Redis, log: str) -> bool:
+    """
+    Say whether no message is left but those whose acknowledgement failed.
+
+    Redis keeps such a message and delivers it again after the visibility timeout. Whether the
+    acknowledgement fails first or the worker notices the loss first, which restores the message
+    at once, is chance.
+    """
+    left: Any = client.hlen("unacked")
+    return client.llen("kplus.cancel") == 0 and left <= log.count(NOT_ACKNOWLEDGED)
 
 
 @pytest.mark.broker
@@ -69,10 +76,13 @@ def test_a_worker_outlives_a_restart_of_redis(
     worker.wait(lambda: worker.numbers("done") == expected, "all jobs to be done")
     assert {entry["worker"] for entry in worker.entries("done")} == {worker.process.pid}
     with redis_server.client() as client:
-        # What could not be acknowledged comes again, perhaps after its job is done.
-        worker.wait(lambda: _nothing_waits(client), "Redis to hold no message")
+        # A restored message comes again, perhaps after its job is done.
+        worker.wait(
+            lambda: _only_failed_acks_are_left(client, worker.log()),
+            "all messages to be acknowledged",
+        )
         assert worker.stop() == 0
-        assert _nothing_waits(client)
+        assert _only_failed_acks_are_left(client, worker.log())
 
 
 @pytest.mark.broker
