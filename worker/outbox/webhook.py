@@ -44,7 +44,7 @@ class WebhookSender:
         return self._webhook.deadline + timedelta(seconds=GRACE_SECONDS)
 
     def send(self, deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, Reply]]:
-        """Post each event once, all at once. Yield the result of each; this takes no longer than `within`."""
+        """Post each event once, all at once. Yield the result of each, at most `within` later."""
         replies: queue.SimpleQueue[tuple[Delivery, Reply]] = queue.SimpleQueue()
         waiting = {delivery.event_id: delivery for delivery in deliveries}
         ends = time.monotonic() + self.within.total_seconds()
