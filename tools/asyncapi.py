@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from tools.tree import ROOT
-from worker import __version__
 from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE, RECONCILE
 from worker.domain.orders import Hint, Order
+from worker.telemetry.about import __version__
 
 PAGE = ROOT / "docs" / "reference" / "asyncapi.json"
 _DRAFT = "http://json-schema.org/draft-07/schema#"

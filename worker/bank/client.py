@@ -20,7 +20,6 @@ from worker.domain.validation import split_url
 from worker.net.deadline import Deadline
 from worker.net.tls import context_without_authorities, default_context
 from worker.net.transport import (
-    USER_AGENT,
     UnsupportedLibrary,
     bounded_transport,
     exchange,
@@ -28,6 +27,7 @@ from worker.net.transport import (
     silence_httpcore,
     utc_now,
 )
+from worker.telemetry.about import USER_AGENT
 
 MAX_BODY_BYTES = 256 * 1024
 _STEPS = ("connect", "read", "write", "pool")

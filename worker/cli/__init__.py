@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import click
 
-from worker import __version__
 from worker.cli.ui.exit_codes import INTERRUPTED, PIPE_BROKEN, explain
 from worker.cli.ui.lazy_group import LazyGroup
+from worker.telemetry.about import __version__
 
 PROGRAM = "kplus-cancel"
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from worker.demo.play import play
 from worker.demo.proof import Proof
 from worker.demo.stage import stage
-from worker.manual import FIRST_USE, OPERATIONS
+from worker.telemetry.about import FIRST_USE, OPERATIONS
 from worker.telemetry.log import configure_logging
 
 GO_ON = f"""\

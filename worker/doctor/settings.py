@@ -8,7 +8,7 @@ from worker.config.settings import Settings
 from worker.config.sources import PREFIX, SECRETS
 from worker.doctor.finding import Finding, Severity, failed
 from worker.errors import SettingsError
-from worker.manual import SETTINGS
+from worker.telemetry.about import SETTINGS
 
 
 def refused(error: SettingsError) -> Iterator[Finding]:

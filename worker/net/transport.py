@@ -10,10 +10,8 @@ from typing import cast
 import httpcore
 import httpx
 
-from worker import __version__
 from worker.net.deadline import ANSWERING, DeadlineBackend
 
-USER_AGENT = f"kplus-cancel/{__version__}"
 # If the bank closes a connection just when we use it, the job ends in doubt; few servers
 # close an idle connection sooner than this.
 IDLE_SECONDS = 10.0

@@ -17,9 +17,10 @@ from worker.forksafe import once
 from worker.net.deadline import Deadline
 from worker.net.faults import fault_of
 from worker.net.tls import context_for_bundle, context_without_authorities
-from worker.net.transport import USER_AGENT, bounded_transport, exchange, utc_now
+from worker.net.transport import bounded_transport, exchange, utc_now
 from worker.outbox.relay import BATCH, Reply
 from worker.store import Delivery
+from worker.telemetry.about import USER_AGENT
 
 MOST_BYTES = 64 * 1024
 """How much of an answer is read, so that its connection can be reused. Nothing is stored."""

@@ -14,14 +14,13 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 
-import worker
 from worker.errors import StoreUnavailable
-from worker.manual import UPGRADING
 from worker.store.engine.database import Database
 from worker.store.engine.errors import is_locked
 from worker.store.schema.tables import metadata
+from worker.telemetry.about import UPGRADING
 
-HERE = Path(worker.__file__).parent
+PACKAGE = Path(__file__).parents[2]
 LATEST = "head"
 LOCK_FILE = "schema.lock"
 ADVISORY_LOCK = 0x6B706C7573  # "kplus" in hexadecimal: any number that is ours
@@ -153,8 +152,8 @@ def _config() -> Config:
 
 def _migrations() -> Path:
     """Return the migrations inside the installed package, or beside it in a checkout."""
-    inside = HERE / "migrations"
-    return inside if inside.is_dir() else HERE.parent / "migrations"
+    inside = PACKAGE / "migrations"
+    return inside if inside.is_dir() else PACKAGE.parent / "migrations"
 
 
 @contextmanager
