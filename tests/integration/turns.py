@@ -62,8 +62,20 @@ class Turns:
         )
         for uid in hinted:
             give_up = len(self._cancels()) < self.hurried and not self._asks()
-            assert (self.give_up() if give_up else attempt(uid, self.context)) is Result.SETTLED
+            assert (self.give_up() if give_up else self.attempt(uid)) is Result.SETTLED
         return bool(hinted or done.rescued or done.exhausted)
+
+    def attempt(self, uid: str) -> Result:
+        """
+        Attempt, and wait until the bank has closed what it closes after its answer.
+
+        A connection that is about to be closed may still be used for the next attempt: that is
+        doubt, and one attempt more.
+        """
+        before = len(self.posts())
+        result = attempt(uid, self.context)
+        eventually(lambda: all(each.is_done for each in self.posts()[before:]))
+        return result
 
     def give_up(self) -> Result:
         """Attempt, and leave a bank that takes longer than a moment; it has noticed that."""

@@ -74,6 +74,7 @@ class Bank:
             return False
         finally:
             self.journal.finish(entry)
+            self.journal.note_done(entry)
 
     def reset(self) -> None:
         """Delete everything that happened, and restore the first rules."""

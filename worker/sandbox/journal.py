@@ -32,6 +32,8 @@ class Entry:
     effect: bool = False
     credentials_ok: bool | None = None
     client_left: bool = False
+    # Whether the answer is sent whole, and the connection closed if the answer ends it.
+    is_done: bool = False
     # Returns whether the client has left: a client that gave up and asks again does not have
     # two POSTs in progress at once.
     has_left: Callable[[], bool] = field(default=_left, repr=False, compare=False)
@@ -112,6 +114,12 @@ class Journal:
         """Store that the client left before it had the answer."""
         with self._changed:
             self._close_as_left(entry)
+
+    def note_done(self, entry: Entry) -> None:
+        """Note that the bank does nothing more for a POST."""
+        with self._changed:
+            entry.is_done = True
+            self._changed.notify_all()
 
     def entries(
         self,
