@@ -8,19 +8,21 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import make_url
+from sqlalchemy import ColumnElement, func, make_url, select
 
 from tests.servers.brokers import RedisServer
 from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import COMMAND, PARTNER_ID, SECRET
-from tests.survival.checker import FINAL
 from tests.survival.place import Addresses, Place
 from tests.survival.proxy import Caught
 from worker.errors import StoreUnavailable
 from worker.sandbox import Rules, Sandbox
 from worker.store import Store, open_database
+from worker.store.schema.tables import JOBS
 
 BANK_TAKES_MS = 50.0
+NEIGHBOUR = "KP2NEIGHBOUR001"
+"""Another partner that the bank knows. Its jobs are nobody's on the producer's list."""
 
 # Seconds where production has minutes: the same rules, in a hurry.
 SETTINGS: Mapping[str, str] = {
@@ -69,7 +71,8 @@ class Arena:
     def __enter__(self) -> Self:
         with self._stack as stack:
             rules = Rules(latency_ms=BANK_TAKES_MS)
-            self.bank = stack.enter_context(Sandbox(secrets={PARTNER_ID: SECRET}, rules=rules))
+            secrets = dict.fromkeys((PARTNER_ID, NEIGHBOUR), SECRET)
+            self.bank = stack.enter_context(Sandbox(secrets=secrets, rules=rules))
             self.redis = stack.enter_context(RedisServer(self.folder / "redis"))
             self.store = Store(open_database(self.database))
             stack.callback(self.store.close)
@@ -90,6 +93,17 @@ class Arena:
         for name in names:
             self._place(name, command).launch({**self._settings, **settings}, "--pool", self._pool)
             self.gone.discard(name)
+
+    def configure_partners(self, limits: Mapping[str, str]) -> None:
+        """Let workers that start from now on serve these partners, each with its limits as TOML."""
+        path = self.folder / "partners.toml"
+        tables = (
+            f"[partners.{name}]\nsecret = '{SECRET}'\n{limit}\n" for name, limit in limits.items()
+        )
+        path.write_text("".join(tables), encoding="ascii")
+        for name in ("KPLUS_PARTNER_ID", "KPLUS_PARTNER_SECRET"):
+            self._settings.pop(name, None)
+        self._settings["KPLUS_PARTNERS_FILE"] = str(path)
 
     def _place(self, name: str, command: Sequence[str] | None) -> Place:
         if name not in self.places:
@@ -205,19 +219,19 @@ class Arena:
         self.faults[name] += 1
 
     def rows(self) -> int:
-        """Return how many jobs are stored; -1 where the database does not say."""
-        try:
-            return sum(self.store.reports.stats().states.values())
-        except StoreUnavailable:
-            return -1
+        """Return how many of our jobs are stored; -1 where the database does not say."""
+        return self._count()
 
     def moving(self) -> int:
-        """Return how many stored jobs are not final yet; -1 where the database does not say."""
+        """Return how many of our jobs are not final yet; -1 where the database does not say."""
+        return self._count(JOBS.finished_at.is_(None))
+
+    def _count(self, *where: ColumnElement[bool]) -> int:
+        ours = select(func.count()).where(JOBS.partner_id == PARTNER_ID, *where)
         try:
-            states = self.store.reports.stats().states
+            return int(self.store.database.read(ours)[0][0])
         except StoreUnavailable:
             return -1
-        return sum(n for state, n in states.items() if state not in FINAL)
 
     def fallen(self) -> list[str]:
         """Return the places whose worker ended though nobody ended it."""

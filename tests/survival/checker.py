@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.survival.plan import Job
+from tests.survival.stalls import longest_stall
 from worker.sandbox import Entry
 from worker.store import JobFile
 
@@ -41,6 +42,7 @@ class Seen:
     overlaps: Sequence[str]
     lives: Mapping[str, str]
     files: Mapping[str, JobFile]
+    busiest_second: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Verdict:
     jobs: int
     asked_again: int
     longest: timedelta | None
+    stall: timedelta
+    busiest_second: int
     against: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -60,9 +64,10 @@ class Verdict:
     def line(self, scenario: str, *, faults: str, seconds: float) -> str:
         """Return the run as one line of the table."""
         doubled = {*self._of("overlapping"), *self._of("doubled")}
-        longest = "-" if self.longest is None else f"{self.longest.total_seconds():.1f} s"
+        longest = "-" if self.longest is None else _seconds(self.longest)
         figures = (self.jobs, faults, len(self._of("lost")), len(doubled))
-        cells = (scenario, *figures, len(self._of("unfinished")), self.asked_again, longest)
+        delays = (longest, _seconds(self.stall), self.busiest_second)
+        cells = (scenario, *figures, len(self._of("unfinished")), self.asked_again, *delays)
         return f"| {' | '.join(map(str, cells))} | {seconds:.0f} s |"
 
     def _of(self, invariant: str) -> tuple[str, ...]:
@@ -74,6 +79,10 @@ class Verdict:
             f"{name} ({INVARIANTS[name]}): {len(uids)}: {', '.join(uids[:10])}"
             for name, uids in broken
         )
+
+
+def _seconds(time: timedelta) -> str:
+    return f"{time.total_seconds():.1f} s"
 
 
 def check(seen: Seen) -> Verdict:
@@ -95,6 +104,8 @@ def check(seen: Seen) -> Verdict:
         jobs=len(wanted),
         asked_again=sum(asked.values()),
         longest=max((_delay(file) for file in files.values() if _ended(file)), default=None),
+        stall=longest_stall(files.values()),
+        busiest_second=seen.busiest_second,
         against={name: tuple(sorted(uids)) for name, uids in against.items()},
     )
 
@@ -152,7 +163,8 @@ def _untrue(job: Job, file: JobFile, lives: Mapping[str, str]) -> bool:
     outcome = file.job["outcome"]
     if file.job["state"] not in FINAL:
         return bool(outcome)
-    return outcome not in job.right or lives.get(job.token) != TRUTH[outcome]
+    # What was never asked about has no life at the bank.
+    return outcome not in job.right or lives.get(job.token) != TRUTH.get(outcome)
 
 
 def _unwritten(posts: Sequence[Entry], file: JobFile) -> bool:

@@ -128,7 +128,10 @@ class Load:
     def message(self, job: Job, *, whole: bool) -> dict[str, str]:
         """Return the keyword arguments of a message."""
         hint = {"partnerTxnUid": job.uid}
-        return {**hint, "tokenId": job.token, "reference1": job.reference1} if whole else hint
+        if not whole:
+            return hint
+        order = {"partnerId": PARTNER_ID, "tokenId": job.token, "reference1": job.reference1}
+        return {**hint, **order}
 
     def send(self, job: Job, *, whole: bool, times: int = 1) -> None:
         """Send messages for a job, through the plain client. Raises what Celery raises."""

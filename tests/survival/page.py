@@ -16,8 +16,8 @@ SOURCES = ("worker", "migrations", "tests/servers", "tests/survival")
 
 HEAD = (
     "| what was broken (database, pool) | jobs | faults | lost | doubled | not final "
-    "| asked again | longest delay | took |\n"
-    "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    "| asked again | longest delay | longest stall | most calls in a second | took |\n"
+    "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
 )
 _PART = re.compile(r"(<!-- generated: survival -->\n).*?(<!-- end -->)", re.DOTALL)
 

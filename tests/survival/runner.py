@@ -9,12 +9,13 @@ from typing import Any
 from sqlalchemy import select
 
 from tests.servers.waiting import FACTOR, eventually
+from tests.servers.workers import PARTNER_ID
 from tests.survival.arena import Arena
 from tests.survival.checker import Seen, Verdict, check
 from tests.survival.load import QUEUE, Load
 from tests.survival.remarks import NOTHING, Remark
 from tests.survival.scenarios import Scenario
-from worker.store import JobFile
+from worker.store import JobFile, JobFilter
 from worker.store.schema.tables import cancel_attempts
 
 
@@ -28,11 +29,19 @@ class Result:
     fallen: list[str]
     seconds: float
     remark: Remark = NOTHING
+    most_stall: float | None = None
 
     @property
     def holds(self) -> bool:
         """Whether all invariants hold, the scenario's own too, and no worker ended by itself."""
-        return self.verdict.holds and not self.fallen and not self.remark.complaints
+        return not (self.fallen or self.complaints) and self.verdict.holds
+
+    @property
+    def complaints(self) -> list[str]:
+        """What did not hold of what this scenario asks for beside the invariants."""
+        stall = self.verdict.stall.total_seconds()
+        stood = self.most_stall is not None and stall > self.most_stall
+        return [*self.remark.complaints, *([f"nothing moved for {stall:.1f} s"] if stood else [])]
 
     def line(self, name: str) -> str:
         """Return the run as one line of the table."""
@@ -56,6 +65,7 @@ def run(scenario: Scenario, arena: Arena, load: Load) -> Result:
         fallen=arena.fallen(),
         seconds=time.monotonic() - began,
         remark=scenario.remark(arena, load) if scenario.remark else NOTHING,
+        most_stall=scenario.stall,
     )
 
 
@@ -92,10 +102,11 @@ def _seen(arena: Arena, load: Load) -> Seen:
     tokens = {job.token: arena.bank.token(job.token) for job in load.jobs}
     return Seen(
         jobs=load.jobs,
-        posts=journal.entries(),
+        posts=[post for post in journal.entries() if post.partner_id == PARTNER_ID],
         overlaps=journal.overlaps(),
         lives={name: token.status.value for name, token in tokens.items() if token is not None},
         files=_files(arena),
+        busiest_second=journal.busiest_second(PARTNER_ID),
     )
 
 
@@ -106,7 +117,8 @@ def _files(arena: Arena) -> dict[str, JobFile]:
     by_age = select(cancel_attempts).order_by(cancel_attempts.c.number)
     for row in store.database.read(by_age):
         attempts.setdefault(row.partner_txn_uid, []).append(dict(row._mapping))  # noqa: SLF001 - public, for all its name
+    ours = JobFilter(partner_id=PARTNER_ID)
     return {
         job["partner_txn_uid"]: JobFile(job, attempts.get(job["partner_txn_uid"], []), [])
-        for job in store.reports.jobs(most=1_000_000)
+        for job in store.reports.jobs(ours, most=1_000_000)
     }

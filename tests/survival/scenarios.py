@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.survival import databases, deaths, hail, outages, traffic
+from tests.survival import databases, deaths, hail, outages, strays, traffic
 from tests.survival.arena import Arena
 from tests.survival.deaths import STEPS, killed_at
 from tests.survival.load import Load
@@ -29,6 +29,7 @@ class Scenario:
     sends again what it hears nothing of. `brief` are the grounds on which `./dev test` plays it,
     `remark` what else its line says, and must hold. `rate` is in jobs a second; `patience` are the
     seconds for the last job to end after the last fault: on a quiet machine it takes twenty.
+    `stall` are the most seconds in which nothing may move, where the fault stops nobody.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Scenario:
     jobs: int = 240
     rate: float = 40.0
     patience: float = 150.0
+    stall: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,23 @@ def _restarts_under_remote_control() -> Iterator[Scenario]:
     for busy, slots in ((0, "slots idle"), (SLOTS, "all slots busy"), (1, "one slot busy")):
         play = restarted(lambda _, busy=busy: busy, controlled=True)  # type: ignore[misc]
         yield Scenario(f"Redis restarts, {slots}, remote control on", play)
+
+
+MOST_STALL = 3.0
+"""Seconds; what one row, one message or one neighbour does must not hold the others for longer."""
+
+
+def _strays() -> Iterator[Scenario]:
+    """One row, one message or one neighbour must not stop the rest."""
+    plays = {
+        "rows with expiries that nothing can read": strays.unreadable_rows,
+        "rows with uids that no request can carry": strays.unsendable_uids,
+        "messages that are slow to search": strays.slow_texts,
+        "messages that grow when unpacked": strays.bombs,
+        "a neighbour's backlog, a hundred idle partners": strays.neighbours,
+    }
+    for name, play in plays.items():
+        yield Scenario(name, play, stall=MOST_STALL)
 
 
 SCENARIOS = (
@@ -138,6 +157,13 @@ SCENARIOS = (
     Scenario("poison in a loop", traffic.poisoned),
     Scenario(
         "ten thousand deliveries of one uid", traffic.flooded, remark=traffic.one_call_and_no_queue
+    ),
+    *_strays(),
+    Scenario(
+        "four workers share a rate, the bank away for a while",
+        strays.limited,
+        BOTH_THREADS,
+        remark=strays.within_the_rate,
     ),
 )
 

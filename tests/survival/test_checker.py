@@ -23,7 +23,14 @@ def post(uid: str, seq: int = 1, **changes: Any) -> Entry:
 
 
 def row(**changes: Any) -> dict[str, Any]:
-    usual = {"kind": "cancel", "http_status": 200, "decision": "succeed", "detail": "", "spent": 1}
+    usual: dict[str, Any] = {
+        "kind": "cancel",
+        "http_status": 200,
+        "decision": "succeed",
+        "detail": "",
+        "spent": 1,
+        "started_at": AT + timedelta(seconds=1),
+    }
     return usual | changes
 
 
@@ -66,7 +73,7 @@ def test_a_run_in_order_holds_and_tells_its_longest_delay() -> None:
     assert verdict.holds
     assert str(verdict) == ""
     assert verdict.line("calm", faults="none", seconds=9) == (
-        "| calm | 2 | none | 0 | 0 | 0 | 0 | 3.0 s | 9 s |"
+        "| calm | 2 | none | 0 | 0 | 0 | 0 | 3.0 s | 1.0 s | 0 | 9 s |"
     )
 
 

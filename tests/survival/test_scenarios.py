@@ -44,7 +44,7 @@ def test_nothing_is_lost_and_nothing_is_done_twice(
             result = run(scenario, arena, load)
         line = result.line(each.name)
         assert result.holds, "\n".join(
-            [line, str(result.verdict), *result.remark.complaints, *result.fallen, arena.told()]
+            [line, str(result.verdict), *result.complaints, *result.fallen, arena.told()]
         )
     if results:
         keep(results, each.name, line)
