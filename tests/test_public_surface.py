@@ -93,6 +93,7 @@ TABLES = {
     "operator_actions": "",
     "audits": "",
     "endpoints": "",
+    "locks": "name",
     "outbox": "",
     "tombstones": "",
 }

@@ -169,7 +169,8 @@ class Producer:
     ) -> Receipt:
         """Return the receipt. Keep the order of a conflict."""
         if acceptance.status is Status.CONFLICT:
-            self._runtime.store.rejected_messages.keep(_conflict(order), connection=connection)
+            rejected = self._runtime.store.rejected_messages
+            rejected.keep(_conflict(order), counted=False, connection=connection)
         return _receipt(order, acceptance)
 
     def close(self) -> None:

@@ -145,6 +145,7 @@ EVERYTHING: Final[Rows] = {
             "pruned_at": NOON,
         },
     ),
+    "locks": ({"name": "anything"},),
     "outbox": (
         _event(1, state="delivered", delivered_at=NOON, attempts=1, tried_at=NOON),
         _event(2, state="dead", attempts=9, tried_at=NOON, fault="http_500"),

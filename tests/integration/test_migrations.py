@@ -123,7 +123,8 @@ def triggers(connection: Connection) -> dict[str, str]:
     if connection.dialect.name == "postgresql":
         sql = (
             "SELECT tgname, pg_get_triggerdef(t.oid) || pg_get_functiondef(tgfoid)"
-            " FROM pg_trigger t WHERE NOT tgisinternal"
+            " || coalesce(proacl::text, 'everybody')"
+            " FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid WHERE NOT tgisinternal"
         )
     else:
         sql = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"

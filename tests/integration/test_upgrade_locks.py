@@ -74,7 +74,10 @@ def test_an_upgrade_that_hangs_lets_the_next_one_say_so(
     with other.engine.connect() as connection:
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({schema.ADVISORY_LOCK})")
         connection.commit()
-        with pytest.raises(StoreUnavailable, match=AGAIN):
+        holder = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        connection.commit()
+        with pytest.raises(StoreUnavailable, match=AGAIN) as told:
             schema.upgrade(hasty, home=tmp_path, lock_timeout="100ms")
+        assert f"process {holder} of the role {hasty.engine.url.username}" in str(told.value)
     other.close()
     assert schema.upgrade(hasty, home=tmp_path) == []

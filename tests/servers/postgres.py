@@ -47,17 +47,22 @@ class PostgresServer:
         """Return the URL of a new database whose tables were made by the migrations."""
         if self._template is None:
             self._template = self._new("")
+            self._close_public(self._template)
             migrate(self._url(self._template))
-        return self._url(self._new(f"TEMPLATE {self._template} STRATEGY file_copy"))
+        return self.copy(self._url(self._template))
 
     def create_empty(self) -> str:
         """Return the URL of a new database without tables."""
         return self._url(self._new(""))
 
+    def copy(self, url: str) -> str:
+        """Return the URL of a new database that is like another, to which nobody is connected."""
+        return self._url(self._new(f"TEMPLATE {make_url(url).database} STRATEGY file_copy"))
+
     def drop(self, url: str) -> None:
         """Drop a database, whoever is still connected."""
         name = make_url(url).database
-        self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def close(self) -> None:
         """Drop the template; the tests drop theirs."""
@@ -65,12 +70,20 @@ class PostgresServer:
             self.drop(self._url(self._template))
         self._engine.dispose()
 
+    def _close_public(self, name: str) -> None:
+        """Make `public` as PostgreSQL 15 makes it, on a server of before too."""
+        engine = create_engine(self._url(name), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+        engine.dispose()
+
     def _new(self, like: str) -> str:
         name = f"kplus_test_{uuid.uuid4().hex[:16]}"
-        self._execute(f"CREATE DATABASE {name} {like}")
+        self.execute(f"CREATE DATABASE {name} {like}")
         return name
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Execute a statement in the server's own database."""
         with self._engine.connect() as connection:
             connection.execute(text(statement))
 
@@ -80,7 +93,7 @@ class PostgresServer:
     def answers(self) -> bool:
         """Tell whether the server takes connections."""
         try:
-            self._execute("SELECT 1")
+            self.execute("SELECT 1")
         except OperationalError:
             return False
         return True

@@ -10,7 +10,7 @@ from worker.doctor.outbox import outcomes
 from worker.domain.partners import PartnerMode
 from worker.errors import StoreUnavailable
 from worker.store import Database, Store, open_database
-from worker.store.schema import migrate
+from worker.store.schema import guard, migrate
 
 OLDEST_SQLITE = (3, 35)
 OLDEST_POSTGRESQL = (14,)
@@ -52,6 +52,9 @@ def _checks(database: Database, settings: Settings) -> Iterator[Finding]:
         return
     newer = f", newer than this program's {found.latest}" if found.foreign else ""
     yield Finding("schema", f"up to date ({found.current}{newer})")
+    for name in guard.open_schemas(database):
+        text = "everybody may create functions in it, and one can run in a statement of ours"
+        yield failed(f"schema {name}", text, f"REVOKE CREATE ON SCHEMA {name} FROM PUBLIC")
     yield _clock(database)
     store = Store(database)
     yield from _progress(store)

@@ -73,6 +73,7 @@ def check(*, form: str | None) -> None:
                 "latest": found.latest,
                 "pending": found.pending,
                 "missing_tables": found.missing_tables,
+                "faults": found.faults,
                 "newer_than_this_program": found.foreign,
             }
         )

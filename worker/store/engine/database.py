@@ -12,8 +12,6 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
-    func,
-    select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -64,18 +62,6 @@ class Database:
         with translated(), self.engine.connect() as connection:
             lift_statement_timeout(connection)
             yield connection
-
-    def try_lock(self, connection: Connection, number: int) -> bool:
-        """
-        Take the advisory lock of this number until the transaction ends.
-
-        Return False if another process holds it. SQLite has one writer at a time, so there
-        it is always True.
-        """
-        if self.is_sqlite:
-            return True
-        locked = connection.execute(select(func.pg_try_advisory_xact_lock(number)))
-        return bool(locked.scalar_one())
 
     def run(self, statement: Executable, **params: object) -> list[AnyRow]:
         """Execute one statement in its own transaction; return its rows."""

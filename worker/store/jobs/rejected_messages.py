@@ -39,31 +39,38 @@ class RejectedMessages:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._keep = (
-            database.insert(rejected_messages)
-            .values(first_at=Now(), last_at=Now())
-            .on_conflict_do_update(
-                index_elements=["digest"],
-                set_={"deliveries": _KEPT.deliveries + 1, "last_at": Now()},
-            )
+        new = database.insert(rejected_messages).values(first_at=Now(), last_at=Now())
+        self._keep = new.on_conflict_do_update(
+            index_elements=["digest"],
+            set_={"deliveries": _KEPT.deliveries + 1, "last_at": Now()},
         )
+        self._add = new.on_conflict_do_nothing()
         self._latest = (
             select(rejected_messages).order_by(_KEPT.last_at.desc()).limit(bindparam("most"))
         )
         self._counts = select(_KEPT.reason, func.count()).group_by(_KEPT.reason)
 
-    def keep(self, message: RejectedMessage, *, connection: Connection | None = None) -> None:
+    def keep(
+        self,
+        message: RejectedMessage,
+        *,
+        counted: bool = True,
+        connection: Connection | None = None,
+    ) -> None:
         """
         Store a message once, and count how often it is delivered.
 
-        With a `connection` the row joins the caller's transaction.
+        With `counted=False` a stored one stays as it is: that takes the right to insert alone,
+        which is all that a producer has. With a `connection` the row joins the caller's
+        transaction.
         """
         row = message.row()
         row["digest"] = hashlib.sha256(f"{row['reason']}\n{row['body']}".encode()).hexdigest()
+        statement = self._keep if counted else self._add
         if connection is not None:
-            rows_of(connection, self._keep, {**self._database.times, **row})
+            rows_of(connection, statement, {**self._database.times, **row})
             return
-        self._database.run(self._keep, **row)
+        self._database.run(statement, **row)
 
     def latest(self, *, most: int) -> list[AnyRow]:
         """Return the messages seen last, newest first."""

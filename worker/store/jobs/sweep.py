@@ -27,11 +27,10 @@ from worker.store.engine.elements import InQuery, Now, NowPlus
 from worker.store.jobs.claim import CLAIMED, as_claim
 from worker.store.jobs.finish import Finisher
 from worker.store.jobs.transitions import EVENT_COLUMNS, last_word, move, past_its_limits, waiting
+from worker.store.jobs.turn import HINTS, Turn
 from worker.store.partners.conditions import partner_rests, probing, proven, rests
 from worker.store.schema.tables import JOBS, cancel_jobs, partners
 
-HINT_LOCK = 0x6B706C7573
-"""The number of the advisory lock that lets one sweep at a time send hints."""
 HINTS_UNTIL_PROVEN = 2
 """Hints for a partner that must prove itself: one call, and a spare if its message is lost."""
 
@@ -46,6 +45,7 @@ class Backlog:
     def __init__(self, database: Database, finisher: Finisher) -> None:
         self._database = database
         self._finisher = finisher
+        self._turn = Turn(database, HINTS)
         self._dead = dead_statement()
         overdue = _batch(waiting(), past_its_limits()).limit(bindparam("most"))
         self._exhaust = (
@@ -106,7 +106,7 @@ class Backlog:
         }
         with self._database.writing() as connection:
             # The stamps of another copy cannot be seen before it has committed.
-            if not self._database.try_lock(connection, HINT_LOCK):
+            if not self._turn.take(connection):
                 return []
             params |= self._database.times
             counts = rows_of(connection, self._hinted_counts, {**params, "most": high_water})

@@ -34,8 +34,9 @@ class Rejudging:
         self._finisher = finisher
         self._conversations = Conversations(database)
         this = JOBS.partner_txn_uid == bindparam("uid")
-        # Locked until the transaction ends: a worker claims the job before, or not at all.
-        self._lock = select(cancel_jobs).where(this).with_for_update()
+        # Locked until the transaction ends: a worker claims the job before, or not at all. Not the
+        # key: this must not wait for a producer's open transaction with the same uid.
+        self._lock = select(cancel_jobs).where(this).with_for_update(key_share=True)
         self._end = {
             event: move(event, only_from=frozenset({State.IN_DOUBT}))
             .where(this)

@@ -12,11 +12,13 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import OperationalError
 
 from worker.errors import StoreUnavailable
 from worker.store.engine.database import Database
 from worker.store.engine.errors import is_locked
+from worker.store.schema import guard
 from worker.store.schema.tables import metadata
 from worker.telemetry.about import UPGRADING
 
@@ -24,6 +26,11 @@ PACKAGE = Path(__file__).parents[2]
 LATEST = "head"
 LOCK_FILE = "schema.lock"
 ADVISORY_LOCK = 0x6B706C7573  # "kplus" in hexadecimal: any number that is ours
+_HOLDERS = text(
+    "SELECT format('process %s of the role %s', pid, usename) FROM pg_locks"  # noqa: S608 - ours
+    " JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted"
+    f" AND (classid::bigint << 32) + objid::bigint = {ADVISORY_LOCK} AND objsubid = 1"
+)
 LOCK_TIMEOUT = "60s"
 """How long one upgrade waits for another on PostgreSQL, as its `lock_timeout`."""
 
@@ -34,7 +41,8 @@ class Schema:
     A database's schema, compared with the one that this program needs.
 
     `current` is None if there is none. `pending` are the revisions still to run, the oldest
-    first. `foreign` says that the revision is unknown here: a newer release made it.
+    first. `foreign` says that the revision is unknown here: a newer release made it. `faults` say
+    what an upgrade puts back although no migration is missing.
     """
 
     current: str | None
@@ -42,11 +50,12 @@ class Schema:
     pending: tuple[str, ...]
     missing_tables: tuple[str, ...]
     foreign: bool
+    faults: tuple[str, ...] = ()
 
     @property
     def up_to_date(self) -> bool:
         """Whether this program can use the database; it can use a newer schema too."""
-        return not self.pending and not self.missing_tables
+        return not (self.pending or self.missing_tables or self.faults)
 
     def missing(self) -> str:
         """Return what is missing, in a sentence."""
@@ -54,6 +63,7 @@ class Schema:
             return "the database has no schema yet"
         parts = [f"migration {revision}" for revision in self.pending]
         parts += [f"table {name}" for name in self.missing_tables]
+        parts += self.faults
         return f"the database's schema is not up to date, it lacks {', '.join(parts)}"
 
 
@@ -84,8 +94,8 @@ def upgrade(
     Run the missing migrations, one process at a time; return those that were run.
 
     A schema of a newer release stays unchanged. A migration runs as a whole or not at all, and
-    waits for locks only briefly, since all later transactions wait behind it. Raise
-    `StoreUnavailable`.
+    waits for locks only briefly, since all later transactions wait behind it. Where no migration
+    is left, what is wrong with the guard of pruned uids is mended too. Raise `StoreUnavailable`.
     """
     with (
         _translated(),
@@ -101,7 +111,18 @@ def upgrade(
         connection.rollback()
         command.upgrade(config, to)
         after = _revisions(connection)
-    return [_titled(revision) for revision in after if revision not in before]
+        mended = _mend(connection)
+    return [*(_titled(revision) for revision in after if revision not in before), *mended]
+
+
+def _mend(connection: Connection) -> list[str]:
+    """Put back what is not as this release makes it, if the schema is otherwise its own."""
+    found = _examine(connection)
+    if not found.faults or found.missing_tables:
+        return []
+    guard.restore(connection)
+    connection.commit()
+    return list(found.faults)
 
 
 def _examine(connection: Connection) -> Schema:
@@ -117,6 +138,8 @@ def _examine(connection: Connection) -> Schema:
         pending=() if foreign else tuple(map(_titled, known[done:])),
         missing_tables=tuple(sorted(set(metadata.tables) - present)),
         foreign=foreign,
+        # Of another revision's guard nothing is known here.
+        faults=tuple(guard.faults(connection)) if current == known[-1] else (),
     )
 
 
@@ -162,7 +185,7 @@ def _locked(database: Database, home: Path, lock_timeout: str) -> Iterator[None]
     if not database.is_sqlite:
         with database.connection() as connection:
             connection.exec_driver_sql(f"SET lock_timeout = '{lock_timeout}'")
-            connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+            _take_lock(connection)
             # The lock belongs to the session; an open transaction would only hold back vacuum.
             connection.commit()
             try:
@@ -175,6 +198,26 @@ def _locked(database: Database, home: Path, lock_timeout: str) -> Iterator[None]
     with (home / LOCK_FILE).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _take_lock(connection: Connection) -> None:
+    """
+    Take the lock of upgrades. Raise `StoreUnavailable`, which names who holds it.
+
+    Every role that may connect can hold it: there is no table yet on which it could be a row.
+    """
+    try:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+    except OperationalError as error:
+        connection.rollback()
+        held = " and ".join(connection.execute(_HOLDERS).scalars())
+        if not held:
+            raise
+        raise StoreUnavailable(
+            f"the schema is in use: {held} holds the lock of upgrades; wait for it, or end it"
+            " (`SELECT pg_terminate_backend(PID)`), and run `kplus-cancel db upgrade` again"
+            f" ({UPGRADING})"
+        ) from error.orig
 
 
 @contextmanager

@@ -5,7 +5,6 @@ No statement, ours or an operator's, can store a job with columns that contradic
 """
 
 from sqlalchemy import (
-    DDL,
     JSON,
     Boolean,
     CheckConstraint,
@@ -123,7 +122,7 @@ JOBS = cancel_jobs.c
 
 for _kind, _statements in triggers.CREATE.items():
     for _statement in _statements:
-        _made = DDL(_statement)  # type: ignore[no-untyped-call]
+        _made = triggers.as_ddl(_statement)
         event.listen(cancel_jobs, "after_create", _made.execute_if(dialect=_kind))
 
 tombstones = Table(
@@ -293,6 +292,13 @@ outbox = Table(
     partial_index("ix_outbox_untold", "destination", "state", "created_at", where=_NOT_DELIVERED),
     partial_index("ix_outbox_delivered", "delivered_at", where=_DELIVERED),
     comment="What the order system is told of a job's end, once for each way to tell it",
+)
+
+locks = Table(
+    "locks",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    comment="What one process at a time may do: whoever does it holds the row locked",
 )
 
 endpoints = Table(

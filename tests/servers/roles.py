@@ -1,0 +1,110 @@
+"""
+The roles of deploy/postgresql/roles.sql, under names of this run's own: roles are the server's.
+
+With KPLUS_TEST_ROLES=1 the tests on PostgreSQL work by them: each part of the store goes by the
+role that does its work in production, and real workers log in as the worker.
+"""
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import Connection, NullPool, create_engine, make_url
+
+from tests.servers.postgres import PostgresServer
+from tests.servers.schema import ROOT
+from worker.store import Clock, Store, open_database
+
+SETTING: Final = "KPLUS_TEST_ROLES"
+BY_ROLE: Final = os.environ.get(SETTING) == "1"
+FILE: Final = ROOT / "deploy" / "postgresql" / "roles.sql"
+ROLES: Final = ("owner", "worker", "operator", "reader", "producer")
+PASSWORD: Final = "only-in-these-tests"
+_NAME: Final = re.compile(rf"\bkplus_({'|'.join(ROLES)})\b")
+_STATEMENT: Final = re.compile(r"(?:\$\$.*?\$\$|[^;$])+;", re.DOTALL)
+_OPERATORS: Final = (
+    *("actions", "audits", "bulk", "conversations", "exports", "reports", "retention"),
+    "unknown_words",
+)
+"""The parts of a store that a worker does not need, or that are an operator's."""
+
+
+class Roles:
+    """One set of the five roles, and the grants of the file in any number of databases."""
+
+    def __init__(self) -> None:
+        self._run = uuid.uuid4().hex[:12]
+
+    def name(self, role: str) -> str:
+        """Return the name of a role in this run."""
+        return f"kplus_{role}_{self._run}"
+
+    def statements(self) -> list[str]:
+        """Return the file, one statement after the other, with the names of this run."""
+        sql = _NAME.sub(lambda found: self.name(found[1]), FILE.read_text())
+        sql = re.sub(r"^--.*$", "", sql, flags=re.MULTILINE)
+        return [found.strip() for found in _STATEMENT.findall(sql)]
+
+    def install(self, url: str) -> None:
+        """Run the file in a database, then let each role log in."""
+        with connected(url) as connection:
+            for statement in self.statements():
+                run(connection, statement)
+            for role in ROLES:
+                run(connection, f"ALTER ROLE {self.name(role)} LOGIN PASSWORD '{PASSWORD}'")
+
+    def url(self, database: str, role: str) -> str:
+        """Return the URL by which a role connects to a database."""
+        url = make_url(database).set(username=self.name(role), password=PASSWORD)
+        return url.render_as_string(hide_password=False)
+
+    def store(self, database: str, *, clock: Clock | None = None, **options: Any) -> Store:
+        """Return a store whose parts go each by its role; its `database` is its owner's."""
+        store, worker, operator = (
+            Store(open_database(url, clock=clock, **options))
+            for url in (database, self.url(database, "worker"), self.url(database, "operator"))
+        )
+        for part, of_worker in vars(worker).items():
+            if part != "database":
+                setattr(store, part, getattr(operator, part) if part in _OPERATORS else of_worker)
+        return store
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """Connect once; each statement is a transaction of its own."""
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        isolation_level="AUTOCOMMIT",
+        poolclass=NullPool,
+    )
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def run(connection: Connection, statement: str) -> None:
+    """Execute a statement in which a percent sign is one."""
+    connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+
+
+@pytest.fixture(scope="session")
+def roles(postgresql_server: PostgresServer) -> Iterator[Roles]:
+    """The five roles on the server of the tests; gone with the run."""
+    made = Roles()
+    yield made
+    for role in ROLES:
+        postgresql_server.execute(f"DROP ROLE IF EXISTS {made.name(role)}")
+
+
+@pytest.fixture(scope="session")
+def with_roles(postgresql_server: PostgresServer, roles: Roles) -> Iterator[str]:
+    """The URL of a database with our tables and roles, for others to be copied from."""
+    url = postgresql_server.create()
+    roles.install(url)
+    yield url
+    postgresql_server.drop(url)

@@ -1,0 +1,41 @@
+"""A turn: what one process at a time may do, held by a lock on a row of its own."""
+
+from sqlalchemy import Connection, select
+
+from worker.store.engine.database import Database, rows_of
+from worker.store.schema.tables import locks
+
+HINTS = "hints"
+"""The turn of choosing which jobs are hinted at."""
+
+
+class Turn:
+    """
+    A row that is locked until the transaction ends; nobody waits for it.
+
+    Not an advisory lock: every role that may connect can take one, and hold it for ever. To lock
+    a row takes a right on its table.
+    """
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._is_sqlite = database.is_sqlite
+        self._lock = (
+            select(locks.c.name).where(locks.c.name == name).with_for_update(skip_locked=True)
+        )
+        self._make = (
+            database.insert(locks)
+            .values(name=name)
+            .on_conflict_do_nothing()
+            .returning(locks.c.name)
+        )
+
+    def take(self, connection: Connection) -> bool:
+        """
+        Take the turn until the transaction ends; False if another process has it.
+
+        SQLite has one writer at a time, so there it is always True.
+        """
+        if self._is_sqlite:
+            return True
+        # The row comes with its first use: whatever empties the table stops no sweep.
+        return bool(rows_of(connection, self._lock, {}) or rows_of(connection, self._make, {}))
