@@ -21,7 +21,7 @@ from worker.domain.kplus import CancelRequest
 from worker.domain.limits import valid_expiry
 from worker.domain.states import Event, State
 from worker.store.engine.database import AnyRow, AnySelect, Database
-from worker.store.engine.elements import InList, Now, NowPlus
+from worker.store.engine.elements import InList, Now, NowPlus, one_more
 from worker.store.engine.prepared import Prepared
 from worker.store.jobs.transitions import can_inquire, has_expired, move, past_its_limits, waiting
 from worker.store.partners.conditions import is_healthy, is_open, partner_rests
@@ -53,7 +53,7 @@ def as_claim(row: AnyRow, *, partner_is_healthy: bool = False) -> Claim:
         request=CancelRequest(row.partner_txn_uid, row.partner_id, row.token_id, row.reference1),
         lease_id=row.lease_id,
         number=row.conversations,
-        kind=ClaimKind(row.lease_kind),
+        kind=ClaimKind.INQUIRY if row.lease_kind == ClaimKind.INQUIRY else ClaimKind.CANCEL,
         attempts=row.attempts,
         doubted=row.doubted,
         created_at=row.requeued_at or row.created_at,
@@ -101,8 +101,8 @@ def claim_statement() -> ReturningUpdate[Any]:
         move(Event.CLAIM)
         .where(JOBS.partner_txn_uid == bindparam("uid"), *_is_due())
         .values(
-            attempts=JOBS.attempts + case((inquires, 0), else_=1),
-            conversations=JOBS.conversations + 1,
+            attempts=case((inquires, JOBS.attempts), else_=one_more(JOBS.attempts)),
+            conversations=one_more(JOBS.conversations),
             lease_id=bindparam("lease_id"),
             lease_ends_at=NowPlus("lease_seconds"),
             lease_kind=case((inquires, str(ClaimKind.INQUIRY)), else_=str(ClaimKind.CANCEL)),
