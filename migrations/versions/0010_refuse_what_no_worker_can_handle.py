@@ -68,7 +68,7 @@ _SQLITE_TIME = (
     "typeof({0}) IN ('text', 'null') AND {0} >= '0001'"
     " AND {0} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
     " [0-9][0-9]:[0-9][0-9]:[0-9][0-9]*'"
-    " AND coalesce(strftime('%Y-%m-%d %H:%M:%S', substr({0}, 1, 19)), '') = substr({0}, 1, 19)"
+    " AND coalesce(datetime(substr({0}, 1, 19), '+0 days'), '') = substr({0}, 1, 19)"
     " AND (length({0}) = 19 OR (length({0}) BETWEEN 21 AND 26"
     " AND substr({0}, 20, 1) = '.' AND substr({0}, 21) NOT GLOB '*[^0-9]*'))"
 )

@@ -6,9 +6,15 @@ What a request to the bank can carry. Pure.
 """
 
 import re
+from collections.abc import Sequence
 from types import MappingProxyType
 
+from worker.domain.decision import Decision
 from worker.domain.kplus import CancelRequest
+from worker.domain.states import Event, Outcome
+
+UNSENDABLE = "unsendable"
+"""The word in `heard` for a job that no request can carry."""
 
 LONGEST = MappingProxyType(
     {"partner_txn_uid": 64, "partner_id": 64, "token_id": 128, "reference1": 128}
@@ -33,6 +39,17 @@ def unsendable(request: CancelRequest) -> list[str]:
     an order is refused for that, and a row that came past the orders is not sent.
     """
     return [name for field, name in _NAMES.items() if not _fits(field, getattr(request, field))]
+
+
+def decide_unsendable(wrong: Sequence[str], *, doubted: bool) -> Decision:
+    """Judge a job that no request can carry: it ends, unknown if an earlier one may have acted."""
+    return Decision(
+        Event.EXHAUST,
+        UNSENDABLE,
+        f"nothing was sent: a request cannot carry this {' and '.join(wrong)}",
+        outcome=Outcome.UNKNOWN if doubted else Outcome.GAVE_UP,
+        spent=False,
+    )
 
 
 def _fits(field: str, value: object) -> bool:

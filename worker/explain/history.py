@@ -19,6 +19,12 @@ CAME_TO = {
 }
 """How an attempt ended, by the event that it was judged to be."""
 REJUDGE = "rejudge"
+_DONE = {
+    "requeue": "Requeued",
+    "reissue": "Reissued",
+    "end": "Ended",
+    "set_right": "Set right",
+}
 
 
 def stands(job: Row, now: datetime) -> str:
@@ -58,7 +64,7 @@ def _link(continues: str | None) -> str:
 
 
 def _action(action: Row, now: datetime) -> str:
-    done = {"requeue": "Requeued", "reissue": "Reissued"}.get(action["action"], action["action"])
+    done = _DONE.get(action["action"], action["action"])
     new_uid = action["after"].get("continued_by") if action["action"] == "reissue" else None
     as_new = f" as {shown(new_uid)}" if new_uid else ""
     return _signed(f"{done}{as_new}", action, now, text="")

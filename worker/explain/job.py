@@ -17,8 +17,8 @@ from worker.explain.partner import PartnerView
 from worker.store import JobFile, Store
 
 MOST_ACTIONS = 100
-EXPLAINED = frozenset({"requeue", "reissue", "rejudge"})
-"""The operators' actions that are part of a job's history."""
+EXPLAINED = frozenset({"requeue", "reissue", "rejudge", "end", "set_right"})
+"""The actions that are part of a job's history."""
 
 
 @dataclass(frozen=True, slots=True)

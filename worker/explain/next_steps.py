@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from worker.domain.bounds import later
 from worker.domain.claims import ClaimKind
 from worker.domain.limits import has_expired, valid_expiry
 from worker.domain.maintenance import Maintenance
@@ -223,7 +224,7 @@ def _limits(context: JobContext) -> Iterator[str]:
             f"it ends as {_undecided(context)}."
         )
         return
-    oldest = (job["requeued_at"] or job["created_at"]) + context.limits.max_age
+    oldest = later(job["requeued_at"] or job["created_at"], context.limits.max_age)
     if oldest <= now:
         end = f"it ends as {_undecided(context)}"
         yield f"It is past its longest age since {moment(oldest, now)}: undecided next time, {end}."

@@ -52,7 +52,8 @@ class Utc(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
         """Return the type of this database."""
-        return dialect.type_descriptor(_TextTime() if dialect.name == "sqlite" else self.impl)
+        sqlite_type: TypeEngine[datetime] = _TextTime()  # type: ignore[no-untyped-call]
+        return dialect.type_descriptor(sqlite_type if dialect.name == "sqlite" else self.impl)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return the time as the database stores it. Raise ValueError if it is naive."""

@@ -1,5 +1,6 @@
 """Claims: the statements that take one, and the reading of a claimed row."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -16,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from worker.domain.bounds import EARLIEST, LATEST
 from worker.domain.claims import Claim, ClaimKind
 from worker.domain.kplus import CancelRequest
 from worker.domain.limits import valid_expiry
@@ -56,12 +58,17 @@ def as_claim(row: AnyRow, *, partner_is_healthy: bool = False) -> Claim:
         kind=ClaimKind.INQUIRY if row.lease_kind == ClaimKind.INQUIRY else ClaimKind.CANCEL,
         attempts=row.attempts,
         doubted=row.doubted,
-        created_at=row.requeued_at or row.created_at,
+        created_at=row.requeued_at or _existing(row.created_at, row.updated_at),
         expires_at=valid_expiry(row.expires_at, still_payable_at=row.still_payable_at),
         started_at=row.updated_at,
-        lease_ends_at=row.lease_ends_at,
+        lease_ends_at=_existing(row.lease_ends_at, row.updated_at),
         partner_is_healthy=partner_is_healthy,
     )
+
+
+def _existing(at: datetime, instead: datetime) -> datetime:
+    """Return a time, or another if it is none that Python can hold: no age counts from it."""
+    return instead if at in {EARLIEST, LATEST} else at
 
 
 class ClaimStatement:
