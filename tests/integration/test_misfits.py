@@ -90,8 +90,9 @@ def test_sqlite_takes_a_time_in_the_one_form_that_it_can_compare(store: Store, a
 @pytest.mark.parametrize("name", ["attempts", "conversations", "ends"])
 @pytest.mark.parametrize("count", [-1, LARGEST_COUNT + 1, LARGEST_INTEGER])
 def test_a_count_without_room_for_more_is_refused(store: Store, name: str, count: int) -> None:
+    given: dict[str, Any] = {"conversations": LARGEST_COUNT, name: count}
     with pytest.raises(DatabaseError, match=r"counts_have_room|attempts_counted"):
-        insert(store, **{"conversations": LARGEST_COUNT, name: count})
+        insert(store, **given)
 
 
 UNFIT = [

@@ -59,6 +59,15 @@ def happened(
     yield from (_rejudged(each, now) for each in ordered if each["action"] == REJUDGE)
 
 
+def names_the_token(other: Row) -> str:
+    """Return that another job names the same token."""
+    uid, end = shown(other["partner_txn_uid"]), f", {other['outcome']}" if other["outcome"] else ""
+    return (
+        f"Job {uid} ({other['state']}{end}, reference1 {shown(other['reference1'])}) names the same"
+        " token: one of the two orders may name a wrong one."
+    )
+
+
 def _link(continues: str | None) -> str:
     return f", to continue {shown(continues)}" if continues else ""
 

@@ -25,6 +25,7 @@ from worker.domain.states import Event, State
 from worker.store.engine.database import AnyRow, AnySelect, Database
 from worker.store.engine.elements import InList, Now, NowPlus, one_more
 from worker.store.engine.prepared import Prepared
+from worker.store.jobs.same_token import names_the_token_of
 from worker.store.jobs.transitions import can_inquire, has_expired, move, past_its_limits, waiting
 from worker.store.partners.conditions import is_healthy, is_open, partner_rests
 from worker.store.schema.tables import JOBS, cancel_jobs
@@ -115,6 +116,7 @@ def claim_statement() -> ReturningUpdate[Any]:
             lease_kind=case((inquires, str(ClaimKind.INQUIRY)), else_=str(ClaimKind.CANCEL)),
             next_attempt_at=None,
             hinted_at=None,
+            same_token=names_the_token_of(cancel_jobs),
         )
         .returning(*CLAIMED, is_open().label("is_open"))
     )
