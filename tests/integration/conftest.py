@@ -13,6 +13,7 @@ from sqlalchemy import Engine, delete, event
 from tests.integration.attempting import DEADLINE, POLICY
 from tests.integration.behaviours.banks import Banks
 from tests.integration.behaviours.row import Behaviour
+from tests.integration.lawless import drop_rules
 from tests.integration.stock import LEASE, NOON, SECOND, Clock, Monotonic, order
 from tests.integration.turns import Turns
 from tests.servers.databases import Databases
@@ -84,6 +85,16 @@ def store(database_kind: str, request: pytest.FixtureRequest, clock: Clock) -> S
 def engine(store: Store) -> Engine:
     """The engine over the empty tables of `store`."""
     return store.database.engine
+
+
+@pytest.fixture
+def lawless(database: str, clock: Clock) -> Iterator[Store]:
+    """A store over empty tables without rules, as a restored database may have."""
+    store = Store(open_database(database, clock=clock))
+    with store.database.engine.begin() as connection:
+        drop_rules(connection)
+    yield store
+    store.close()
 
 
 @pytest.fixture

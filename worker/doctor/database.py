@@ -9,6 +9,7 @@ from worker.doctor.finding import Finding, Severity, failed
 from worker.doctor.outbox import outcomes
 from worker.domain.partners import PartnerMode
 from worker.errors import StoreUnavailable
+from worker.explain.attention import count_of_same_token, same_token
 from worker.store import Database, Store, open_database
 from worker.store.schema import guard, migrate
 
@@ -58,6 +59,7 @@ def _checks(database: Database, settings: Settings) -> Iterator[Finding]:
     yield _clock(database)
     store = Store(database)
     yield from _progress(store)
+    yield _tokens(store)
     yield from outcomes(settings, store)
 
 
@@ -78,11 +80,15 @@ def _postgresql(database: Database) -> Finding:
     with database.reading() as connection:
         version = str(connection.exec_driver_sql("SHOW server_version").scalar()).split()[0]
         replica = bool(connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar())
+        read_only = str(connection.exec_driver_sql("SHOW transaction_read_only").scalar()) == "on"
     text = f"PostgreSQL {version}, {_address(database)}"
     if _numbers(version) < OLDEST_POSTGRESQL:
         return failed("database", f"{text}: too old", "use PostgreSQL 14 or later")
     if replica:
         return failed("database", f"{text}: a replica, which cannot be written", "use the primary")
+    if read_only:
+        remedy = "look for default_transaction_read_only: ALTER ROLE, ALTER DATABASE or the server"
+        return failed("database", f"{text}: it lets nothing be written", remedy)
     return Finding("database", text)
 
 
@@ -130,6 +136,15 @@ def _due_jobs(store: Store, *, resting: bool) -> Finding:
     if resting:
         remedy += "; jobs of resting partners wait as well"
     return failed("progress", text, remedy)
+
+
+def _tokens(store: Store) -> Finding:
+    """Look for orders that name one token under two uids."""
+    count = count_of_same_token(store, datetime.now(UTC))
+    if not count:
+        return Finding("tokens", "no recent job names a token of another job")
+    found = same_token(count)
+    return failed("tokens", found.what, f"compare the orders: {found.command}")
 
 
 def _unreachable(text: str) -> Finding:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Self
 
+from worker.domain.bounds import EARLIEST, LATEST, later
 from worker.domain.kplus import BANGKOK
 
 DAY = timedelta(days=1)
+_ANY_DAY = later(EARLIEST, 3 * DAY), later(LATEST, -3 * DAY)
+"""Times that have a day before and a day after them, in Bangkok too."""
 _DAILY = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])\Z")
 
 
@@ -21,6 +24,8 @@ class DailyWindow:
 
     def end(self, at: datetime) -> datetime | None:
         """Return when the window that contains `at` ends, or None if `at` is outside."""
+        if not _ANY_DAY[0] <= at <= _ANY_DAY[1]:
+            return None
         local = at.astimezone(BANGKOK)
         for day in (local.date() - DAY, local.date()):
             begins = datetime.combine(day, self.begins, BANGKOK)

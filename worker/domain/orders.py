@@ -40,6 +40,13 @@ def _printable(text: str) -> str:
     return text
 
 
+def _storable(text: str) -> str:
+    if "\0" in text:
+        message = "must hold no NUL: no text of a database does"
+        raise ValueError(message)
+    return text
+
+
 def _instant(value: object) -> datetime:
     """Read Unix seconds or ISO 8601 with an offset, as aware UTC."""
     if isinstance(value, str):
@@ -81,6 +88,7 @@ def _from_seconds(seconds: float) -> datetime:
 
 
 Identifier = Annotated[str, Field(strict=True, min_length=1, max_length=128, pattern=IDENTIFIER)]
+StoredText = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_storable)]
 ShortId = Annotated[str, Field(strict=True, min_length=1, max_length=64, pattern=IDENTIFIER)]
 Text = Annotated[str, Field(strict=True, min_length=1, max_length=128), AfterValidator(_printable)]
 _INSTANT_ON_THE_WIRE = {
@@ -106,9 +114,14 @@ class _Message(BaseModel):
 
 
 class Hint(_Message):
-    """A message about a job whose row is expected to exist."""
+    """
+    A message about a job whose row is expected to exist.
 
-    partner_txn_uid: ShortId = Field(validation_alias="partnerTxnUid")
+    Its uid is only looked up, so it is any text that a row may hold: a row that came past the
+    orders, or was stored under another `KPLUS_UID_LENGTH`, is found as well.
+    """
+
+    partner_txn_uid: StoredText = Field(validation_alias="partnerTxnUid")
 
 
 class Order(Hint):
@@ -118,6 +131,7 @@ class Order(Hint):
     Both spellings are read: the message's (`partnerTxnUid`) and ours (`partner_txn_uid`).
     """
 
+    partner_txn_uid: ShortId = Field(validation_alias="partnerTxnUid")
     token_id: Identifier = Field(validation_alias="tokenId")
     reference1: Text
     partner_id: ShortId | None = Field(default=None, validation_alias="partnerId")
@@ -149,24 +163,24 @@ def read_message(kwargs: Mapping[str, object], *, uid_length: int = MAX_UID_LENG
     """
     fields = {key: kwargs[key] for key in _KEYS if kwargs.get(key) is not None}
     if fields.keys() == {"partnerTxnUid"}:
-        return _read(Hint, fields, uid_length)
-    return _read(Order, fields, uid_length)
+        return _read(Hint, fields)
+    return read_order(fields, uid_length=uid_length)
 
 
 def read_order(fields: Mapping[str, object], *, uid_length: int = MAX_UID_LENGTH) -> Order:
     """Read a whole order. Raises `InvalidOrder`, which names every key that is wrong."""
-    return _read(Order, fields, uid_length)
-
-
-def _read(model: type[Model], fields: Mapping[str, object], uid_length: int) -> Model:
-    try:
-        message = model.model_validate(dict(fields))
-    except ValidationError as error:
-        raise InvalidOrder("; ".join(error_lines(error))) from None
-    if len(message.partner_txn_uid) > uid_length:
+    order = _read(Order, fields)
+    if len(order.partner_txn_uid) > uid_length:
         text = f"partnerTxnUid: must have at most {uid_length} characters (KPLUS_UID_LENGTH)"
         raise InvalidOrder(text)
-    return message
+    return order
+
+
+def _read(model: type[Model], fields: Mapping[str, object]) -> Model:
+    try:
+        return model.model_validate(dict(fields))
+    except ValidationError as error:
+        raise InvalidOrder("; ".join(error_lines(error))) from None
 
 
 _KEYS = ("partnerTxnUid", "tokenId", "reference1", "partnerId", "expiresAt")

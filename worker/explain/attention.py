@@ -29,6 +29,7 @@ class Overview:
     resting: list[Row]
     past_lease: int
     recent_unknown: int
+    same_token: int
     rejected: Mapping[str, int]
     rejected_at: datetime | None
     endpoints: list[EndpointStatus]
@@ -44,6 +45,7 @@ class Overview:
             "due": counts.due,
             "oldest_due_seconds": counts.oldest_due,
             "in_flight_past_lease": self.past_lease,
+            "same_token": self.same_token,
             "partners_not_active": self.resting,
             "rejected_messages": self.rejected,
             "told": [_endpoint_document(status) for status in self.endpoints],
@@ -69,6 +71,7 @@ def read_overview(store: Store) -> Overview:
         resting=list(resting_partners(store).values()),
         past_lease=len(store.backlog.dead(most=MOST)),
         recent_unknown=len(store.reports.jobs(recent, most=MOST)),
+        same_token=count_of_same_token(store, now),
         rejected=store.rejected_messages.counts(),
         rejected_at=newest[0].last_at if newest else None,
         endpoints=store.endpoints.statuses(),
@@ -96,12 +99,30 @@ def attention(overview: Overview) -> Iterator[AttentionItem]:
             f"{jobs(overview.recent_unknown)} ended unknown in the last 24 hours: ask the bank.",
             "kplus-cancel list --outcome unknown --since 24h",
         )
+    if overview.same_token:
+        yield same_token(overview.same_token)
     yield from filter(None, map(undelivered, overview.endpoints))
     if overview.rejected_at and overview.rejected_at > now - RECENT:
         last = hint(overview.rejected_at, now)
         yield AttentionItem(
             f"Messages that could not become a job, the last one {last}.", "kplus-cancel rejected"
         )
+
+
+def count_of_same_token(store: Store, now: datetime) -> int:
+    """Return how many recent jobs name a token that another job names, up to `MOST`."""
+    wanted = JobFilter(same_token=True, changed_since=now - RECENT)
+    return len(store.reports.jobs(wanted, most=MOST))
+
+
+def same_token(count: int) -> AttentionItem:
+    """Return that orders name one token under two uids."""
+    named = "names a token" if count == 1 else "name tokens"
+    return AttentionItem(
+        f"{jobs(count)} of the last 24 hours {named} that another job names as well: "
+        "one of the two orders may name a wrong one.",
+        "kplus-cancel list --same-token --since 24h",
+    )
 
 
 def undelivered(status: EndpointStatus) -> AttentionItem | None:

@@ -21,6 +21,8 @@ def job_facts(context: JobContext) -> Iterator[tuple[str, str]]:
     yield "bank's codes", bank_codes(job) or "none"
     yield "partner", ", ".join(filter(None, (shown(job["partner_id"]), rest(context.partner.row))))
     yield "tokenId", shown(job["token_id"])
+    if context.same_token:
+        yield "token also of", ", ".join(map(shown, context.same_token))
     yield "reference1", shown(job["reference1"])
     if job["continues"]:
         yield "continues", shown(job["continues"])

@@ -19,6 +19,12 @@ CAME_TO = {
 }
 """How an attempt ended, by the event that it was judged to be."""
 REJUDGE = "rejudge"
+_DONE = {
+    "requeue": "Requeued",
+    "reissue": "Reissued",
+    "end": "Ended",
+    "set_right": "Set right",
+}
 
 
 def stands(job: Row, now: datetime) -> str:
@@ -53,12 +59,21 @@ def happened(
     yield from (_rejudged(each, now) for each in ordered if each["action"] == REJUDGE)
 
 
+def names_the_token(other: Row) -> str:
+    """Return that another job names the same token."""
+    uid, end = shown(other["partner_txn_uid"]), f", {other['outcome']}" if other["outcome"] else ""
+    return (
+        f"Job {uid} ({other['state']}{end}, reference1 {shown(other['reference1'])}) names the same"
+        " token: one of the two orders may name a wrong one."
+    )
+
+
 def _link(continues: str | None) -> str:
     return f", to continue {shown(continues)}" if continues else ""
 
 
 def _action(action: Row, now: datetime) -> str:
-    done = {"requeue": "Requeued", "reissue": "Reissued"}.get(action["action"], action["action"])
+    done = _DONE.get(action["action"], action["action"])
     new_uid = action["after"].get("continued_by") if action["action"] == "reissue" else None
     as_new = f" as {shown(new_uid)}" if new_uid else ""
     return _signed(f"{done}{as_new}", action, now, text="")

@@ -10,15 +10,15 @@ from worker.domain.partners import PartnerMode
 from worker.domain.states import Outcome
 from worker.errors import JobNotFound
 from worker.explain import Row
-from worker.explain.history import happened, stands
+from worker.explain.history import happened, names_the_token, stands
 from worker.explain.meanings import ENDS
 from worker.explain.next_steps import JobContext, Limits, next_steps
 from worker.explain.partner import PartnerView
 from worker.store import JobFile, Store
 
 MOST_ACTIONS = 100
-EXPLAINED = frozenset({"requeue", "reissue", "rejudge"})
-"""The operators' actions that are part of a job's history."""
+EXPLAINED = frozenset({"requeue", "reissue", "rejudge", "end", "set_right"})
+"""The actions that are part of a job's history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class StoredJob:
 
     def history(self) -> list[str]:
         """Return what happened to the job, oldest first."""
-        return list(happened(self.file.job, self.file.attempts, self.actions, self.context.now))
+        told = happened(self.file.job, self.file.attempts, self.actions, self.context.now)
+        return [*told, *map(names_the_token, self.file.same_token)]
 
     def document(self) -> dict[str, Any]:
         """Return the explanation as JSON has it."""
@@ -57,6 +58,7 @@ class StoredJob:
             "next": " ".join(steps.next),
             "next_at": steps.at,
             "acts": steps.advice,
+            "named_with": self.file.same_token,
         }
 
 
@@ -83,6 +85,7 @@ def read_job(uid: str, *, store: Store, settings: Settings) -> StoredJob | Prune
         now=datetime.now(UTC),
         heard=frozenset(row["heard"] for row in file.attempts),
         maintenance=Maintenance.read(settings.maintenance or ""),
+        same_token=tuple(other["partner_txn_uid"] for other in file.same_token),
     )
     explained = [each for each in actions if each["action"] in EXPLAINED]
     events = store.outbox.events(uid=uid, most=MOST_ACTIONS)

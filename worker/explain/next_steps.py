@@ -1,13 +1,15 @@
 """What happens next to a job, when, and what a person can do. Pure: the time is an argument."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from worker.domain.bounds import later
 from worker.domain.claims import ClaimKind
 from worker.domain.limits import has_expired, valid_expiry
 from worker.domain.maintenance import Maintenance
 from worker.domain.states import Outcome, State
+from worker.domain.wire import UNSENDABLE
 from worker.explain import Row
 from worker.explain.meanings import TO_DO
 from worker.explain.partner import PartnerView
@@ -57,7 +59,11 @@ class NextSteps:
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """All that an explanation is made from; `heard` is what was heard in any attempt."""
+    """
+    All that an explanation is made from.
+
+    `heard` is what was heard in any attempt, `same_token` the uids of jobs with the same token.
+    """
 
     job: Row
     partner: PartnerView
@@ -65,6 +71,7 @@ class JobContext:
     now: datetime
     heard: frozenset[str] = frozenset()
     maintenance: Maintenance = field(default_factory=Maintenance)
+    same_token: tuple[str, ...] = ()
 
     @property
     def expiry(self) -> datetime | None:
@@ -79,6 +86,15 @@ class JobContext:
 
 def next_steps(context: JobContext) -> NextSteps:
     """Explain what follows for a job in any state."""
+    steps = _by_state(context)
+    others = [
+        Advice("To compare it with the other job of its token", f"kplus-cancel why {typed(uid)}")
+        for uid in map(shown, context.same_token[:1])
+    ]
+    return replace(steps, advice=[*steps.advice, *others])
+
+
+def _by_state(context: JobContext) -> NextSteps:
     job = context.job
     if job["outcome"] is not None:
         return _final(context)
@@ -106,6 +122,10 @@ def _advice_at_end(context: JobContext, outcome: Outcome) -> Iterator[Advice]:
         return
     expires = " --expires WHEN" if context.expired and not context.partner.inquires else ""
     requeue = f"kplus-cancel requeue {typed(uid)}{expires} {REASON}"
+    reissue = f"kplus-cancel reissue {typed(uid)} --as NEWUID{expires} {REASON}"
+    if UNSENDABLE in context.heard:
+        yield Advice("If its uid alone cannot be sent, to cancel the token under another", reissue)
+        return
     if outcome is Outcome.LAPSED:
         yield Advice("If that expiry was wrong, so that the token can still be paid", requeue)
         return
@@ -124,7 +144,6 @@ def _advice_at_end(context: JobContext, outcome: Outcome) -> Iterator[Advice]:
     )
     yield Advice(f"{again}, to cancel again under the same uid", requeue)
     if outcome is not Outcome.GAVE_UP:
-        reissue = f"kplus-cancel reissue {typed(uid)} --as NEWUID{expires} {REASON}"
         yield Advice("If the bank refuses that uid for ever, to cancel under another", reissue)
 
 
@@ -223,7 +242,7 @@ def _limits(context: JobContext) -> Iterator[str]:
             f"it ends as {_undecided(context)}."
         )
         return
-    oldest = (job["requeued_at"] or job["created_at"]) + context.limits.max_age
+    oldest = later(job["requeued_at"] or job["created_at"], context.limits.max_age)
     if oldest <= now:
         end = f"it ends as {_undecided(context)}"
         yield f"It is past its longest age since {moment(oldest, now)}: undecided next time, {end}."

@@ -58,5 +58,9 @@ def refusal(result: RequeueResult, new_uid: str = "") -> str:
             f"{shown(job.get('partner_id'))}, so the bank cannot be asked about it; "
             "if that expiry is wrong, give --expires WHEN or --expires never"
         ),
+        Verdict.UNSENDABLE: (
+            "no request can carry what it names; if that is its uid alone, "
+            f"`kplus-cancel reissue {uid} --as NEWUID` cancels the token under another"
+        ),
         Verdict.UID_TAKEN: f"another job is stored under {new_uid!r}: choose another --as",
     }[result.verdict]

@@ -12,6 +12,7 @@ from worker.domain.decision import Case, Decision, Policy
 from worker.domain.judgement import decide, decide_inquiry
 from worker.domain.kplus import Answer, InquiryRequest
 from worker.domain.partners import Partner, Roster
+from worker.domain.wire import decide_unsendable, unsendable
 from worker.errors import BankError, CallMisconfigured, JobNotFound, StoreUnavailable
 from worker.store import UNCONFIGURED, Claim, ClaimKind, Evidence, Store
 from worker.telemetry.log import get_logger
@@ -85,6 +86,8 @@ def attempt(uid: str, context: AttemptContext) -> Result:
         return Result.UNKNOWN
     if claim is None:
         return Result.NOTHING
+    if wrong := unsendable(claim.request):
+        return _end_unsent(claim, wrong, watch)
     if claim.wait:
         context.sleep(claim.wait.total_seconds())
     before = watch.elapsed()
@@ -106,6 +109,15 @@ def attempt(uid: str, context: AttemptContext) -> Result:
     _log_attempt(claim, decision, evidence, result)
     if result is Result.LATE:
         _settle_late(claim, heard, case, evidence, context)
+    return result
+
+
+def _end_unsent(claim: Claim, wrong: list[str], watch: _Stopwatch) -> Result:
+    """End a job that no request can carry: it came past the orders, and asking changes nothing."""
+    decision = decide_unsendable(wrong, doubted=claim.doubted)
+    evidence = Evidence(wire_uid=claim.on_the_wire.partner_txn_uid, duration=timedelta(0))
+    result = _settle(claim, decision, evidence, watch)
+    _log_attempt(claim, decision, evidence, result)
     return result
 
 

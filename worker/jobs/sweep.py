@@ -9,7 +9,8 @@ from worker.domain.decision import Policy
 from worker.domain.judgement import decide_lease_ended
 from worker.domain.partners import Roster
 from worker.domain.states import Event
-from worker.store import Claim, ClaimKind, Evidence, Store
+from worker.errors import StoreUnavailable
+from worker.store import Claim, ClaimKind, Evidence, Store, refuses_row
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -50,19 +51,57 @@ def sweep(context: SweepContext) -> SweepResult:
     """
     Rescue dead claims, end jobs past their limits, hint due jobs.
 
-    Any number of workers may do so at once. Raises `StoreUnavailable`: what was done before stays
+    Any number of workers may do so at once. A step that fails does not keep the next one from its
+    work; what it raised is raised at the end. Raises `StoreUnavailable`: what was done before stays
     done.
     """
-    return SweepResult(rescued=rescue(context), exhausted=_exhaust(context), hinted=_hint(context))
+    failed: list[Exception] = []
+
+    def done(step: Callable[[SweepContext], int]) -> int:
+        try:
+            return step(context)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again below
+            failed.append(error)
+            return 0
+
+    done(_mend)
+    result = SweepResult(rescued=done(rescue), exhausted=done(_exhaust), hinted=done(_hint))
+    for error in failed:
+        raise error
+    return result
+
+
+def _mend(context: SweepContext) -> int:
+    """Let jobs be due again that hold a time which never comes."""
+    mended = context.store.misfits.mend()
+    for uid in mended:
+        log.error("time_set_right", partner_txn_uid=uid)
+    return len(mended)
 
 
 def rescue(context: SweepContext) -> int:
     """
     Move jobs whose lease has ended into doubt, because their worker may have reached the bank.
 
-    Return how many. If the worker settles the job first, this does nothing.
+    Return how many. If the worker settles the job first, this does nothing. A job whose row cannot
+    be written ends, and the others go on.
     """
-    return sum(_abandon(claim, context) for claim in context.store.backlog.dead(most=BATCH))
+    return sum(_rescued(claim, context) for claim in context.store.backlog.dead(most=BATCH))
+
+
+def _rescued(claim: Claim, context: SweepContext) -> bool:
+    try:
+        return _abandon(claim, context)
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        log.exception("rescue_failed", partner_txn_uid=claim.request.partner_txn_uid)
+        if not refuses_row(error):
+            return False
+        reason = f"its worker fell silent, and the row cannot be written: {error}"
+    return context.store.misfits.end(claim, reason)
 
 
 def _abandon(claim: Claim, context: SweepContext) -> bool:

@@ -145,14 +145,20 @@ def _as_rejected(
     """Return the message as it is stored: redacted, as JSON."""
     content = redact_value({"args": args, "kwargs": kwargs})
     body = json.dumps(content, ensure_ascii=True, default=str)
-    uid = kwargs.get("partnerTxnUid")
     return RejectedMessage(
         reason=reason,
         detail=redact(detail),
         body=body,
         task=CANCEL_TOKEN,
-        uid=redact(uid) if isinstance(uid, str) and uid.isascii() and uid.isprintable() else None,
+        uid=_named(kwargs.get("partnerTxnUid")),
     )
+
+
+def _named(uid: object) -> str | None:
+    """Return the uid that a message names; None if it can be no uid, or holds a secret."""
+    if not isinstance(uid, str) or not (uid.isascii() and uid.isprintable()):
+        return None
+    return uid if redact(uid) == uid else None
 
 
 def _read_report(kwargs: Mapping[str, object]) -> RejectedMessage:

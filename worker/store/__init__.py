@@ -12,6 +12,7 @@ from worker.store.jobs.accept import Acceptance, Status
 from worker.store.jobs.bulk import Bulk
 from worker.store.jobs.finish import Finisher
 from worker.store.jobs.jobs import Jobs
+from worker.store.jobs.misfits import Misfits, refuses_row
 from worker.store.jobs.rejected_messages import RejectedMessage, RejectedMessages
 from worker.store.jobs.sweep import Backlog
 from worker.store.operators.actions import Actions
@@ -56,6 +57,7 @@ __all__ = [
     "Verdict",
     "is_locked",
     "open_database",
+    "refuses_row",
 ]
 
 
@@ -82,6 +84,7 @@ class Store:
         self.bulk = Bulk(database)
         self.audits = Audits(database, self.partners, uids)
         self.backlog = Backlog(database, finisher)
+        self.misfits = Misfits(database, finisher)
         self.rejected_messages = RejectedMessages(database)
         self.outbox = Outbox(database)
         self.endpoints = Endpoints(database)

@@ -52,8 +52,12 @@ def report_of(body: Any, invalid: InvalidMessage) -> dict[str, str | None]:
 
 
 def as_bytes(body: Any) -> bytes:
-    """Return a body as bytes: kombu's transports return bytes or text."""
-    return body.encode(errors="replace") if isinstance(body, str) else bytes(body or b"")
+    """
+    Return a body as bytes: kombu's transports return bytes or text.
+
+    Half a character stays what it is, so that the bytes are no UTF-8 and are refused.
+    """
+    return body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body or b"")
 
 
 def _for_people(body: Any) -> str:

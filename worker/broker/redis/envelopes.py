@@ -73,7 +73,7 @@ def _body(body: object, encoding: object) -> str:
     if not isinstance(body, str):
         raise UnreadableItem("no_envelope", f"body is {type(body).__name__}")
     if encoding in (None, "", "utf-8"):
-        return base64.b64encode(body.encode(errors="replace")).decode()
+        return base64.b64encode(_utf8(body)).decode()
     if encoding != "base64":
         raise UnreadableItem("bad_encoding", "unknown body_encoding")
     try:
@@ -82,6 +82,14 @@ def _body(body: object, encoding: object) -> str:
     except (binascii.Error, ValueError):
         raise UnreadableItem("bad_encoding", "body is no base64") from None
     return base64.b64encode(plain).decode()
+
+
+def _utf8(body: str) -> bytes:
+    """Return the body as bytes. Nothing is replaced: half a character may be part of an id."""
+    try:
+        return body.encode()
+    except UnicodeEncodeError:
+        raise UnreadableItem("bad_encoding", "body is not UTF-8") from None
 
 
 def _properties(given: dict[str, object], queue: str) -> dict[str, object]:

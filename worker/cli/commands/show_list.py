@@ -35,6 +35,7 @@ def show(*, uid: str, form: str | None) -> None:
         evidence = {
             "cancel_attempts": found.file.attempts,
             "token_statuses": found.file.tokens,
+            "named_with": found.file.same_token,
             "outbox": [event_document(row) for row in found.events],
         }
         print_json({**found.file.job, "next": following, **evidence})

@@ -23,6 +23,7 @@ OPTIONS: dict[str, tuple[click.ParamType[Any], str | None, str]] = {
     "since": (Since(), None, "changed since then: 90m, 2h, 7d, ISO 8601."),
     "older_than": (Since(), None, "not changed since then: 90m, 2h, 7d, ISO 8601."),
     "text": (SearchText(), None, "with this text in uid, token, reference or the bank's words."),
+    "same_token": (click.BOOL, None, "that name a token of another job."),
 }
 """Each option: what it takes, and the end of its help."""
 
@@ -44,7 +45,16 @@ def narrowed_by(*names: str, only: str = "Only jobs ") -> Callable[[Command], Co
         for name in reversed(names):
             kind, metavar, text = OPTIONS[name]
             flag = f"--{name.replace('_', '-')}"
-            option = click.option(flag, name, type=kind, metavar=metavar, help=f"{only}{text}")
+            is_flag = kind is click.BOOL
+            option = click.option(
+                flag,
+                name,
+                type=kind,
+                is_flag=is_flag,
+                default=False if is_flag else None,
+                metavar=metavar,
+                help=f"{only}{text}",
+            )
             decorated = option(decorated)
         return decorated  # type: ignore[no-any-return]
 
@@ -60,6 +70,7 @@ def _filter(  # noqa: PLR0913 - options, each by its name
     since: datetime | None = None,
     older_than: datetime | None = None,
     text: str | None = None,
+    same_token: bool = False,
 ) -> JobFilter:
     return JobFilter(
         state=None if state is None else State(state),
@@ -69,4 +80,5 @@ def _filter(  # noqa: PLR0913 - options, each by its name
         changed_since=since,
         changed_before=older_than,
         text=text,
+        same_token=same_token,
     )

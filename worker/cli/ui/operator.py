@@ -11,4 +11,6 @@ def operator() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         user = f"uid {os.getuid()}"
-    return f"{user}@{platform.node()}"[:128]
+    name = f"{user}@{platform.node()}"
+    # Bytes that are not UTF-8 arrive as lone surrogates, which no database accepts.
+    return name.encode(errors="backslashreplace").decode()[:128]

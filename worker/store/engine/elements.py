@@ -13,11 +13,13 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     bindparam,
+    case,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import Float
 
+from worker.domain.bounds import LARGEST_COUNT
 from worker.store.engine.column_types import Utc
 from worker.store.engine.engines import PLUS_SECONDS
 
@@ -57,6 +59,21 @@ class Plus(FunctionElement[datetime]):
 
     def __init__(self, at: ColumnElement[datetime], seconds: ColumnElement[float]) -> None:
         super().__init__(at, seconds)
+
+
+class Exists(FunctionElement[bool]):
+    """Whether a stored time is one that Python can hold: neither `infinity` nor before Christ."""
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, at: ColumnElement[datetime]) -> None:
+        super().__init__(at)
+
+
+def one_more(count: ColumnElement[int]) -> ColumnElement[int]:
+    """Return a count plus one; a count that has no room for more stays."""
+    return case((count < LARGEST_COUNT, count + 1), else_=count)
 
 
 class StringList(TypeDecorator[list[str]]):
@@ -109,6 +126,11 @@ _compiled_as(
     InList,
     postgresql="{} = ANY(CAST({} AS VARCHAR[]))",
     sqlite="{} IN (SELECT value FROM json_each({}))",
+)
+_compiled_as(
+    Exists,
+    postgresql="{} BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'",
+    sqlite="{} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] [0-9][0-9]:*'",
 )
 _compiled_as(InQuery, postgresql="{} = ANY(ARRAY{})", sqlite="{} IN {}")
 # statement_timestamp() is stable, so PostgreSQL can use an index on the compared column.

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DisconnectionError
 
+from worker.domain.bounds import later
 from worker.errors import StoreUnavailable
 from worker.net.readiness import is_readable
 
@@ -52,9 +53,16 @@ def make_engine(url: str, *, connections: int, timeouts: Timeouts) -> Engine:
 def lift_statement_timeout(connection: Connection) -> None:
     """Let statements run without a limit: a migration of a large table takes minutes."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET statement_timeout = 0")
+        connection.exec_driver_sql(_WITHOUT_LIMIT)
         connection.connection.driver_connection.answer_timeout = None  # type: ignore[union-attr]
         connection.commit()
+
+
+_WITHOUT_LIMIT = (
+    "SELECT set_config(name, '0', false) FROM pg_settings"
+    " WHERE name IN ('statement_timeout', 'transaction_timeout')"
+)
+"""PostgreSQL knows the second one since version 17; a role or a database may have set it."""
 
 
 def _sqlite(url: URL, connections: int, lock_timeout: timedelta) -> Engine:
@@ -94,8 +102,11 @@ def _plus_seconds(stored: str | None, seconds: float | None) -> str | None:
     """
     if stored is None or seconds is None:
         return None
-    moment = datetime.fromisoformat(stored) + timedelta(seconds=seconds)
-    return moment.isoformat(sep=" ", timespec="microseconds")
+    try:
+        moment = later(datetime.fromisoformat(stored), timedelta(seconds=seconds))
+    except (ValueError, OverflowError):  # no time, or more seconds than there are
+        return stored
+    return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
 def _make_folder(url: URL) -> None:
@@ -132,26 +143,22 @@ def _postgresql(url: URL, connections: int, timeouts: Timeouts) -> Engine:
 
     # Imported here: a program on SQLite needs no psycopg.
     from worker.store.engine.bounded_connection import BoundedConnection  # noqa: PLC0415
+    from worker.store.engine.time_loader import TimeLoader  # noqa: PLC0415
+
+    prepare = _session(timeouts)
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, args: Any, options: Any) -> BoundedConnection:
         connection = BoundedConnection.connect(*args, **options)
         connection.answer_timeout = timeouts.answer
+        connection.adapters.register_loader("timestamptz", TimeLoader)
         return connection
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
-        # As statements: not every connection pooler passes start-up options on.
-        connection.execute(f"SET lock_timeout = {milliseconds}")
-        connection.execute(f"SET statement_timeout = {_milliseconds(timeouts.statement)}")
-        # A worker that stops in the middle of a transaction, or whose machine is gone, keeps its
-        # locks until PostgreSQL notices: two hours by default. The partner's row may be one of
-        # them, and every other worker waits for it (measured: all workers stood still).
-        idle = _milliseconds(timeouts.idle_in_transaction)
-        connection.execute(f"SET idle_in_transaction_session_timeout = {idle}")
-        connection.commit()
         # From here on the event below begins each transaction, or it is one statement (`Prepared`).
         connection.autocommit = True
+        connection.execute(prepare)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -174,6 +181,49 @@ def _postgresql(url: URL, connections: int, timeouts: Timeouts) -> Engine:
             raise DisconnectionError
 
     return engine
+
+
+def _session(timeouts: Timeouts) -> str:
+    """
+    Return what each session begins with: a role's or a database's own defaults do not count.
+
+    As statements, since not every connection pooler passes start-up options on; and as one text,
+    since each costs a round trip. What the defaults may say is no matter of taste: with any of
+    these changed a statement of ours fails, waits, or means something else.
+    """
+    settings = {
+        # Each statement must see what others have committed: the guards of claim and settle
+        # expect it. Under `serializable` a settlement fails because of a neighbour's.
+        "default_transaction_isolation": "'read committed'",
+        "default_transaction_deferrable": "off",
+        "lock_timeout": _milliseconds(timeouts.lock),
+        "statement_timeout": _milliseconds(timeouts.statement),
+        # A worker that stops in the middle of a transaction, or whose machine is gone, keeps its
+        # locks until PostgreSQL notices: two hours by default. The partner's row may be one of
+        # them, and every other worker waits for it (measured: all workers stood still).
+        "idle_in_transaction_session_timeout": _milliseconds(timeouts.idle_in_transaction),
+        # The driver reads one form of times and of text, and our SQL is written for one of quotes.
+        "timezone": "'UTC'",
+        "datestyle": "'ISO, MDY'",
+        "intervalstyle": "'postgres'",
+        "client_encoding": "'UTF8'",
+        "standard_conforming_strings": "on",
+        # Compiling costs more than any of our statements takes.
+        "jit": "off",
+    }
+    given = "; ".join(f"SET {name} = {value}" for name, value in settings.items())
+    return f"{given}; {_DURABLE}"
+
+
+_DURABLE = (
+    "SELECT set_config('synchronous_commit', 'on', false)"
+    " WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""
+A claim that a crash of the server undoes would be sent twice, and an order accepted would be lost.
+
+Any setting but `off` stays: some wait for a standby as well.
+"""
 
 
 def _answers(engine: Engine, connection: Any) -> bool:

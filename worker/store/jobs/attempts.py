@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Executable, Insert, bindparam, select, update
 
+from worker.domain.bounds import milliseconds
 from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.decision import Decision
 from worker.domain.judgement import LEASE_ENDED
@@ -120,7 +121,7 @@ class Attempts:
             "wire_uid": evidence.wire_uid,
             "started_at": claim.started_at,
             "spent": decision.spent and claim.kind == ClaimKind.CANCEL,
-            "duration_ms": round(evidence.duration.total_seconds() * 1000),
+            "duration_ms": milliseconds(evidence.duration),
             "http_status": evidence.answer.http_status if evidence.answer else None,
             "heard": storable(decision.heard, 64),
             "decision": str(decision.event),

@@ -1,5 +1,6 @@
 """Claims: the statements that take one, and the reading of a claimed row."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -16,13 +17,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from worker.domain.bounds import EARLIEST, LATEST
 from worker.domain.claims import Claim, ClaimKind
 from worker.domain.kplus import CancelRequest
 from worker.domain.limits import valid_expiry
 from worker.domain.states import Event, State
 from worker.store.engine.database import AnyRow, AnySelect, Database
-from worker.store.engine.elements import InList, Now, NowPlus
+from worker.store.engine.elements import InList, Now, NowPlus, one_more
 from worker.store.engine.prepared import Prepared
+from worker.store.jobs.same_token import names_the_token_of
 from worker.store.jobs.transitions import can_inquire, has_expired, move, past_its_limits, waiting
 from worker.store.partners.conditions import is_healthy, is_open, partner_rests
 from worker.store.schema.tables import JOBS, cancel_jobs
@@ -53,15 +56,20 @@ def as_claim(row: AnyRow, *, partner_is_healthy: bool = False) -> Claim:
         request=CancelRequest(row.partner_txn_uid, row.partner_id, row.token_id, row.reference1),
         lease_id=row.lease_id,
         number=row.conversations,
-        kind=ClaimKind(row.lease_kind),
+        kind=ClaimKind.INQUIRY if row.lease_kind == ClaimKind.INQUIRY else ClaimKind.CANCEL,
         attempts=row.attempts,
         doubted=row.doubted,
-        created_at=row.requeued_at or row.created_at,
+        created_at=row.requeued_at or _existing(row.created_at, row.updated_at),
         expires_at=valid_expiry(row.expires_at, still_payable_at=row.still_payable_at),
         started_at=row.updated_at,
-        lease_ends_at=row.lease_ends_at,
+        lease_ends_at=_existing(row.lease_ends_at, row.updated_at),
         partner_is_healthy=partner_is_healthy,
     )
+
+
+def _existing(at: datetime, instead: datetime) -> datetime:
+    """Return a time, or another if it is none that Python can hold: no age counts from it."""
+    return instead if at in {EARLIEST, LATEST} else at
 
 
 class ClaimStatement:
@@ -101,13 +109,14 @@ def claim_statement() -> ReturningUpdate[Any]:
         move(Event.CLAIM)
         .where(JOBS.partner_txn_uid == bindparam("uid"), *_is_due())
         .values(
-            attempts=JOBS.attempts + case((inquires, 0), else_=1),
-            conversations=JOBS.conversations + 1,
+            attempts=case((inquires, JOBS.attempts), else_=one_more(JOBS.attempts)),
+            conversations=one_more(JOBS.conversations),
             lease_id=bindparam("lease_id"),
             lease_ends_at=NowPlus("lease_seconds"),
             lease_kind=case((inquires, str(ClaimKind.INQUIRY)), else_=str(ClaimKind.CANCEL)),
             next_attempt_at=None,
             hinted_at=None,
+            same_token=names_the_token_of(cancel_jobs),
         )
         .returning(*CLAIMED, is_open().label("is_open"))
     )

@@ -12,6 +12,7 @@ from sqlalchemy import (
     update,
 )
 
+from worker.domain.bounds import bounded_wait
 from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.decision import Decision
 from worker.domain.judgement import PAYABLE
@@ -188,7 +189,7 @@ class Jobs:
             "new_outcome": decision.outcome,
             "token_status": None if status is None else storable(status, MAX_TEXT_LENGTH),
             "unspent": 1 if claim.kind == ClaimKind.CANCEL and not decision.spent else 0,
-            "wait_seconds": decision.wait.total_seconds() if decision.wait else 0.0,
+            "wait_seconds": bounded_wait(decision.wait),
             "is_payable": decision.heard == PAYABLE,
         }
 

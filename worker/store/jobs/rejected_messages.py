@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, func, select
 
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
-from worker.store.engine.elements import Now
+from worker.store.engine.elements import Now, one_more
 from worker.store.schema.tables import rejected_messages
 
 LONGEST_BODY = 16 * 1024
@@ -29,9 +29,14 @@ class RejectedMessage:
             "reason": storable(self.reason, 32),
             "detail": storable(self.detail, 2000),
             "task": storable(self.task, 200) if self.task else None,
-            "partner_txn_uid": storable(self.uid, 64) if self.uid else None,
+            "partner_txn_uid": self._whole_uid(),
             "body": storable(self.body, LONGEST_BODY),
         }
+
+    def _whole_uid(self) -> str | None:
+        """Return the uid, or None if its column cannot hold it: cut, it would name another job."""
+        uid = self.uid or ""
+        return uid if uid and storable(uid, 64) == uid else None
 
 
 class RejectedMessages:
@@ -42,7 +47,7 @@ class RejectedMessages:
         new = database.insert(rejected_messages).values(first_at=Now(), last_at=Now())
         self._keep = new.on_conflict_do_update(
             index_elements=["digest"],
-            set_={"deliveries": _KEPT.deliveries + 1, "last_at": Now()},
+            set_={"deliveries": one_more(_KEPT.deliveries), "last_at": Now()},
         )
         self._add = new.on_conflict_do_nothing()
         self._latest = (

@@ -45,7 +45,9 @@ def settle_statement(event: Event, source: State) -> ReturningUpdate[Any]:
         status_code=bindparam("status_code"),
         error_code=bindparam("error_code"),
         error_desc=bindparam("error_desc"),
-        attempts=JOBS.attempts - bindparam("unspent", type_=Integer()),
+        attempts=case(
+            (JOBS.attempts > 0, JOBS.attempts - bindparam("unspent", type_=Integer())), else_=0
+        ),
         still_payable_at=case(
             (bindparam("is_payable", type_=Boolean()), Now()), else_=JOBS.still_payable_at
         ),

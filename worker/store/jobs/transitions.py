@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from worker.domain import events
 from worker.domain.states import TRANSITIONS, Event, Outcome, State
-from worker.store.engine.elements import InList, Now, NowPlus
+from worker.store.engine.elements import Exists, InList, Now, NowPlus, one_more
 from worker.store.schema.tables import JOBS, cancel_jobs
 
 EVENT_COLUMNS = tuple(cancel_jobs.c[column] for column in events.FIELDS.values())
@@ -30,7 +30,7 @@ _WAIT: dict[str, object] = {
 _END: dict[str, object] = {
     "outcome": bindparam("new_outcome"),
     "finished_at": Now(),
-    "ends": JOBS.ends + 1,
+    "ends": one_more(JOBS.ends),
     "next_attempt_at": None,
     "hinted_at": None,
     **NO_LEASE,
@@ -83,7 +83,8 @@ def has_expired() -> ColumnElement[bool]:
     `tests/integration/test_sql_and_python_agree.py` compares the two.
     """
     was_right = or_(JOBS.still_payable_at.is_(None), JOBS.still_payable_at < JOBS.expires_at)
-    return and_(JOBS.expires_at.is_not(None), JOBS.expires_at <= Now(), was_right)
+    given = and_(JOBS.expires_at.is_not(None), Exists(JOBS.expires_at))
+    return and_(given, JOBS.expires_at <= Now(), was_right)
 
 
 def last_word() -> ColumnElement[str]:

@@ -81,7 +81,7 @@ class Actions:
         The verdict is `done_before` if exactly this was done before. The token is the old job's.
         """
         with self._database.writing() as connection:
-            found = self._requeues.judge(connection, request, lock=True)
+            found = self._requeues.judge(connection, request, lock=True, new_uid=new_uid)
             if found.job is not None and found.job["continued_by"] == new_uid:
                 return RequeueResult(request.uid, Verdict.DONE_BEFORE, found.job)
             if found.verdict is not Verdict.DONE:

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Boolean, Connection, Executable, bindparam, case, literal, select, update
 
+from worker.domain.kplus import CancelRequest
 from worker.domain.limits import has_expired
 from worker.domain.states import FINAL, Event, Outcome, State
+from worker.domain.wire import unsendable
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
@@ -36,6 +38,7 @@ class Verdict(StrEnum):
     UID_TAKEN = "uid_taken"
     NOT_IN_DOUBT = "not_in_doubt"
     UNCLEAR = "unclear"
+    UNSENDABLE = "unsendable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +104,29 @@ class Requeues:
         self._continue = self._insert_successor()
 
     def judge(
-        self, connection: Connection, request: RequeueRequest, *, lock: bool
+        self,
+        connection: Connection,
+        request: RequeueRequest,
+        *,
+        lock: bool,
+        new_uid: str | None = None,
     ) -> RequeueResult:
-        """Judge whether a job may be tried again; `lock` keeps it locked until the end."""
+        """
+        Judge whether a job may be tried again, under its own uid or a new one.
+
+        `lock` keeps it locked until the end of the transaction.
+        """
         # Not the key: this must not wait for a producer's open transaction with the same uid.
         statement = self._job.with_for_update(key_share=True) if lock else self._job
         rows = rows_of(connection, statement, {**self._database.times, "uid": request.uid})
         if not rows:
             pruned = rows_of(connection, self._tombstone, {"uid": request.uid})
             return RequeueResult(request.uid, Verdict.PRUNED if pruned else Verdict.NOT_FOUND)
-        return RequeueResult(request.uid, _judge(rows[0], request), _job(rows[0]))
+        row, verdict = rows[0], _judge(rows[0], request)
+        sent = CancelRequest(new_uid or request.uid, row.partner_id, row.token_id, row.reference1)
+        if verdict is Verdict.DONE and unsendable(sent):
+            verdict = Verdict.UNSENDABLE
+        return RequeueResult(request.uid, verdict, _job(row))
 
     def requeue(self, connection: Connection, request: RequeueRequest) -> RequeueResult:
         """Let a job that `judge` locked, and found `done`, wait for its turn again."""

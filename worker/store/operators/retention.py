@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Select, Table, bindparam, delete, func, select
 
+from worker.domain.bounds import EARLIEST
 from worker.domain.events import OutboxState
-from worker.domain.kplus import EPOCH
 from worker.domain.partners import PartnerMode
 from worker.domain.states import Outcome
 from worker.store.engine.column_types import Utc
@@ -93,7 +93,7 @@ class Retention:
         In one transaction: a lookup finds the job or its tombstone. `since` is where the batch
         before ended, so that deleted rows are not read again.
         """
-        params = {**_params(outcome, older_than), "since": since or EPOCH, "most": most}
+        params = {**_params(outcome, older_than), "since": since or EARLIEST, "most": most}
         with self._database.writing() as connection:
             times = self._database.times
             rows = rows_of(connection, self._oldest, {**times, **params})

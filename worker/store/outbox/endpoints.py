@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Executable, Subquery, bindparam, func, or_, select, update
 
+from worker.domain.bounds import LARGEST_COUNT, bounded_wait
 from worker.domain.destinations import Destination, EndpointMode
 from worker.domain.events import OutboxState
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
@@ -98,8 +99,8 @@ class Endpoints:
             self._back_off,
             destination=destination,
             reason=short(fault),
-            failures=failures,
-            wait_seconds=wait.total_seconds(),
+            failures=min(failures, LARGEST_COUNT),
+            wait_seconds=bounded_wait(wait),
         )
 
     def disable(self, destination: Destination, fault: str) -> bool:

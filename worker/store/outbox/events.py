@@ -8,10 +8,11 @@ from uuid import uuid4
 
 from sqlalchemy import BindParameter, Connection, Executable, bindparam, func, select, update
 
+from worker.domain.bounds import bounded_wait
 from worker.domain.destinations import Destination
 from worker.domain.events import OutboxState
 from worker.store.engine.database import AnyRow, Database, rows_of
-from worker.store.engine.elements import Now, NowPlus
+from worker.store.engine.elements import Now, NowPlus, one_more
 from worker.store.outbox.endpoints import short
 from worker.store.schema.tables import outbox
 
@@ -111,7 +112,7 @@ class Outbox:
         if wait is None:
             self._database.run(self._dead, **failed)
         else:
-            self._database.run(self._again, **failed, wait_seconds=wait.total_seconds())
+            self._database.run(self._again, **failed, wait_seconds=bounded_wait(wait))
 
     def resend(self, connection: Connection, event_id: str) -> list[AnyRow]:
         """
@@ -205,7 +206,7 @@ def _claim() -> Executable:
         .where(EVENTS.event_id.in_(select(due.c.event_id)), EVENTS.destination == this_destination)
         .values(
             next_attempt_at=NowPlus("lease_seconds"),
-            attempts=EVENTS.attempts + 1,
+            attempts=one_more(EVENTS.attempts),
             tried_at=func.coalesce(EVENTS.tried_at, Now()),
             lease_id=bindparam("lease_id"),
         )

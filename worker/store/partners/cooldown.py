@@ -20,7 +20,7 @@ from sqlalchemy import (
 from worker.domain.partners import PartnerMode
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import Database
-from worker.store.engine.elements import Now, NowPlus
+from worker.store.engine.elements import Now, NowPlus, one_more
 from worker.store.partners.gate import FIRST_PACE
 from worker.store.schema.tables import partners
 
@@ -52,7 +52,7 @@ def count_failure(database: Database, cooldown: Cooldown) -> Executable:
         .values(partner_id=bindparam("partner"), updated_at=Now(), **_first_failure(cooldown))
         .on_conflict_do_update(
             index_elements=["partner_id"],
-            set_=_after_failure(ROW.failures + 1, cooldown),
+            set_=_after_failure(one_more(ROW.failures), cooldown),
             where=_counts(),
         )
     )
@@ -107,7 +107,7 @@ def cool_down(database: Database, cooldown: Cooldown) -> Executable:
     """
     advice = bindparam("advice_seconds", type_=Float())
     failures = case(
-        (ROW.failures + 1 > cooldown.threshold, ROW.failures + 1),
+        (ROW.failures >= cooldown.threshold, one_more(ROW.failures)),
         else_=literal(cooldown.threshold, Integer()),
     )
     seconds = case((advice > 0, advice), else_=_seconds(failures, cooldown))

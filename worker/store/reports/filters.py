@@ -25,7 +25,8 @@ class JobFilter:
     `code` is a status code, an error code or a short code of the bank, or the word for what was
     heard (`read_timeout`), of any attempt. `changed_since` is the first time that counts,
     `changed_before` the first that does not. `text` stands anywhere in the uid, the token's id,
-    the reference or the bank's description; the case of A to Z does not count.
+    the reference or the bank's description; the case of A to Z does not count. `same_token`: the
+    job named a token of another job when it was claimed.
     """
 
     state: State | None = None
@@ -35,6 +36,7 @@ class JobFilter:
     changed_since: datetime | None = None
     changed_before: datetime | None = None
     text: str | None = None
+    same_token: bool = False
 
     @property
     def states(self) -> frozenset[State]:
@@ -62,6 +64,8 @@ class JobFilter:
             yield JOBS.updated_at >= self.changed_since
         if self.changed_before is not None:
             yield JOBS.updated_at < self.changed_before
+        if self.same_token:
+            yield JOBS.same_token
         if self.code is not None:
             yield _has_attempt_with(self.code)
         if self.text is not None:

@@ -1,7 +1,7 @@
 """What operators read: one job with its evidence, lists, counts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import BindParameter, ColumnElement, Select, Table, and_, bindpa
 from worker.domain.states import FINAL, Outcome, State
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
+from worker.store.jobs.same_token import OTHER, is_other_of
 from worker.store.jobs.transitions import waiting
 from worker.store.reports.filters import EVERY_JOB, JobFilter
 from worker.store.schema.tables import (
@@ -21,15 +22,18 @@ from worker.store.schema.tables import (
 )
 
 BATCH = 500
+MOST_OTHERS = 10
+"""So many other jobs of a token are named: more need no other act."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
-    """All that is stored about one job."""
+    """All that is stored about one job; `same_token` are other jobs that name its token."""
 
     job: dict[str, Any]
     attempts: list[dict[str, Any]]
     tokens: list[dict[str, Any]]
+    same_token: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,14 @@ class Reports:
         self._tokens = _of_job(
             token_statuses, uid, token_statuses.c.number, token_statuses.c.position
         )
+        self._same_token = (
+            select(OTHER.partner_txn_uid, OTHER.reference1, OTHER.state, OTHER.outcome)
+            .join(cancel_jobs, and_(*is_other_of(cancel_jobs)))
+            # One that was reissued has a job in its place, which names them.
+            .where(JOBS.partner_txn_uid == uid, JOBS.continued_by.is_(None))
+            .order_by(OTHER.partner_txn_uid)
+            .limit(MOST_OTHERS)
+        )
         self._counts = select(
             JOBS.state, JOBS.outcome, func.count().label("jobs"), func.sum(JOBS.attempts)
         ).group_by(JOBS.state, JOBS.outcome)
@@ -70,6 +82,9 @@ class Reports:
                 job=_plain(jobs[0]),
                 attempts=[_plain(row) for row in rows_of(connection, self._attempts, {"uid": uid})],
                 tokens=[_plain(row) for row in rows_of(connection, self._tokens, {"uid": uid})],
+                same_token=[
+                    _plain(row) for row in rows_of(connection, self._same_token, {"uid": uid})
+                ],
             )
 
     def jobs(self, wanted: JobFilter = EVERY_JOB, *, most: int = 100) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ from worker.domain.partners import PartnerMode
 from worker.domain.states import FINAL, OUTCOMES, WAITING, Outcome, State
 from worker.store.engine.column_types import Utc, listed, partial_index
 from worker.store.schema import triggers
+from worker.store.schema.rules import hold
 
 metadata = MetaData(
     naming_convention={
@@ -74,17 +75,19 @@ cancel_jobs = Table(
     Column("created_at", Utc, nullable=False, server_default=text("CURRENT_TIMESTAMP")),
     Column("updated_at", Utc, nullable=False, server_default=text("CURRENT_TIMESTAMP")),
     Column("next_attempt_at", Utc, server_default=text("CURRENT_TIMESTAMP")),
-    Column("expires_at", Utc),
+    # One that cannot be read counts as none.
+    Column("expires_at", Utc(or_none=True)),
     Column("finished_at", Utc),
     Column("lease_id", String(36)),
     Column("lease_ends_at", Utc),
     Column("lease_kind", String(8)),
     Column("hinted_at", Utc),
-    Column("requeued_at", Utc),
+    Column("requeued_at", Utc(or_none=True)),
     Column("still_payable_at", Utc),
     Column("ends", Integer, nullable=False, server_default=text("0")),
     Column("continues", String(64)),
     Column("continued_by", String(64)),
+    Column("same_token", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint(f"state IN ({listed(sorted(State))})", name="state_known"),
     CheckConstraint(f"outcome IN ({listed(sorted(Outcome))})", name="outcome_known"),
     CheckConstraint(
@@ -115,6 +118,8 @@ cancel_jobs = Table(
     partial_index("ix_cancel_jobs_leases", "lease_ends_at", where="lease_id IS NOT NULL"),
     Index("ix_cancel_jobs_listed", "state", "updated_at"),
     Index("ix_cancel_jobs_counted", "state", "outcome", "attempts"),
+    Index("ix_cancel_jobs_token", "token_id"),
+    partial_index("ix_cancel_jobs_same_token", "updated_at", where="same_token"),
     comment="One job a partnerTxnUid: what the order system wants cancelled, and its outcome",
 )
 JOBS = cancel_jobs.c
@@ -315,3 +320,5 @@ endpoints = Table(
     CheckConstraint(f"{_ENABLED} OR reason IS NOT NULL", name="disabled_has_a_reason"),
     comment="Whether a receiver of outcomes is served now; no row means that it is",
 )
+
+hold(metadata)
