@@ -15,6 +15,8 @@ from worker.telemetry.log import get_logger
 log = get_logger(__name__)
 
 BATCH = 200
+FOLD_BATCH = 20
+"""Jobs whose evidence is looked through in one pass."""
 HINT_AGAIN_AFTER = timedelta(seconds=15)
 """A hint without an attempt for so long counts as a lost message."""
 
@@ -44,16 +46,22 @@ class SweepResult:
     rescued: int
     exhausted: int
     hinted: int
+    folded: int = 0
 
 
 def sweep(context: SweepContext) -> SweepResult:
     """
-    Rescue dead claims, end jobs past their limits, hint due jobs.
+    Rescue dead claims, end jobs past their limits, hint due jobs, fold old evidence.
 
     Any number of workers may do so at once. Raises `StoreUnavailable`: what was done before stays
     done.
     """
-    return SweepResult(rescued=rescue(context), exhausted=_exhaust(context), hinted=_hint(context))
+    return SweepResult(
+        rescued=rescue(context),
+        exhausted=_exhaust(context),
+        hinted=_hint(context),
+        folded=context.store.backlog.fold(most=FOLD_BATCH),
+    )
 
 
 def rescue(context: SweepContext) -> int:

@@ -36,6 +36,7 @@ CLAIMED = (
     JOBS.lease_kind,
     JOBS.lease_ends_at,
     JOBS.conversations,
+    JOBS.uncounted,
     JOBS.attempts,
     JOBS.doubted,
     JOBS.created_at,
@@ -61,6 +62,7 @@ def as_claim(row: AnyRow, *, partner_is_healthy: bool = False) -> Claim:
         started_at=row.updated_at,
         lease_ends_at=row.lease_ends_at,
         partner_is_healthy=partner_is_healthy,
+        uncounted=row.uncounted,
     )
 
 

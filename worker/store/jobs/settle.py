@@ -46,6 +46,7 @@ def settle_statement(event: Event, source: State) -> ReturningUpdate[Any]:
         error_code=bindparam("error_code"),
         error_desc=bindparam("error_desc"),
         attempts=JOBS.attempts - bindparam("unspent", type_=Integer()),
+        uncounted=JOBS.uncounted + bindparam("unspent", type_=Integer()),
         still_payable_at=case(
             (bindparam("is_payable", type_=Boolean()), Now()), else_=JOBS.still_payable_at
         ),
