@@ -111,6 +111,7 @@ class Runtime:
             ),
             max_attempts=settings.max_attempts,
             max_age=timedelta(seconds=settings.max_age_seconds),
+            max_retry_after=timedelta(seconds=settings.max_retry_after_seconds),
         )
 
     @once

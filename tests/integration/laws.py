@@ -32,9 +32,12 @@ def hold(turns: Turns) -> None:
     assert turns.token_id not in turns.sandbox.journal.overlapping_tokens()
     effects = sum(each.effect for each in posts)
     assert effects <= (job["outcome"] not in WITHOUT_EFFECT)
-    assert job["attempts"] == sum(each["spent"] for each in evidence)
+    stands_for = [1 + each["folded"] for each in evidence]
+    spent = sum(n for n, each in zip(stands_for, evidence, strict=True) if each["spent"])
+    assert job["attempts"] == spent
     assert {each["kind"] for each in evidence if each["spent"]} <= {"cancel"}
-    assert job["conversations"] == len(evidence)
+    assert job["conversations"] == sum(stands_for)
+    assert all(each["folded"] == sum((each["folded_minutes"] or {}).values()) for each in evidence)
     cancels = [each for each in posts if each.operation != "inquiry"]
     assert {each.partner_txn_uid for each in cancels} <= {turns.uid}
     asked = [each.partner_txn_uid for each in posts if each.operation == "inquiry"]

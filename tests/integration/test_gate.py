@@ -42,6 +42,15 @@ TOO_MANY: Final = Decision(
     Event.RETRY, "http_429", "HTTP 429", wait=timedelta(seconds=30), spent=False, throttled=True
 )
 
+TURNED_AWAY: Final = Decision(
+    Event.RETRY,
+    "http_403",
+    "HTTP 403 of a gateway",
+    wait=timedelta(seconds=2),
+    spent=False,
+    turned_away=True,
+)
+
 
 def roster(*names: str, **limits: Any) -> Roster:
     common = {"secret": "s3cret", "bank_url": "http://127.0.0.1:9/cancel", **limits}
@@ -312,10 +321,67 @@ def test_calls_under_way_lengthen_a_rest_only_by_a_time_that_the_bank_named(line
     assert partner(line.store)["resume_at"] == until + timedelta(seconds=30)
 
 
-def test_a_503_that_names_a_time_lengthens_the_cool_down_it_completes(line: Line) -> None:
+def test_the_time_that_a_503_names_is_its_jobs_and_not_the_partners(line: Line) -> None:
     for _ in range(3):
         line.hears(replace(DOWN, retry_after=timedelta(seconds=120)))
-    assert partner(line.store)["resume_at"] == line.clock.now + timedelta(seconds=120)
+    assert partner(line.store)["resume_at"] == line.clock.now + REST.base
+
+
+def test_a_gateway_that_turns_calls_away_is_probed_by_one_call_at_growing_intervals(
+    line: Line,
+) -> None:
+    line.proves()
+    rests = []
+    for n in range(10):
+        under_way = line.call() if n == 0 else None
+        line.hears(TURNED_AWAY)
+        assert line.enter() is None
+        if under_way:
+            settle(line.store, under_way, TURNED_AWAY)
+        stands = partner(line.store)
+        assert only(stands, "mode", "reason") == ("cooling", "HTTP 403 of a gateway")
+        rests.append((stands["resume_at"] - line.clock.now).total_seconds())
+        line.clock.forward(rests[-1])
+    assert rests == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
+    assert line.enter() is not None
+    assert line.enter() is None
+
+
+def test_an_answer_of_the_bank_ends_the_rest_behind_a_gateway(line: Line) -> None:
+    line.hears(TURNED_AWAY)
+    line.clock.forward(5)
+    line.proves()
+    assert only(partner(line.store), "mode", "failures", "reason") == ("active", 0, None)
+
+
+@pytest.mark.parametrize(("named", "seconds"), [(1, 5), (600, 600)])
+def test_a_gateway_can_only_lengthen_a_rest(line: Line, named: int, seconds: int) -> None:
+    for _ in range(2):
+        line.hears(replace(TURNED_AWAY, retry_after=timedelta(seconds=named)))
+        line.clock.forward(partner(line.store)["resume_at"] - line.clock.now)
+        line.proves()
+        line.clock.forward(60)
+        line.hears(replace(TURNED_AWAY, retry_after=timedelta(seconds=named)))
+        rest = partner(line.store)["resume_at"] - line.clock.now
+        assert rest == timedelta(seconds=seconds)
+        line.clock.forward(rest)
+        line.proves()
+
+
+def test_after_a_rest_the_job_that_was_turned_away_does_not_go_first(line: Line) -> None:
+    """A gateway may refuse one job alone, for what stands in its reference: others go on."""
+    accept(line.store, "POISON", expires_at=line.clock.now + timedelta(hours=1))
+    accept(line.store, "X1", "X2")
+    for _ in range(3):
+        (first, *_) = line.store.backlog.hint(high_water=9, again_after=AGAIN, roster=line.roster)
+        mine = line.store.jobs.claim(first, lease=LEASE, roster=line.roster)
+        assert mine is not None
+        if first != "POISON":
+            assert settle(line.store, mine, CANCELLED, ANSWERED)
+            return
+        settle(line.store, mine, TURNED_AWAY)
+        line.clock.forward(partner(line.store)["resume_at"] - line.clock.now)
+    pytest.fail("one job keeps its partner from all others")
 
 
 def test_the_sweep_hints_no_more_than_the_gate_lets_in(line: Line) -> None:

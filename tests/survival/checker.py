@@ -134,7 +134,7 @@ def _doubled(posts: Sequence[Entry], file: JobFile) -> bool:
     earlier = posts[:-1]
     lost_on_the_line = sum(not _delivered(post) for post in earlier)
     clear = sum(_delivered(post) and _is_clear(post) for post in earlier)
-    deaf = sum(not _heard(row) for row in _cancels(file))
+    deaf = sum(_stands_for(row) for row in _cancels(file) if not _heard(row))
     too_many = clear > max(0, deaf - lost_on_the_line)
     return too_many or any(_heard(row) and row["decision"] in ENDS for row in file.attempts[:-1])
 
@@ -171,13 +171,18 @@ def _unwritten(posts: Sequence[Entry], file: JobFile) -> bool:
     """Say whether evidence is missing: a row may lack its POST (a worker died), no POST its row."""
     if not _ended(file):
         return False
-    rows = len(file.attempts)
-    spent = sum(bool(row["spent"]) for row in file.attempts)
+    rows = sum(map(_stands_for, file.attempts))
+    spent = sum(_stands_for(row) for row in file.attempts if row["spent"])
     return (
-        len(posts) > len(_cancels(file))
+        len(posts) > sum(map(_stands_for, _cancels(file)))
         or rows != file.job["conversations"]
         or spent != file.job["attempts"]
     )
+
+
+def _stands_for(row: Mapping[str, Any]) -> int:
+    """Return the conversations of a row: itself, and those that were folded into it."""
+    return 1 + int(row.get("folded") or 0)
 
 
 def _ended(file: JobFile) -> bool:

@@ -49,6 +49,13 @@ def test_inquiries_are_the_conversations_before_this_one_that_spent_no_attempt(
     assert (case.created_at, case.expires_at) == (CLAIM.created_at, CLAIM.expires_at)
 
 
+@pytest.mark.parametrize(("claim", "before"), [(CLAIM, 1), (ASKING, 0)])
+def test_conversations_that_are_not_counted_lengthen_no_wait(claim: Claim, before: int) -> None:
+    """Those before a requeue, and cancels that a rate limit turned away."""
+    case = replace(claim, uncounted=2).case(at=AT, jitter=0.5, inquirers=["P1"])
+    assert (case.inquiries, case.conversations) == (before, 5)
+
+
 def test_a_partner_that_cannot_ask_has_no_inquiries() -> None:
     assert CLAIM.case(at=AT, jitter=0.5, inquirers=["P2"]).inquiries is None
 

@@ -12,7 +12,7 @@ from worker.domain.decision import Case, Decision
 from worker.domain.judgement import decide, decide_inquiry, decide_lease_ended
 from worker.domain.kplus import Answer, InquiryRequest, RequestDt
 from worker.domain.states import Event, Outcome
-from worker.errors import BankError
+from worker.errors import AnswerLost, BankError, BankUnreachable
 
 ASKED = InquiryRequest("INQ000000000001", REQUEST.partner_id, REQUEST.token_id, "INV-7")
 CASE = replace(AFTER_DOUBT, request=ASKED, inquiries=0)
@@ -156,7 +156,68 @@ def test_an_inquiry_whose_worker_fell_silent_spends_no_attempt() -> None:
 NEVER_DOUBTED = replace(CASE, doubted=False, expires_at=NOW)
 
 
-def test_past_the_expiry_one_inquiry_that_says_nothing_is_the_last() -> None:
+SAYS_NOTHING: list[Answer | BankError] = [
+    BankUnreachable("connection refused", fault="connect_failed"),
+    BankUnreachable("no such host", fault="dns_failed"),
+    AnswerLost("silence", fault="read_timeout"),
+    *(Answer(http_status, flaw="a page") for http_status in (200, 400, 403, 404, 500, 502, 503)),
+]
+
+
+@pytest.mark.parametrize("said", SAYS_NOTHING)
+@pytest.mark.parametrize("doubted", [False, True])
+def test_past_the_expiry_a_call_that_says_nothing_of_the_token_is_not_the_last(
+    said: Answer | BankError, *, doubted: bool
+) -> None:
+    """The customer may have paid: the bank is asked until it speaks, or the job is too old."""
+    case = replace(NEVER_DOUBTED, doubted=doubted)
+    decision = decide_inquiry(said, case, POLICY)
+    assert (decision.event, decision.outcome) == (Event.DOUBT if doubted else Event.RETRY, None)
+    old = decide_inquiry(said, replace(case, created_at=NOW - POLICY.max_age), POLICY)
+    assert old.outcome is (Outcome.UNKNOWN if doubted else Outcome.LAPSED)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"statusCode": "10", "errorCode": "general_error"},
+        {"statusCode": "10", "errorCode": "internal_error"},
+        {"statusCode": "10", "errorCode": "duplicate_request"},
+        {"statusCode": "10", "errorCode": "never_seen"},
+        {"status": None},
+        {"status": ["CANCELLED", "PAID"]},
+        {"status": "VOIDED", "tokenId": "ANOTHER"},
+        {"status": "CANCELLED", "http_status": 503},
+    ],
+)
+def test_past_the_expiry_a_bank_that_speaks_of_something_else_is_asked_again(
+    answer: dict[str, Any],
+) -> None:
+    decision = told(**answer, case=NEVER_DOUBTED)
+    assert (decision.event, decision.outcome) == (Event.RETRY, None)
+
+
+@pytest.mark.parametrize("doubted", [False, True])
+def test_past_the_expiry_the_bank_is_asked_at_growing_intervals(*, doubted: bool) -> None:
+    """Not within seconds for a whole day, though no attempt is spent any more."""
+    case = replace(NEVER_DOUBTED, doubted=doubted, attempts=0, expires_at=NOW - timedelta(days=1))
+    waits = [
+        decide_inquiry(SAYS_NOTHING[0], replace(case, inquiries=n, created_at=NOW), POLICY).wait
+        for n in (0, 1, 2, 30)
+    ]
+    assert waits == [timedelta(seconds=s) for s in (1.5, 3, 6, 225)]
+    silent = decide_lease_ended(replace(case, inquiries=30), POLICY, inquiry=True)
+    assert silent.wait == timedelta(seconds=225)
+
+
+@pytest.mark.parametrize("said", ["VOIDED", "NOT_FOUND", "WITHDRAWN"])
+def test_past_the_expiry_a_word_about_the_token_is_the_last(said: str) -> None:
+    assert told(said, case=NEVER_DOUBTED).outcome is Outcome.LAPSED
+    refused = told(statusCode="10", errorCode="invalid_tokenId", case=NEVER_DOUBTED)
+    assert refused.outcome is Outcome.LAPSED
+
+
+def test_past_the_expiry_an_answer_that_settles_nothing_is_the_last() -> None:
     doubted = told("VOIDED", case=replace(CASE, expires_at=NOW))
     assert (doubted.event, doubted.outcome) == (Event.EXHAUST, Outcome.UNKNOWN)
     never = told("VOIDED", case=NEVER_DOUBTED)
@@ -189,3 +250,9 @@ def test_an_inquiry_puts_nothing_in_doubt() -> None:
     for fault in FAULTS:
         assert decide_inquiry(fault, early, POLICY).event is Event.RETRY
     assert decide_lease_ended(early, POLICY, inquiry=True).event is Event.RETRY
+
+
+def test_a_payable_token_is_cancelled_by_the_schedule_of_its_attempts() -> None:
+    """However often the bank was asked before it could be reached."""
+    case = replace(CASE, attempts=1, inquiries=30, expires_at=None)
+    assert told("REQUESTED", case=case).wait == timedelta(seconds=1.5)

@@ -1,12 +1,14 @@
 """The judgement where HTTP or the network speaks, with or without a word of the bank."""
 
+import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.unit.cases import AFTER_DOUBT, FIRST, POLICY, document, error, judge
-from worker.domain.judgement import decide
+from tests.unit.cases import AFTER_DOUBT, FIRST, POLICY, answer, document, error, judge
+from worker.domain.judgement import decide, decide_inquiry
 from worker.domain.kplus import Answer
 from worker.domain.states import Event
 from worker.errors import (
@@ -19,14 +21,72 @@ from worker.errors import (
     CertificateRefused,
 )
 
+WITHOUT_AN_ENVELOPE = [b"", b"<html></html>", b"{}", b"[" * 9999, b'{"message": "Forbidden"}']
 
-@pytest.mark.parametrize("http_status", [401, 403, 404, 405, 300, 301, 302, 307, 308, 399])
-@pytest.mark.parametrize("body", [b"", b"<html></html>", b"{}", b"[" * 9999])
-def test_a_gateway_that_turns_us_away_pauses_the_partner(http_status: int, body: bytes) -> None:
+
+@pytest.mark.parametrize("http_status", [403, 404, 405, 300, 301, 302, 307, 308, 399])
+@pytest.mark.parametrize("body", [*WITHOUT_AN_ENVELOPE, "statusCode"])
+def test_a_gateway_that_turns_us_away_lets_the_partner_rest(
+    http_status: int, body: bytes | str
+) -> None:
+    """A page of a WAF and a maintenance redirect pass by themselves."""
+    if isinstance(body, str):  # as API gateways write it
+        body = json.dumps({body: http_status, "message": "Forbidden"}).encode()
     decision = judge(body, http_status=http_status)
     assert (decision.event, decision.heard) == (Event.RETRY, f"http_{http_status}")
-    assert decision.pause_reason is not None
+    assert decision.turned_away
+    assert decision.pause_reason is None
     assert not decision.spent
+    for word in (f"HTTP {http_status}", "maintenance", "WAF", "allow-list", "URL"):
+        assert word in decision.reason
+
+
+@pytest.mark.parametrize("body", WITHOUT_AN_ENVELOPE)
+def test_credentials_that_are_turned_away_pause_the_partner(body: bytes) -> None:
+    decision = judge(body, http_status=401)
+    assert decision.pause_reason is not None
+    assert not decision.turned_away
+    assert not decision.spent
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://bank.example/maintenance", "https://bank.example/maintenance"),
+        ("https://u:s3cret@bank.example:8443/login?token=s3cret#s3cret", "bank.example:8443/login"),
+        ("/error;jsessionid=s3cret/page?s3cret", "/error/page"),
+        ("//u:s3cret@bank.example/x", "//bank.example/x"),
+        ("https:u:s3cret@bank.example/x", "bank.example/x"),
+        ("https:\\\\u:s3cret@bank.example/x", "bank.example/x"),
+        ("https://[s3cret", "an address that cannot be read"),
+        ("/" + "x" * 5000, "/" + "x" * 119),
+        ("/\x1b[31m", "/?[31m"),
+    ],
+)
+def test_where_a_redirect_leads_is_told_without_what_is_secret(location: str, shown: str) -> None:
+    told = answer(b"", http_status=302, headers={"location": location})
+    reason = decide(told, FIRST, POLICY).reason
+    assert "; it redirects to " in reason
+    assert reason.endswith(shown)
+    assert "s3cret" not in reason
+    assert "redirects" not in decide(answer(b"", http_status=302), FIRST, POLICY).reason
+
+
+def test_only_the_bank_itself_speaks_in_the_banks_envelope() -> None:
+    """A status code that is the HTTP status says nothing more; with a code or an id it does."""
+    assert not judge(document(statusCode=403, tokenList=None), http_status=403).turned_away
+    coded = {"statusCode": 403, "errorCode": "authentication_error"}
+    assert judge(coded, http_status=403).pause_reason is not None
+
+
+def test_a_job_that_a_gateway_refuses_for_ever_waits_longer_each_time() -> None:
+    """No attempt is spent, and yet the other jobs of the partner must have their turn."""
+    told = answer(b"", http_status=403)
+    waits = [
+        decide(told, replace(FIRST, conversations=n, expires_at=None), POLICY).wait
+        for n in (1, 2, 3, 20)
+    ]
+    assert waits == [timedelta(seconds=s) for s in (1.5, 3, 6, 225)]
 
 
 @pytest.mark.parametrize("http_status", [401, 403])
@@ -169,3 +229,33 @@ def test_only_a_429_says_that_the_calls_are_too_many() -> None:
     assert judge(document(), http_status=429).throttled
     assert not judge(b"", http_status=503).throttled
     assert not judge(document()).throttled
+
+
+@pytest.mark.parametrize("http_status", [200, 403, 429, 500, 503])
+@pytest.mark.parametrize(
+    "sent", ["1772366430000000000000", "7201", "Sun, 01 Mar 2099 11:00:00 GMT"]
+)
+def test_a_time_that_is_a_slip_is_shown_and_not_waited_for(http_status: int, sent: str) -> None:
+    told = answer(error("general_error"), http_status=http_status, headers={"retry-after": sent})
+    decision = decide(told, FIRST, POLICY)
+    assert decision.retry_after is None
+    assert decision.wait is not None
+    assert decision.wait <= timedelta(seconds=2)
+    assert f"Retry-After: {sent} is no time to wait for" in decision.reason
+
+
+@pytest.mark.parametrize("sent", ["in a while", "-5", "๓๐", "<script>" * 90])
+def test_a_time_that_cannot_be_read_is_shown_as_well(sent: str) -> None:
+    told = answer(b"", http_status=503, headers={"retry-after": sent})
+    decision = decide(told, FIRST, POLICY)
+    assert decision.retry_after is None
+    assert f"Retry-After: {sent[:80]} is no time to wait for" in decision.reason
+    assert len(decision.reason) < 250
+
+
+def test_how_long_a_wait_is_believed_is_a_setting() -> None:
+    told = answer(b"", http_status=429, headers={"retry-after": "7201"})
+    patient = replace(POLICY, max_retry_after=timedelta(hours=3))
+    assert decide(told, FIRST, patient).retry_after == timedelta(seconds=7201)
+    assert decide(told, FIRST, patient).reason.endswith("; Retry-After: 7201")
+    assert decide_inquiry(told, FIRST, POLICY).retry_after is None

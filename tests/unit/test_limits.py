@@ -19,10 +19,11 @@ from tests.unit.cases import (
     judge,
 )
 from worker.domain.decision import Case
-from worker.domain.judgement import decide, decide_lease_ended
+from worker.domain.judgement import decide, decide_inquiry, decide_lease_ended
+from worker.domain.kplus import Answer
 from worker.domain.limits import LAST_MOMENT, last_word, limit_reached, valid_expiry
 from worker.domain.states import Event, Outcome
-from worker.errors import AnswerLost, BankError, BankUnreachable, BankUntrusted
+from worker.errors import AnswerLost, BankError, BankUnreachable, BankUntrusted, CallNotMade
 
 UNREACHED = BankUnreachable("connection refused", fault="connect")
 LOST = AnswerLost("timed out", fault="read_timeout")
@@ -88,14 +89,41 @@ def test_limits_are_reached_at_their_moment_and_not_before() -> None:
     assert decide(UNREACHED, fresh, POLICY).event is Event.RETRY
 
 
-def test_what_speaks_of_us_or_of_the_line_ends_no_job() -> None:
-    """The sweep ends a job past its expiry where nobody can be asked; a pause ends none."""
-    ours = judge(error("authentication_error"), case=EXPIRED)
-    assert (ours.event, ours.outcome) == (Event.RETRY, None)
-    assert ours.pause_reason is not None
-    told = answer(b"", http_status=429, headers={"retry-after": "30"})
-    throttled = decide(told, OLD, POLICY)
-    assert (throttled.event, throttled.wait) == (Event.RETRY, timedelta(seconds=30.5))
+UNSPENT = [
+    answer(b"", http_status=429),
+    answer(b"", http_status=429, headers={"retry-after": "30"}),
+    answer(error("general_error"), http_status=429),
+    answer(b"", http_status=403),
+    answer(b"", http_status=302),
+    CallNotMade("every connection was busy", fault="pool_timeout"),
+]
+
+
+def test_a_pause_ends_no_job() -> None:
+    """A person has to mend its cause first, however long that takes."""
+    for case in (EXPIRED, OLD, replace(OLD, inquiries=0)):
+        for judged in (decide, decide_inquiry):
+            ours = judged(answer(error("authentication_error")), case, POLICY)
+            assert (ours.event, ours.outcome) == (Event.RETRY, None)
+            assert ours.pause_reason is not None
+
+
+@pytest.mark.parametrize("heard", UNSPENT)
+def test_what_spends_no_attempt_does_not_outlive_the_longest_age(heard: Answer | BankError) -> None:
+    old = decide(heard, OLD, POLICY)
+    assert (old.event, old.outcome) == (Event.EXHAUST, Outcome.GAVE_UP)
+    assert old.reason.endswith("the job's longest age is reached")
+    assert not old.spent
+    doubted = replace(OLD, doubted=True, inquiries=3)
+    assert decide(heard, doubted, POLICY).outcome is Outcome.UNKNOWN
+    assert decide_inquiry(heard, doubted, POLICY).outcome is Outcome.UNKNOWN
+    assert decide(heard, FIRST, POLICY).event is Event.RETRY
+
+
+@pytest.mark.parametrize("heard", UNSPENT)
+def test_what_spends_no_attempt_leaves_the_expiry_to_the_sweep(heard: Answer | BankError) -> None:
+    for case in (EXPIRED, replace(EXPIRED, inquiries=0)):
+        assert decide(heard, case, POLICY).event is Event.RETRY
 
 
 @pytest.mark.parametrize("fault", [LOST, UNREACHED])

@@ -15,7 +15,6 @@ from worker.bank.identity import has_tls_files, needs_tls, partner_context
 from worker.bank.redaction import without_secret
 from worker.domain.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
 from worker.domain.partners import Partner
-from worker.domain.retry_after import read_retry_after
 from worker.domain.validation import split_url
 from worker.net.deadline import Deadline
 from worker.net.tls import context_without_authorities, default_context
@@ -182,8 +181,7 @@ class Bank:
 
     def _flawed(self, response: httpx.Response, flaw: str) -> Answer:
         """Return the HTTP status as evidence, without the body."""
-        retry_after = read_retry_after(response.headers.get("retry-after"), at=self._clock())
-        return Answer(response.status_code, flaw=flaw, retry_after=retry_after)
+        return Answer.read_head(response.status_code, response.headers, at=self._clock(), flaw=flaw)
 
     def _acquire(self, partner: Partner) -> "_PartnerClient":
         with self._lock:

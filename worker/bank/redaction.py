@@ -15,11 +15,18 @@ _FIELDS: dict[type, Callable[[object], object]] = {
 
 def without_secret(answer: Answer, secret: str, *, sent: CancelRequest) -> Answer:
     """
-    Return the answer with the secret replaced in every text of its envelope.
+    Return the answer with the secret replaced in every text of its envelope and its headers.
 
     Echoes of our own ids stay unchanged: the judgement compares them.
     """
-    if answer.envelope is None or len(secret) < MIN_SECRET_LENGTH:
+    if len(secret) < MIN_SECRET_LENGTH:
+        return answer
+    if answer.retry_after_text or answer.location:
+        text, location = (
+            _clean_text(t, secret) for t in (answer.retry_after_text, answer.location)
+        )
+        answer = replace(answer, retry_after_text=text, location=location)
+    if answer.envelope is None:
         return answer
     if not any(_may_hold(text, secret) for text in _texts(answer.envelope)):
         return answer

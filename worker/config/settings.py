@@ -81,6 +81,9 @@ class Settings(OutcomeSettings):
         5, "a partner's first rest after a run of faults; it doubles", gt=0, le=3600
     )
     cooldown_cap_seconds: float = setting(300, "no rest is longer", gt=0, le=86400)
+    max_retry_after_seconds: float = setting(
+        3600, "a longer `Retry-After` of the bank is taken for a slip", gt=0, le=86400
+    )
     inquiry_base_seconds: float = setting(2, "wait before the first inquiry", gt=0, le=3600)
     maintenance: str | None = setting(
         None,

@@ -24,8 +24,10 @@ class Claim:
 
     `number` counts the job's conversations; `attempts` includes this one if it is a cancel.
     `started_at` is the database's time of the claim, `wait` the time until the call may begin.
-    The job's age counts from `created_at`, or from an operator's requeue. If
-    `partner_is_healthy`, a good answer changes nothing in its partner's row.
+    The job's age counts from `created_at`, or from an operator's requeue. `uncounted` are the
+    conversations that lengthen no wait before an inquiry: those before the last requeue, and
+    cancels that spent no attempt. If `partner_is_healthy`, a good answer changes nothing in its
+    partner's row.
     """
 
     request: CancelRequest
@@ -40,6 +42,7 @@ class Claim:
     lease_ends_at: datetime
     wait: timedelta = timedelta(0)
     partner_is_healthy: bool = False
+    uncounted: int = 0
 
     @property
     def on_the_wire(self) -> CancelRequest:
@@ -64,11 +67,13 @@ class Claim:
             at=at,
             jitter=jitter,
             inquiries=self._inquiries() if self.request.partner_id in inquirers else None,
+            conversations=self.number,
         )
 
     def _inquiries(self) -> int:
-        """Return how many earlier conversations were inquiries or did not count as attempts."""
-        return max(0, self.number - self.attempts - (self.kind is ClaimKind.INQUIRY))
+        """Return how many inquiries were made before, since the job was accepted or requeued."""
+        counted = self.number - self.uncounted - self.attempts
+        return max(0, counted - (self.kind is ClaimKind.INQUIRY))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,25 @@ from datetime import datetime, timedelta
 
 from worker.domain.backoff import Backoff
 from worker.domain.dialect import Dialect
-from worker.domain.kplus import CancelRequest
+from worker.domain.kplus import CancelRequest, InquiryRequest
+from worker.domain.retry_after import LONGEST_BELIEVED
 from worker.domain.states import Event, Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long and how often to try, and what the bank's words mean."""
+    """
+    How long and how often to try, and what the bank's words mean.
+
+    A `Retry-After` beyond `max_retry_after` is a slip of the bank's.
+    """
 
     dialect: Dialect
     backoff: Backoff
     inquiry_backoff: Backoff
     max_attempts: int
     max_age: timedelta
+    max_retry_after: timedelta = LONGEST_BELIEVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ class Case:
     `attempts` includes this one. `doubted`: an earlier attempt ended in doubt. The job's age
     counts from `created_at`. `at` is the time of the judgement, `jitter` a random number in
     [0, 1). `inquiries` is the number of inquiries before; None if the bank has no inquiry call.
+    `conversations` is the number of this one.
     """
 
     request: CancelRequest
@@ -38,6 +45,12 @@ class Case:
     at: datetime
     jitter: float
     inquiries: int | None = None
+    conversations: int = 0
+
+    @property
+    def asks(self) -> bool:
+        """Whether this conversation is an inquiry."""
+        return isinstance(self.request, InquiryRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +64,9 @@ class Decision:
 
     For the partner: `pause_reason` is set if our own side is at fault, and the partner is
     paused. `bank_failed`: the bank failed, not the token; a run of failures starts a cool-down.
-    `throttled`: the bank wants fewer calls. `proves_partner`: the bank accepted our credentials
-    and answered about the token; until then, a partner's calls are made one at a time.
+    `throttled`: the bank wants fewer calls. `turned_away`: a gateway in front of the bank did not
+    let us through, and the partner rests until it does. `proves_partner`: the bank accepted our
+    credentials and answered about the token; until then, a partner's calls are made one at a time.
     """
 
     event: Event
@@ -66,4 +80,5 @@ class Decision:
     pause_reason: str | None = None
     bank_failed: bool = False
     throttled: bool = False
+    turned_away: bool = False
     proves_partner: bool = False

@@ -7,10 +7,12 @@ a no leaves the job in doubt; doubt is never turned into success or refusal here
 
 from dataclasses import replace
 
+from worker.domain.advice import advised
 from worker.domain.decision import Case, Decision, Policy
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
+from worker.domain.http_answers import RETRY_STATUSES, TOO_MANY_REQUESTS, judge_http_status
 from worker.domain.kplus import MAX_TEXT_LENGTH, SUCCESS, Answer, CancelRequest, Envelope
-from worker.domain.limits import with_wait, within_limits
+from worker.domain.limits import within_limits
 from worker.domain.states import Event, Outcome
 from worker.errors import (
     BankError,
@@ -21,22 +23,20 @@ from worker.errors import (
     CertificateRefused,
 )
 
-RETRY_STATUSES = frozenset({408, 425, 429, 503})
-OUR_FAULT_STATUSES = frozenset({401, 403, 404, 405}) | frozenset(range(300, 400))
 CREDENTIAL_STATUSES = frozenset({401, 403})
-TOO_MANY_REQUESTS = 429
 SERVER_ERRORS = 500
 
 PAYABLE = "payable"
 """The word in `heard` for a token that can still be paid."""
 LEASE_ENDED = "lease_ended"
 """The word in `heard` for a conversation whose worker did not report before its lease ended."""
+SPOKE_OF_THE_TOKEN = frozenset({"refused", "not_cancelled", "unknown_status"})
+"""The words in `heard` for what the bank said of the token without saying what became of it."""
 
 
 def decide(result: Answer | BankError, case: Case, policy: Policy) -> Decision:
     """Judge one attempt. Total: every answer and every fault has a decision."""
-    decision = _after_doubt(judge(result, case.request, policy.dialect), case)
-    return _after_attempt(decision, case, policy)
+    return _after_attempt(_after_doubt(_judge_now(result, case, policy), case), case, policy)
 
 
 def decide_inquiry(result: Answer | BankError, case: Case, policy: Policy) -> Decision:
@@ -45,24 +45,25 @@ def decide_inquiry(result: Answer | BankError, case: Case, policy: Policy) -> De
 
     A clear answer ends the job if the token is cancelled, paid or expired; a token that is
     still payable is cancelled again. Anything else, a refusal included, leaves the job as it
-    was. An inquiry is no attempt: only age and expiry end the inquiries, and past the expiry
-    the first one that reached the bank is the last. If the bank calls a token payable even
-    then, the order's expiry was wrong: the cancel goes on.
+    was. An inquiry is no attempt: only age ends the inquiries, and past the expiry the first
+    answer that speaks of the token. Silence, and a bank that is busy, end nothing. If the bank
+    calls a token payable even then, the order's expiry was wrong: the cancel goes on.
     """
-    judged = judge(result, case.request, policy.dialect)
+    judged = _judge_now(result, case, policy)
     decision = replace(judged, spent=False)
     if decision.heard == PAYABLE:
         reason = f"{decision.reason}: the cancel took no effect, so it is sent again"
         retry = replace(decision, event=Event.RETRY, reason=reason)
-        return within_limits(retry, case, policy, attempts=case.attempts, at_expiry=False)
+        # The next conversation is a cancel: its wait grows with the attempts.
+        cancels = replace(case, inquiries=None)
+        return within_limits(retry, cancels, policy, attempts=case.attempts, at_expiry=False)
     if decision.outcome is Outcome.REFUSED or decision.event is Event.RETRY:
         reason = f"{decision.reason}; the inquiry settles nothing"
         decision = replace(decision, reason=reason, outcome=None)
     if decision.outcome is None:
         decision = replace(decision, event=_unchanged(case))
-    if not judged.spent:
-        return with_wait(decision, case, policy)
-    return within_limits(decision, case, policy, attempts=0)
+    speaks = judged.heard in SPOKE_OF_THE_TOKEN
+    return within_limits(decision, case, policy, attempts=0, at_expiry=speaks)
 
 
 def decide_lease_ended(case: Case, policy: Policy, *, inquiry: bool = False) -> Decision:
@@ -76,6 +77,14 @@ def decide_lease_ended(case: Case, policy: Policy, *, inquiry: bool = False) -> 
     return within_limits(decision, case, policy, attempts=0, at_expiry=False)
 
 
+def _judge_now(result: Answer | BankError, case: Case, policy: Policy) -> Decision:
+    """Judge a conversation that has just been held, with the time that the bank named."""
+    decision = judge(result, case.request, policy.dialect)
+    if isinstance(result, BankError):
+        return decision
+    return advised(decision, result, longest=policy.max_retry_after)
+
+
 def _unchanged(case: Case) -> Event:
     """Return the event that leaves a job as it was: an inquiry puts no job in doubt."""
     return Event.DOUBT if case.doubted else Event.RETRY
@@ -83,11 +92,12 @@ def _unchanged(case: Case) -> Event:
 
 def _after_attempt(decision: Decision, case: Case, policy: Policy) -> Decision:
     """Set the wait before the next conversation, or end a job that may have none."""
-    if not decision.spent:
-        return with_wait(decision, case, policy)
     can_inquire = case.inquiries is not None
-    attempts = 0 if can_inquire and decision.event is Event.DOUBT else case.attempts
-    return within_limits(decision, case, policy, attempts=attempts, at_expiry=not can_inquire)
+    counts = decision.spent and not (can_inquire and decision.event is Event.DOUBT)
+    # What spent no attempt says nothing of the token: only the job's age ends it.
+    at_expiry = decision.spent and not can_inquire
+    attempts = case.attempts if counts else 0
+    return within_limits(decision, case, policy, attempts=attempts, at_expiry=at_expiry)
 
 
 def judge(result: Answer | BankError, request: CancelRequest, dialect: Dialect) -> Decision:
@@ -95,8 +105,7 @@ def judge(result: Answer | BankError, request: CancelRequest, dialect: Dialect) 
     if isinstance(result, BankError):
         decision = _judge_fault(result)
     else:
-        # A time that the bank names is kept, whatever else the answer says.
-        decision = replace(_judge_answer(result, request, dialect), retry_after=result.retry_after)
+        decision = _judge_answer(result, request, dialect)
     if decision.pause_reason is not None:
         return decision
     throttled = isinstance(result, Answer) and result.http_status == TOO_MANY_REQUESTS
@@ -134,24 +143,12 @@ def _judge_answer(answer: Answer, request: CancelRequest, dialect: Dialect) -> D
     """Judge the body first: the HTTP status alone decides nothing about the token."""
     envelope = answer.envelope
     if envelope is None:
-        return _judge_http_status(answer)
+        return judge_http_status(answer)
     decision = _judge_envelope(answer, envelope, request, dialect)
     every = [entry.joined_status() for entry in envelope.entries_for(request)]
     statuses = [status for status in every if status is not None]
     token_status = ",".join(statuses)[:MAX_TEXT_LENGTH] if statuses else None
     return replace(decision, token_status=token_status)
-
-
-def _judge_http_status(answer: Answer) -> Decision:
-    """Judge an answer whose body is not the bank's."""
-    status, heard = answer.http_status, f"http_{answer.http_status}"
-    if status in RETRY_STATUSES:
-        return _retry(answer, heard, f"HTTP {status}: {answer.flaw}")
-    if status in OUR_FAULT_STATUSES:
-        reason = f"HTTP {status} speaks about us, not about the token: {answer.flaw}"
-        return _our_fault(heard, reason)
-    heard = "unreadable" if status < 400 else heard  # noqa: PLR2004 - where HTTP errors begin
-    return _doubt(heard, f"HTTP {status}: {answer.flaw}")
 
 
 def _judge_envelope(

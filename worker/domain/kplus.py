@@ -7,12 +7,13 @@ page (docs/reference/bank.md, "The contract") and the public pages of the same p
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from json import JSONDecodeError, loads
 from typing import Self
 
+from worker.domain.locations import shown_location
 from worker.domain.retry_after import read_retry_after
 
 BANGKOK = timezone(timedelta(hours=7))
@@ -147,13 +148,16 @@ class Answer:
     """
     An HTTP answer that arrived whole.
 
-    `envelope` is None if the body is not the bank's; `flaw` then says why.
+    `envelope` is None if the body is not the bank's; `flaw` then says why. `retry_after_text` is
+    what was sent, `retry_after` what it may mean. `location` is where a redirect leads.
     """
 
     http_status: int
     envelope: Envelope | None = None
     flaw: str = ""
     retry_after: timedelta | None = None
+    retry_after_text: str = ""
+    location: str = ""
 
     @classmethod
     def read(
@@ -167,8 +171,33 @@ class Answer:
     ) -> Self:
         """Read an answer whose body arrived whole, uncompressed and within the size limit."""
         envelope, flaw = read_envelope(body, inquiry=inquiry)
-        retry_after = read_retry_after(headers.get("retry-after"), at=at)
-        return cls(http_status, envelope, flaw, retry_after)
+        if envelope is not None and _is_a_gateways(envelope, http_status):
+            envelope, flaw = None, "the statusCode is the HTTP status: a gateway's, not the bank's"
+        return replace(cls.read_head(http_status, headers, at=at, flaw=flaw), envelope=envelope)
+
+    @classmethod
+    def read_head(
+        cls, http_status: int, headers: Mapping[str, str], *, at: datetime, flaw: str
+    ) -> Self:
+        """Read an answer without its body; `flaw` says why there is no envelope."""
+        text = headers.get("retry-after")
+        return cls(
+            http_status,
+            flaw=flaw,
+            retry_after=read_retry_after(text, at=at),
+            retry_after_text=_text(text) or "",
+            location=shown_location(headers.get("location")) if _redirects(http_status) else "",
+        )
+
+
+def _redirects(http_status: int) -> bool:
+    return 300 <= http_status < 400  # noqa: PLR2004 - the range of redirects
+
+
+def _is_a_gateways(envelope: Envelope, http_status: int) -> bool:
+    """Say whether an error names nothing but its own HTTP status, as API gateways write it."""
+    names_more = (envelope.error_code, envelope.partner_txn_uid, envelope.partner_id)
+    return envelope.status_code == str(http_status) and not any(names_more)
 
 
 def read_envelope(body: bytes, *, inquiry: bool = False) -> tuple[Envelope | None, str]:

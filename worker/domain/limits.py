@@ -13,9 +13,15 @@ LAST_MOMENT = timedelta(seconds=2)
 def within_limits(
     decision: Decision, case: Case, policy: Policy, *, attempts: int, at_expiry: bool = True
 ) -> Decision:
-    """End a job that has reached a limit, or set the wait before its next try."""
+    """
+    End a job that has reached a limit, or set the wait before its next try.
+
+    A pause ends no job: a person mends its cause first.
+    """
     if decision.outcome is not None:
         return decision
+    if decision.pause_reason is not None:
+        return with_wait(decision, case, policy)
     limit = limit_reached(case, policy, attempts=attempts, at_expiry=at_expiry)
     if not limit:
         return with_wait(decision, case, policy)
@@ -26,13 +32,20 @@ def within_limits(
 
 
 def with_wait(decision: Decision, case: Case, policy: Policy) -> Decision:
-    """Set the wait. Doubt that an inquiry can settle has its own schedule."""
-    backoff, tries = policy.backoff, case.attempts
-    if decision.event is Event.DOUBT and case.inquiries is not None:
+    """Set the wait. Inquiries, and doubt that one can settle, have a schedule of their own."""
+    # No attempt is spent on a gateway: the waits grow with the conversations, so that a job which
+    # it refuses for ever leaves the partner to the others.
+    tries = max(case.attempts, case.conversations) if decision.turned_away else case.attempts
+    backoff = policy.backoff
+    if case.inquiries is not None and (case.asks or decision.event is Event.DOUBT):
         backoff, tries = policy.inquiry_backoff, case.inquiries + 1
     wait = backoff.wait(tries, jitter=case.jitter, retry_after=decision.retry_after)
-    # A time that the bank named outranks even the expiry: earlier calls would be rejected.
-    return replace(decision, wait=wait if decision.retry_after else before_expiry(wait, case))
+    # A time that the bank named outranks even the expiry: earlier calls would be rejected. Past
+    # the expiry there is nothing left to be in time for.
+    past = case.asks and has_expired(case.expires_at, at=case.at)
+    return replace(
+        decision, wait=wait if decision.retry_after or past else before_expiry(wait, case)
+    )
 
 
 def limit_reached(case: Case, policy: Policy, *, attempts: int, at_expiry: bool = True) -> str:

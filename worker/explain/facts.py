@@ -8,7 +8,7 @@ from worker.domain.partners import PartnerMode
 from worker.domain.states import FINAL
 from worker.explain import Row
 from worker.explain.next_steps import JobContext, Limits
-from worker.explain.text import NEVER, hint, moment, shown, span, times
+from worker.explain.text import NEVER, counted, hint, moment, shown, span, times
 
 
 def job_facts(context: JobContext) -> Iterator[tuple[str, str]]:
@@ -76,6 +76,15 @@ def attempt_lines(attempt: Row, uid: str) -> Iterator[str]:
         yield "not counted as an attempt"
     if attempt["wire_uid"] != uid:
         yield f"sent as {shown(attempt['wire_uid'])}"
+    more = conversations(attempt) - 1
+    if more:
+        since = shown(min(attempt["folded_minutes"] or (), default=None))
+        yield f"and {counted(more, 'conversation')} before it that ended alike, since {since}"
+
+
+def conversations(attempt: Row) -> int:
+    """Return how many conversations an attempt row stands for: itself, and those folded into it."""
+    return 1 + int(attempt.get("folded") or 0)
 
 
 def token_of_entry(entry: Row, job: Row) -> str:

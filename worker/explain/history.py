@@ -1,12 +1,13 @@
 """What happened to a job so far, condensed to a few sentences. Pure: the time is an argument."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from worker.domain.claims import ClaimKind
 from worker.domain.states import Event, Outcome, State
 from worker.explain import Row
+from worker.explain.facts import conversations
 from worker.explain.meanings import ENDS, STANDS
 from worker.explain.text import clock, ended, moment, shown, times
 
@@ -94,8 +95,8 @@ def _signed(done: str, action: Row, now: datetime, *, text: str) -> str:
 
 def _asked(job: Row, attempts: Sequence[Row]) -> str:
     """Return how often the bank was asked: `7 times from … to …, 1 of them an inquiry`."""
-    count = len(attempts)
-    inquiries = sum(row["kind"] == ClaimKind.INQUIRY for row in attempts)
+    count = sum(map(conversations, attempts))
+    inquiries = sum(conversations(r) for r in attempts if r["kind"] == ClaimKind.INQUIRY)
     first, last = clock(attempts[0]["started_at"]), clock(attempts[-1]["started_at"])
     text = f"The bank was asked {times(count)}"
     text += f" at {first} UTC" if first == last else f", from {first} to {last} UTC"
@@ -103,7 +104,7 @@ def _asked(job: Row, attempts: Sequence[Row]) -> str:
         text += f", {_share(inquiries, count)} to learn what became of the token"
     requeued = job["requeued_at"]
     if requeued is not None:
-        since = sum(row["started_at"] >= requeued for row in attempts)
+        since = sum(conversations(row) for row in attempts if row["started_at"] >= requeued)
         text += f", {times(since) if since else 'not yet'} since it was requeued"
     return f"{text}."
 
@@ -112,18 +113,27 @@ def _by_decision(attempts: Sequence[Row]) -> Iterator[str]:
     """Yield how the attempts ended, the most frequent first."""
     if len(attempts) == 1:
         return
-    events = Counter(row["decision"] for row in attempts)
+    events = _counts((row["decision"], row) for row in attempts)
     for event, count in events.most_common():
-        heard = Counter(_heard(row) for row in attempts if row["decision"] == event)
+        heard = _counts((_heard(row), row) for row in attempts if row["decision"] == event)
         listed = ", ".join(
             word if len(heard) == 1 else f"{word} ({often})" for word, often in heard.most_common()
         )
         unspent = sum(
-            row["decision"] == event and row["kind"] == ClaimKind.CANCEL and not row["spent"]
+            conversations(row)
             for row in attempts
+            if row["decision"] == event and row["kind"] == ClaimKind.CANCEL and not row["spent"]
         )
         uncounted = f"; {unspent} not counted as an attempt" if unspent else ""
         yield f"{count} {CAME_TO[Event(event)]}: {listed}{uncounted}."
+
+
+def _counts(rows: Iterable[tuple[str, Row]]) -> Counter[str]:
+    """Count the conversations of each word, those that were folded into a row included."""
+    found: Counter[str] = Counter()
+    for word, row in rows:
+        found[word] += conversations(row)
+    return found
 
 
 def _last(row: Row, now: datetime) -> str:

@@ -184,6 +184,7 @@ def _settle_late(
 
 
 def _log_attempt(claim: Claim, decision: Decision, evidence: Evidence, result: Result) -> None:
+    sent = evidence.answer.retry_after_text if evidence.answer else ""
     log.info(
         "attempt",
         partner_txn_uid=_uid(claim),
@@ -194,11 +195,17 @@ def _log_attempt(claim: Claim, decision: Decision, evidence: Evidence, result: R
         outcome=decision.outcome and str(decision.outcome),
         duration_ms=round(evidence.duration.total_seconds() * 1000),
         result=str(result),
+        **({"retry_after": sent} if sent else {}),
     )
+    log_partner(claim.request.partner_id, decision)
+
+
+def log_partner(partner_id: str, decision: Decision) -> None:
+    """Log what a person should see at once: no call of this partner gets through."""
     if decision.pause_reason is not None:
-        log.error(
-            "partner_paused", partner_id=claim.request.partner_id, reason=decision.pause_reason
-        )
+        log.error("partner_paused", partner_id=partner_id, reason=decision.pause_reason)
+    elif decision.turned_away:
+        log.error("partner_turned_away", partner_id=partner_id, reason=decision.reason)
 
 
 def _uid(claim: Claim) -> str:

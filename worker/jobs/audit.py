@@ -17,7 +17,7 @@ from worker.domain.kplus import Answer, InquiryRequest
 from worker.domain.partners import Partner
 from worker.domain.states import Outcome
 from worker.errors import BankError
-from worker.jobs.attempt import AttemptContext
+from worker.jobs.attempt import AttemptContext, log_partner
 from worker.store.operators.audits import Audit, AuditCandidate, AuditVerdict
 from worker.telemetry.log import get_logger
 
@@ -157,7 +157,4 @@ def _log_drift(sampled: AuditCandidate, verdict: AuditVerdict, decision: Decisio
     uid, held = sampled.request.partner_txn_uid, str(sampled.held)
     if verdict is AuditVerdict.DRIFTS:
         log.error("drift", partner_txn_uid=uid, held=held, heard=decision.heard)
-    if decision.pause_reason is not None:
-        log.error(
-            "partner_paused", partner_id=sampled.request.partner_id, reason=decision.pause_reason
-        )
+    log_partner(sampled.request.partner_id, decision)

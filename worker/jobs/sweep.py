@@ -16,6 +16,8 @@ from worker.telemetry.log import get_logger
 log = get_logger(__name__)
 
 BATCH = 200
+FOLD_BATCH = 20
+"""Jobs whose evidence is looked through in one pass."""
 HINT_AGAIN_AFTER = timedelta(seconds=15)
 """A hint without an attempt for so long counts as a lost message."""
 
@@ -45,11 +47,12 @@ class SweepResult:
     rescued: int
     exhausted: int
     hinted: int
+    folded: int = 0
 
 
 def sweep(context: SweepContext) -> SweepResult:
     """
-    Rescue dead claims, end jobs past their limits, hint due jobs.
+    Rescue dead claims, end jobs past their limits, hint due jobs, fold old evidence.
 
     Any number of workers may do so at once. A step that fails does not keep the next one from its
     work; what it raised is raised at the end. Raises `StoreUnavailable`: what was done before stays
@@ -67,7 +70,12 @@ def sweep(context: SweepContext) -> SweepResult:
             return 0
 
     done(_mend)
-    result = SweepResult(rescued=done(rescue), exhausted=done(_exhaust), hinted=done(_hint))
+    result = SweepResult(
+        rescued=done(rescue),
+        exhausted=done(_exhaust),
+        hinted=done(_hint),
+        folded=done(_fold),
+    )
     for error in failed:
         raise error
     return result
@@ -125,6 +133,10 @@ def _exhaust(context: SweepContext) -> int:
     for uid, outcome in ended:
         log.warning(str(Event.EXHAUST), partner_txn_uid=uid, outcome=str(outcome))
     return len(ended)
+
+
+def _fold(context: SweepContext) -> int:
+    return context.store.backlog.fold(most=FOLD_BATCH)
 
 
 def _hint(context: SweepContext) -> int:

@@ -12,7 +12,7 @@ import httpx
 
 from worker.config.destinations import Webhook
 from worker.domain import signatures
-from worker.domain.retry_after import read_retry_after
+from worker.domain.retry_after import believed, read_retry_after
 from worker.forksafe import once
 from worker.net.deadline import Deadline
 from worker.net.faults import fault_of
@@ -109,9 +109,10 @@ class WebhookSender:
             _drain(response)
         if response.is_success:
             return Reply()
+        advice = read_retry_after(response.headers.get("retry-after"), at=self._clock())
         return Reply(
             f"http_{response.status_code}",
-            advice=read_retry_after(response.headers.get("retry-after"), at=self._clock()),
+            advice=believed(advice),
             gone=response.status_code == HTTPStatus.GONE,
         )
 

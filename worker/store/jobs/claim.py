@@ -39,6 +39,7 @@ CLAIMED = (
     JOBS.lease_kind,
     JOBS.lease_ends_at,
     JOBS.conversations,
+    JOBS.uncounted,
     JOBS.attempts,
     JOBS.doubted,
     JOBS.created_at,
@@ -64,6 +65,7 @@ def as_claim(row: AnyRow, *, partner_is_healthy: bool = False) -> Claim:
         started_at=row.updated_at,
         lease_ends_at=_existing(row.lease_ends_at, row.updated_at),
         partner_is_healthy=partner_is_healthy,
+        uncounted=row.uncounted,
     )
 
 

@@ -48,6 +48,7 @@ def settle_statement(event: Event, source: State) -> ReturningUpdate[Any]:
         attempts=case(
             (JOBS.attempts > 0, JOBS.attempts - bindparam("unspent", type_=Integer())), else_=0
         ),
+        uncounted=JOBS.uncounted + bindparam("unspent", type_=Integer()),
         still_payable_at=case(
             (bindparam("is_payable", type_=Boolean()), Now()), else_=JOBS.still_payable_at
         ),

@@ -1,4 +1,4 @@
-"""What the sweep does between attempts: lost claims, jobs past their limits, due jobs."""
+"""What the sweep does between attempts: lost claims, jobs past their limits, due jobs, folds."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -20,12 +20,13 @@ from sqlalchemy import (
 
 from worker.domain.claims import Claim
 from worker.domain.gate import free_slots, spacing_seconds
-from worker.domain.partners import Partner, Roster
+from worker.domain.partners import Partner, PartnerMode, Roster
 from worker.domain.states import WAITING, Event, Outcome, State
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import InQuery, Now, NowPlus
 from worker.store.jobs.claim import CLAIMED, as_claim
 from worker.store.jobs.finish import Finisher
+from worker.store.jobs.fold import Folding
 from worker.store.jobs.transitions import EVENT_COLUMNS, last_word, move, past_its_limits, waiting
 from worker.store.jobs.turn import HINTS, Turn
 from worker.store.partners.conditions import partner_rests, probing, proven, rests
@@ -46,6 +47,7 @@ class Backlog:
         self._database = database
         self._finisher = finisher
         self._turn = Turn(database, HINTS)
+        self._folding = Folding(database)
         self._dead = dead_statement()
         overdue = _batch(waiting(), past_its_limits()).limit(bindparam("most"))
         self._exhaust = (
@@ -68,12 +70,14 @@ class Backlog:
             rests().label("rests"),
             proven().label("proven"),
             probing().label("probing"),
+            partners.c.mode,
             partners.c.pace,
             partners.c.slot_at,
             Now().label("now"),
         )
         paced: BindParameter[str] = bindparam("paced", expanding=True)
         self._hint_paced = hint_statement(JOBS.partner_id == bindparam("partner"))
+        self._hint_probe = hint_statement(JOBS.partner_id == bindparam("partner"), is_probe=True)
         self._hint_others = hint_statement(JOBS.partner_id.not_in(paced))
 
     def dead(self, *, most: int) -> list[Claim]:
@@ -90,6 +94,10 @@ class Backlog:
             params = {**self._database.times, "most": most, "inquirers": inquirers}
             rows = self._finisher.run(connection, self._exhaust, params)
         return [(row.partner_txn_uid, Outcome(row.outcome)) for row in rows]
+
+    def fold(self, *, most: int) -> int:
+        """Fold old attempt rows that say the same, of so many jobs; return how many are gone."""
+        return self._folding(most=most)
 
     def hint(self, *, high_water: int, again_after: timedelta, roster: Roster) -> list[str]:
         """
@@ -134,7 +142,10 @@ class Backlog:
             count = min(limit - hinted.get(name, 0), room - len(rows))
             if count > 0:
                 one = {**params, "partner": name, "room": count}
-                rows += rows_of(connection, self._hint_paced, one)
+                row = stored.get(name)
+                is_probe = row is not None and row.mode == PartnerMode.COOLING
+                statement = self._hint_probe if is_probe else self._hint_paced
+                rows += rows_of(connection, statement, one)
         others = {**params, "paced": list(paced), "room": room - len(rows)}
         return rows + (rows_of(connection, self._hint_others, others) if len(rows) < room else [])
 
@@ -188,8 +199,14 @@ def dead_statement() -> Select[Any]:
     )
 
 
-def hint_statement(whose: ColumnElement[bool]) -> Executable:
-    """Return the statement that stamps due jobs, the earliest token expiry first."""
+def hint_statement(whose: ColumnElement[bool], *, is_probe: bool = False) -> Executable:
+    """
+    Return the statement that stamps due jobs, the earliest token expiry first.
+
+    After a rest the job that has waited longest goes first: the one that was turned away before
+    the rest has not, and may be what a gateway does not want.
+    """
+    by_expiry = (JOBS.expires_at.asc().nulls_last(), JOBS.next_attempt_at)
     due = (
         _batch(
             # Only waiting jobs are due. With both conditions PostgreSQL expects far too few rows.
@@ -199,7 +216,7 @@ def hint_statement(whose: ColumnElement[bool]) -> Executable:
             ~past_its_limits(),
             ~partner_rests(),
         )
-        .order_by(JOBS.expires_at.asc().nulls_last(), JOBS.next_attempt_at)
+        .order_by(*((JOBS.next_attempt_at,) if is_probe else by_expiry))
         .limit(bindparam("room"))
     )
     return (

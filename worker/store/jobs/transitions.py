@@ -52,6 +52,8 @@ _WRITTEN: dict[Event, dict[str, object]] = {
         "outcome": None,
         "finished_at": None,
         "attempts": 0,
+        # The waits before its inquiries are those of a fresh job.
+        "uncounted": JOBS.conversations,
         "next_attempt_at": Now(),
         "hinted_at": None,
         "requeued_at": Now(),

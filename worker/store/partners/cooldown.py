@@ -1,7 +1,8 @@
-"""When a partner cools down, and for how long: after failures in a row, or a rate limit."""
+"""When a partner cools down, and for how long: failures in a row, a rate limit, a gateway."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy import (
@@ -26,6 +27,8 @@ from worker.store.schema.tables import partners
 
 ROW = partners.c
 
+_ADVICE = bindparam("advice_seconds", type_=Float())
+"""The seconds that the bank named; 0 if it named none."""
 NO_PROBE: dict[str, object] = {"probe_id": None, "probe_ends_at": None}
 AFTER_REST: dict[str, object] = {"proven_at": None, "pace": FIRST_PACE, **NO_PROBE}
 """What every rest writes: after it one call goes first, and the others follow at a pace."""
@@ -33,11 +36,16 @@ AFTER_REST: dict[str, object] = {"proven_at": None, "pace": FIRST_PACE, **NO_PRO
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
-    """When a partner cools down: after so many failures in a row; doubling up to a cap."""
+    """
+    When a partner cools down: after so many failures in a row; doubling up to a cap.
+
+    While a gateway turns every call away, its rests double further, up to `gateway_cap`.
+    """
 
     threshold: int = 5
     base: timedelta = timedelta(seconds=5)
     cap: timedelta = timedelta(seconds=300)
+    gateway_cap: timedelta = timedelta(minutes=15)
 
 
 def count_failure(database: Database, cooldown: Cooldown) -> Executable:
@@ -45,7 +53,8 @@ def count_failure(database: Database, cooldown: Cooldown) -> Executable:
     Count a failure; the one that reaches the threshold lets the partner cool down.
 
     Failures of calls that were under way when the cooldown began do not lengthen it, however
-    late they come: while it lasts, no call can begin.
+    late they come: while it lasts, no call can begin. A time that the bank named is waited for
+    by the job that heard it.
     """
     return (
         database.insert(partners)
@@ -62,12 +71,11 @@ def _first_failure(cooldown: Cooldown) -> dict[str, object]:
     """Return what is written if the partner has no row, and so has never rested."""
     if cooldown.threshold > 1:
         return {"failures": 1}
-    cooled = NowPlus(_at_least_advice(literal(cooldown.base.total_seconds(), Float())))
     return {
         "failures": 1,
         "mode": PartnerMode.COOLING,
         "reason": bindparam("new_reason"),
-        "resume_at": cooled,
+        "resume_at": NowPlus(literal(cooldown.base.total_seconds(), Float())),
         "pace": FIRST_PACE,
     }
 
@@ -88,9 +96,7 @@ def _after_failure(failures: ColumnElement[int], cooldown: Cooldown) -> dict[str
         "failures": failures,
         "mode": case((cools, str(PartnerMode.COOLING)), else_=str(PartnerMode.ACTIVE)),
         "reason": case((cools, bindparam("new_reason", type_=String())), else_=None),
-        "resume_at": case(
-            (cools, NowPlus(_at_least_advice(_seconds(failures, cooldown)))), else_=None
-        ),
+        "resume_at": case((cools, NowPlus(_seconds(failures, cooldown))), else_=None),
         "updated_at": case((cools, Now()), else_=ROW.updated_at),
         "proven_at": case((cools, None), else_=ROW.proven_at),
         "pace": case((cools, FIRST_PACE), else_=ROW.pace),
@@ -105,12 +111,35 @@ def cool_down(database: Database, cooldown: Cooldown) -> Executable:
 
     A call that was under way can lengthen the cooldown only by a time that the bank named.
     """
-    advice = bindparam("advice_seconds", type_=Float())
+    return _rest_at_once(
+        database, cooldown, lambda seconds: case((_ADVICE > 0, _ADVICE), else_=seconds)
+    )
+
+
+def rest_behind_a_gateway(database: Database, cooldown: Cooldown) -> Executable:
+    """
+    Let the partner rest at once, because a gateway turned a call away; then one call probes.
+
+    By a ladder of its own, and never shorter than the time that the gateway named: what it puts
+    up lasts for hours, and each probe shows it a request that it does not want.
+    """
+    longer = replace(cooldown, cap=max(cooldown.gateway_cap, cooldown.base))
+    return _rest_at_once(
+        database, longer, lambda seconds: case((seconds < _ADVICE, _ADVICE), else_=seconds)
+    )
+
+
+def _rest_at_once(
+    database: Database,
+    cooldown: Cooldown,
+    lasts: Callable[[ColumnElement[float]], ColumnElement[float]],
+) -> Executable:
+    """Return what begins a rest; `lasts` makes its seconds from those of the ladder."""
     failures = case(
         (ROW.failures >= cooldown.threshold, one_more(ROW.failures)),
         else_=literal(cooldown.threshold, Integer()),
     )
-    seconds = case((advice > 0, advice), else_=_seconds(failures, cooldown))
+    seconds = lasts(_seconds(failures, cooldown))
     later = and_(ROW.mode == PartnerMode.COOLING, ROW.resume_at > NowPlus(seconds))
     written: dict[str, object] = {
         "mode": PartnerMode.COOLING,
@@ -118,7 +147,7 @@ def cool_down(database: Database, cooldown: Cooldown) -> Executable:
         "updated_at": Now(),
         **AFTER_REST,
     }
-    first = case((advice > 0, advice), else_=literal(cooldown.base.total_seconds(), Float()))
+    first = lasts(literal(cooldown.base.total_seconds(), Float()))
     return (
         database.insert(partners)
         .values(
@@ -134,15 +163,9 @@ def cool_down(database: Database, cooldown: Cooldown) -> Executable:
                 "resume_at": case((later, ROW.resume_at), else_=NowPlus(seconds)),
                 **written,
             },
-            where=or_(_counts(), and_(ROW.mode == PartnerMode.COOLING, advice > 0)),
+            where=or_(_counts(), and_(ROW.mode == PartnerMode.COOLING, _ADVICE > 0)),
         )
     )
-
-
-def _at_least_advice(seconds: ColumnElement[float]) -> ColumnElement[float]:
-    """Return the longer of our cooldown and the one that the bank asked for."""
-    advice = bindparam("advice_seconds", type_=Float())
-    return case((advice > seconds, advice), else_=seconds)
 
 
 def _seconds(failures: ColumnElement[int], cooldown: Cooldown) -> ColumnElement[float]:

@@ -26,7 +26,14 @@ from worker.domain.partners import PartnerMode
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
 from worker.store.engine.elements import Now, NowPlus
 from worker.store.partners.conditions import RENEWED_AFTER
-from worker.store.partners.cooldown import AFTER_REST, NO_PROBE, Cooldown, cool_down, count_failure
+from worker.store.partners.cooldown import (
+    AFTER_REST,
+    NO_PROBE,
+    Cooldown,
+    cool_down,
+    count_failure,
+    rest_behind_a_gateway,
+)
 from worker.store.schema.tables import partners
 
 ROW = partners.c
@@ -42,6 +49,7 @@ class PartnerModes:
         self._pause = _pause(database)
         self._count_failure = count_failure(database, cooldown)
         self._cool_down = cool_down(database, cooldown)
+        self._rest_behind_a_gateway = rest_behind_a_gateway(database, cooldown)
         this = ROW.partner_id == bindparam("partner")
         was_probe = ROW.probe_id == bindparam("lease_id")
         self._prove = _prove(this, was_probe)
@@ -78,6 +86,8 @@ class PartnerModes:
             return self._pause
         if decision.throttled:
             return self._cool_down
+        if decision.turned_away:
+            return self._rest_behind_a_gateway
         if decision.bank_failed:
             return self._count_failure
         return self._prove if decision.proves_partner else self._release

@@ -42,13 +42,15 @@ class UnknownWords:
 
 
 def _counted(word: ColumnElement[str], *beside: ColumnElement[str]) -> AnySelect:
+    # A row may stand for more conversations with the same words.
+    times = func.sum(1 + ATTEMPTS.folded)
     doubtful = case((JOBS.state == State.IN_DOUBT, JOBS.partner_txn_uid))
     return (
         select(
             word.label("word"),
             *beside,
             func.max(ATTEMPTS.error_desc).label("said"),
-            func.count().label("times"),
+            times.label("times"),
             func.count(ATTEMPTS.partner_txn_uid.distinct()).label("jobs"),
             func.count(doubtful.distinct()).label("in_doubt"),
             func.min(ATTEMPTS.started_at).label("first_at"),
@@ -58,5 +60,5 @@ def _counted(word: ColumnElement[str], *beside: ColumnElement[str]) -> AnySelect
         .select_from(cancel_attempts)
         .join(cancel_jobs, JOBS.partner_txn_uid == ATTEMPTS.partner_txn_uid)
         .group_by(word, *beside)
-        .order_by(func.count().desc(), word, *beside)
+        .order_by(times.desc(), word, *beside)
     )

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from worker.domain.claims import ClaimKind
 from worker.domain.destinations import Destination, EndpointMode
 from worker.domain.events import OutboxState
+from worker.domain.folding import MANY_CONVERSATIONS
 from worker.domain.partners import PartnerMode
 from worker.domain.states import FINAL, OUTCOMES, WAITING, Outcome, State
 from worker.store.engine.column_types import Utc, listed, partial_index
@@ -88,6 +89,8 @@ cancel_jobs = Table(
     Column("continues", String(64)),
     Column("continued_by", String(64)),
     Column("same_token", Boolean, nullable=False, server_default=text("false")),
+    Column("uncounted", Integer, nullable=False, server_default=text("0")),
+    Column("folded_at", Utc),
     CheckConstraint(f"state IN ({listed(sorted(State))})", name="state_known"),
     CheckConstraint(f"outcome IN ({listed(sorted(Outcome))})", name="outcome_known"),
     CheckConstraint(
@@ -116,6 +119,12 @@ cancel_jobs = Table(
     ),
     partial_index("ix_cancel_jobs_hinted", "hinted_at", where="hinted_at IS NOT NULL"),
     partial_index("ix_cancel_jobs_leases", "lease_ends_at", where="lease_id IS NOT NULL"),
+    # Nearly no job is in it: it costs what every job needs nothing, and an empty look nothing.
+    partial_index(
+        "ix_cancel_jobs_long",
+        "folded_at",
+        where=f"{_IS_DUE_SOMETIME} AND conversations > {MANY_CONVERSATIONS}",
+    ),
     Index("ix_cancel_jobs_listed", "state", "updated_at"),
     Index("ix_cancel_jobs_counted", "state", "outcome", "attempts"),
     Index("ix_cancel_jobs_token", "token_id"),
@@ -167,6 +176,8 @@ cancel_attempts = Table(
     Column("spent", Boolean, nullable=False),
     Column("detail", Text, nullable=False),
     Column("short_code", String(200)),
+    Column("folded", Integer, nullable=False, server_default=text("0")),
+    Column("folded_minutes", JSON(none_as_null=True)),
     PrimaryKeyConstraint("partner_txn_uid", "number"),
     CheckConstraint(f"kind IN ({listed(ClaimKind)})", name="kind_known"),
     partial_index(
