@@ -232,7 +232,7 @@ def test_every_address_of_a_rabbitmq_cluster_is_verified() -> None:
     connection = app_for("amqps://a;amqps://b").connection_for_read()
     for host in ("a", "b", "a"):
         assert connection.hostname == host
-        assert connection.transport_cls == "amqps"
+        assert connection.transport_cls == "worker.broker.amqp:SecureTransport"
         verified: Any = connection.ssl
         assert verified["cert_reqs"] is ssl.CERT_REQUIRED
         connection.maybe_switch_next()
@@ -252,3 +252,14 @@ def test_sentinels_over_tls_are_verified_like_their_master() -> None:
     assert sentinels["ssl"] is True
     assert sentinels["ssl_cert_reqs"] is ssl.CERT_REQUIRED
     assert sentinels["password"] == "pw"
+
+
+def test_a_connection_that_fails_over_keeps_the_transport_that_unpacks_nothing() -> None:
+    """In kombu the scheme of the next address chooses the transport."""
+    url = "amqp://a:5672/v;amqp://b:5672/v"
+    app = create_app(broker_url=url, lease=timedelta(seconds=60))
+    with app.connection_for_read() as connection:
+        first = connection.transport_cls
+        connection.maybe_switch_next()
+        assert (connection.hostname, connection.transport_cls) == ("b", first)
+        assert connection.clone().transport_cls == first

@@ -11,7 +11,9 @@ from celery import Celery
 from kombu import Connection
 
 from worker.broker.address import broker_settings
+from worker.broker.failover import Messaging
 from worker.broker.queues import queue
+from worker.broker.transports import is_rabbitmq
 
 CANCEL_TOKEN: Final = "kplus.cancel_token"  # noqa: S105 -- a task's name, not a token
 RECONCILE: Final = "kplus.reconcile"
@@ -62,7 +64,7 @@ def celery_settings(
     Raises `SettingsError` if Celery would not run safely on the URL.
     """
     broker = {} if broker_url is None else broker_settings(broker_url, lease=lease, timeout=timeout)
-    quorum = broker.get("broker_transport", "") is None
+    quorum = broker_url is not None and is_rabbitmq(broker_url)
     return {**broker, **_routing(quorum=quorum), **_tasks(lease), **_worker(concurrency, pool)}
 
 
@@ -75,6 +77,7 @@ class KplusCelery(Celery):
     """
 
     backend_cls = "disabled"
+    amqp_cls = Messaging  # type: ignore[assignment]  # a name or a class, says Celery
 
     def __init__(self) -> None:
         # The embedding program may use Celery itself. Its current app, its configuration module

@@ -6,7 +6,14 @@ TRANSPORTS: Final = {
     "redis": "worker.broker.redis:Transport",
     "rediss": "worker.broker.redis:Transport",
     "sentinel": "worker.broker.redis:SentinelTransport",
-    "amqp": None,
-    "amqps": None,
+    "amqp": "worker.broker.amqp:Transport",
+    "amqps": "worker.broker.amqp:SecureTransport",
 }
-"""None: the transport that kombu itself has for the scheme."""
+"""Each is ours: kombu's own unpacks a compressed message of any size."""
+
+RABBITMQ: Final = frozenset({"amqp", "amqps"})
+
+
+def is_rabbitmq(url: str) -> bool:
+    """Say whether a broker's URL is one of RabbitMQ."""
+    return url.partition("://")[0] in RABBITMQ

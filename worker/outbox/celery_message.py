@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
+from worker.broker.transports import is_rabbitmq
 from worker.config.destinations import Message
 from worker.outbox.relay import Reply
 from worker.store import Delivery
@@ -56,7 +57,7 @@ class CeleryPublisher:
 
     def _exists(self) -> bool:
         """Say whether the queue exists: RabbitMQ confirms and drops a message to no queue."""
-        if self._app.conf.broker_transport is not None:
+        if not is_rabbitmq(str(self._app.conf["broker_url"])):
             return True  # on Redis the first message makes the queue
         pool: Any = self._app.pool  # missing in celery-types
         with pool.acquire(block=True) as connection:

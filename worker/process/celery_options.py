@@ -129,7 +129,8 @@ OPTIONS: Final[Mapping[str, Rule]] = {
     "exclude_queues": _refused("a worker serves both queues; run fewer workers instead"),
     "include": _refused("other tasks need a worker of their own, or they take slots from jobs"),
     "without_gossip": _refused(
-        "without gossip a worker with busy slots does not notice that Redis went away; leave it out"
+        "without gossip a worker with busy slots does not notice that Redis went away; leave it "
+        "out (on RabbitMQ, where it is not needed, there is none)"
     ),
     "without_mingle": _no_effect("there is no mingle step"),
     "without_heartbeat": _no_effect("no heartbeat events are sent"),

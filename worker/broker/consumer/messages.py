@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from worker.broker.consumer.reports import MAX_NAME, REASONS, InvalidMessage, as_bytes
+from worker.broker.sealed import COMPRESSION
 
 MAX_BODY: Final = 256 * 1024
 """A cancel message is a hundredth of this. Of a larger body only the beginning is stored."""
@@ -57,14 +58,15 @@ def _headers(message: Any) -> dict[str, object]:
     """Return Celery's headers, built from the two that the sender may set."""
     given = message.headers if isinstance(message.headers, dict) else {}
     task, ident = given.get("task"), given.get("id")
+    if given.get(COMPRESSION):
+        named = isinstance(task, str) and 0 < len(task) <= MAX_NAME
+        raise InvalidMessage("bad_encoding", "compressed", task=task if named else None)
     if task is None:
         raise _without_task(message)
     if not isinstance(task, str) or not 0 < len(task) <= MAX_NAME:
         raise InvalidMessage("bad_headers", f"task is {_kind(task)}")
     if not isinstance(ident, str) or not 0 < len(ident) <= MAX_NAME or not ident.isprintable():
         raise InvalidMessage("bad_headers", f"id is {_kind(ident)}", task=task)
-    if given.get("compression"):
-        raise InvalidMessage("bad_encoding", "compressed", task=task)
     return _NOTHING | {
         "lang": "py",
         "task": task,

@@ -16,7 +16,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.broker.redis.connections import with_fast_can_read
-from worker.broker.redis.envelopes import UNREADABLE, envelope
+from worker.broker.redis.envelopes import envelope
+from worker.broker.sealed import UNREADABLE, SealedMessage
 from worker.telemetry.log import get_logger
 
 MEASURED: Final = "5.7."
@@ -43,6 +44,10 @@ class Client(redis.Redis):
         return key, envelope(item, queue=queue)
 
 
+class Message(virtual.Message, SealedMessage):
+    """A message of Redis, of a queue or of the gossip between workers."""
+
+
 class SlotQoS(kombu_redis.QoS):
     """Limits how many messages a worker holds: one for each slot."""
 
@@ -67,6 +72,7 @@ class _ResilientChannel(kombu_redis.Channel):
     """What the channels to one Redis and to Sentinel have in common."""
 
     UNREADABLE = UNREADABLE
+    Message = Message
     QoS = SlotQoS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -6,8 +6,7 @@ import json
 from typing import Final
 from uuid import uuid4
 
-UNREADABLE: Final = "application/vnd.kplus.unreadable"
-"""Content type of an item that is no Celery message. Its headers hold the reason."""
+from worker.broker.sealed import COMPRESSION, UNREADABLE
 
 MAX_ITEM: Final = 1024 * 1024
 """Larger items are not parsed. A cancel message is a thousandth of this."""
@@ -49,8 +48,7 @@ def _normal(item: bytes, queue: str) -> dict[str, object]:
     properties, headers = raw.get("properties"), raw.get("headers") or {}
     if not isinstance(properties, dict) or not isinstance(headers, dict):
         raise UnreadableItem("no_envelope", "properties or headers are no object")
-    if headers.get("compression"):
-        # kombu would unpack it before its size can be bounded.
+    if headers.get(COMPRESSION):
         raise UnreadableItem("bad_encoding", "compressed")
     return {
         "body": _body(raw.get("body"), properties.get("body_encoding")),
