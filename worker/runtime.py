@@ -32,7 +32,6 @@ from worker.outbox.relay import Relay
 from worker.outbox.webhook import WebhookSender
 from worker.store import Cooldown, Store, open_database
 from worker.telemetry.log import get_logger
-from worker.telemetry.redaction import protect
 
 log = get_logger(__name__)
 
@@ -54,7 +53,6 @@ class Runtime:
         self.stopping = stopping
         self._maintenance = Maintenance.read(settings.maintenance or "")
         self._live_roster = LiveRoster(settings.roster)
-        protect(settings.outcome_secrets())
         self._credentials: dict[str, str] = {}
 
     @property

@@ -14,7 +14,6 @@ from tests.bank.peer import CANCELLED, REQUEST, Play, answering, hearing_then, h
 from tests.bank.tls_files import HERE
 from worker.bank import Bank
 from worker.bank.identity import partner_context
-from worker.bank.redaction import without_secret
 from worker.domain.kplus import MAX_TEXT_LENGTH, Answer, Envelope
 from worker.errors import BankError
 from worker.telemetry.redaction import redact
@@ -119,18 +118,29 @@ def test_a_secret_cut_by_the_limit_of_a_word_is_replaced(
     assert len(envelope.error_desc) <= MAX_TEXT_LENGTH
 
 
-def test_our_own_ids_stay_even_where_they_contain_the_secret() -> None:
+def test_our_own_ids_stay_even_where_they_contain_the_secret(bank: Bank, serve: MakePeer) -> None:
     """A test partner's secret may be a part of its id; the judgement must find the echo."""
-    echo = Envelope(partner_id=REQUEST.partner_id, error_desc="KP2X", status_code="00")
-    clean = without_secret(Answer(200, echo), "KP2X", sent=REQUEST).envelope
-    assert clean == Envelope(
-        partner_id=REQUEST.partner_id, error_desc="[redacted]", status_code="00"
-    )
+    body = dumps(
+        {
+            "partnerTxnUid": REQUEST.partner_txn_uid,
+            "partnerId": REQUEST.partner_id,
+            "statusCode": "00",
+            "errorDesc": f"of {REQUEST.partner_id}",
+            "tokenList": [{"tokenId": REQUEST.token_id, "reference1": "another"}],
+        }
+    ).encode()
+    partner = partner_at(serve(answering(http(body))).url, secret=REQUEST.partner_id)
+    envelope = bank.cancel(partner, REQUEST).envelope
+    assert envelope is not None
+    assert envelope.foreign_ids(REQUEST) == []
+    assert envelope.missing_ids() == []
+    assert envelope.error_desc == "of [redacted]"
 
 
-def test_a_secret_too_short_to_hide_leaves_the_answer_alone() -> None:
-    answer = Answer(200, Envelope(status_code="00"))
-    assert without_secret(answer, "00", sent=REQUEST) is answer
+def test_a_secret_too_short_to_hide_leaves_the_answer_alone(bank: Bank, serve: MakePeer) -> None:
+    body = dumps({"statusCode": "00", "errorDesc": "00"}).encode()
+    partner = partner_at(serve(answering(http(body))).url, secret="00")
+    assert bank.cancel(partner, REQUEST).envelope == Envelope(status_code="00", error_desc="00")
 
 
 def test_an_answer_without_the_secret_is_unchanged(bank: Bank, serve: MakePeer) -> None:

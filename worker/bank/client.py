@@ -12,7 +12,7 @@ import httpx
 
 from worker.bank.faults import bank_error, translate
 from worker.bank.identity import has_tls_files, needs_tls, partner_context
-from worker.bank.redaction import without_secret
+from worker.bank.redaction import cleaner
 from worker.domain.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
 from worker.domain.partners import Partner
 from worker.domain.validation import split_url
@@ -27,6 +27,7 @@ from worker.net.transport import (
     utc_now,
 )
 from worker.telemetry.about import USER_AGENT
+from worker.telemetry.redaction import protect
 
 MAX_BODY_BYTES = 256 * 1024
 _STEPS = ("connect", "read", "write", "pool")
@@ -99,9 +100,7 @@ class Bank:
             if deadline.left() <= 0:
                 raise bank_error("no_time_left")
             http_request = self._http_request(partner, request, url, seconds=deadline.left())
-            inquiry = isinstance(request, InquiryRequest)
-            answer = self._exchange(partner, http_request, deadline, inquiry=inquiry)
-        return without_secret(answer, partner.secret.get_secret_value(), sent=request)
+            return self._exchange(partner, http_request, deadline, sent=request)
 
     def close(self) -> None:
         """Refuse new calls; calls in flight still finish."""
@@ -138,14 +137,19 @@ class Bank:
             raise bank_error("bad_request", type(error).__name__) from None
 
     def _exchange(
-        self, partner: Partner, http_request: httpx.Request, deadline: Deadline, *, inquiry: bool
+        self,
+        partner: Partner,
+        http_request: httpx.Request,
+        deadline: Deadline,
+        *,
+        sent: CancelRequest,
     ) -> Answer:
         client = self._acquire(partner)
         try:
             with client.connection(deadline):
-                return self._send(client.transport, http_request, inquiry=inquiry)
+                return self._send(client.transport, http_request, sent=sent)
         except Exception as error:  # noqa: BLE001 - after any error the request may have been sent
-            failure = translate(error, secret=partner.secret.get_secret_value())
+            failure = translate(error)
         finally:
             self._release(client)
         # Raised outside the handler, so without a cause: errors of the libraries quote what was
@@ -153,7 +157,7 @@ class Bank:
         raise failure
 
     def _send(
-        self, transport: httpx.BaseTransport, http_request: httpx.Request, *, inquiry: bool
+        self, transport: httpx.BaseTransport, http_request: httpx.Request, *, sent: CancelRequest
     ) -> Answer:
         """
         Send a request and read its answer, at the level of the transport.
@@ -164,24 +168,31 @@ class Bank:
         with exchange(transport, http_request) as response:
             coding = response.headers.get("content-encoding", "").strip().lower()
             if coding not in ("", "identity"):
-                return self._flawed(response, "the body is compressed, against our request")
+                return self._flawed(response, "the body is compressed, against our request", sent)
             body = bytearray()
             for chunk in received(response):
                 body += chunk
                 if len(body) > self._most_bytes:
                     too_long = f"the body is longer than {self._most_bytes} bytes"
-                    return self._flawed(response, too_long)
+                    return self._flawed(response, too_long, sent)
             return Answer.read(
                 http_status=response.status_code,
                 headers=response.headers,
                 body=bytes(body),
                 at=self._clock(),
-                inquiry=inquiry,
+                inquiry=isinstance(sent, InquiryRequest),
+                clean=cleaner(sent),
             )
 
-    def _flawed(self, response: httpx.Response, flaw: str) -> Answer:
+    def _flawed(self, response: httpx.Response, flaw: str, sent: CancelRequest) -> Answer:
         """Return the HTTP status as evidence, without the body."""
-        return Answer.read_head(response.status_code, response.headers, at=self._clock(), flaw=flaw)
+        return Answer.read_head(
+            response.status_code,
+            response.headers,
+            at=self._clock(),
+            flaw=flaw,
+            clean=cleaner(sent),
+        )
 
     def _acquire(self, partner: Partner) -> "_PartnerClient":
         with self._lock:
@@ -189,6 +200,7 @@ class Bank:
                 raise bank_error("closed")
             client = self._clients.get(partner.partner_id)
             if client is None or client.partner != partner:
+                protect([partner.secret.get_secret_value()])
                 # Made first: if that fails, the old client stays.
                 transport = self._open_transport(partner)
                 new = _PartnerClient(partner, transport, connections=self._connections)

@@ -16,7 +16,7 @@ from worker.errors import (
     CertificateRefused,
 )
 from worker.net.faults import fault_of
-from worker.telemetry.redaction import REDACTED
+from worker.telemetry.redaction import redact_cut
 
 MAX_DETAIL_LENGTH = 200
 
@@ -59,6 +59,7 @@ FAULTS: dict[str, tuple[type[BankError], str]] = {
 
 # From here on the text of h11 quotes bytes: ours, or the peer's, which may echo ours.
 _QUOTED = re.compile(r"\(?\b(?:bytearray\()?b['\"].*", re.DOTALL)
+_READ_LENGTH = 20 * MAX_DETAIL_LENGTH
 
 
 def bank_error(word: str, detail: str = "") -> BankError:
@@ -67,13 +68,13 @@ def bank_error(word: str, detail: str = "") -> BankError:
     return branch(f"{meaning}: {detail}" if detail else meaning, fault=word)
 
 
-def translate(error: Exception, *, secret: str) -> BankError:
+def translate(error: Exception) -> BankError:
     """
     Return the `BankError` for an error of the HTTP libraries. Total: every error has one.
 
     It quotes nothing that was received.
     """
     word = fault_of(error)
-    detail = "" if word == "unexpected" else _QUOTED.sub("", str(error)).strip(" :")
-    detail = detail.replace(secret, REDACTED)[:MAX_DETAIL_LENGTH]
+    text = "" if word == "unexpected" else str(error)[:_READ_LENGTH]
+    detail = redact_cut(_QUOTED.sub("", text).strip(" :"))[:MAX_DETAIL_LENGTH]
     return bank_error(word, detail or type(error).__name__)

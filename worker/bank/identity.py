@@ -12,7 +12,6 @@ from worker.net.tls import (
     context_for_bundle,
     context_without_authorities,
 )
-from worker.telemetry.redaction import protect
 
 
 def needs_tls(partner: Partner) -> bool:
@@ -55,9 +54,7 @@ def _password(partner: Partner) -> str:
     """Return the key's password, or ""; with None OpenSSL would ask on the terminal."""
     if partner.client_key_password_file is None:
         return ""
-    password = read_secret(partner.client_key_password_file, "client_key_password_file")
-    protect([password])
-    return password
+    return read_secret(partner.client_key_password_file, "client_key_password_file")
 
 
 def _complaint(partner: Partner, error: Exception) -> str:

@@ -1,7 +1,6 @@
 """The settings of each destination of outcomes: a webhook, and a Celery task."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from worker.domain.signatures import PREFIX, read_key
+from worker.domain.signatures import read_key
 from worker.domain.validation import IDENTIFIER, split_url
 
 OURS: Final = "kplus."
@@ -65,12 +64,6 @@ class Webhook:
         """The part of the URL that may be shown: its path may be secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc}"
-
-    def hidden(self) -> Iterator[str]:
-        """Yield what must not be logged."""
-        for secret in self.secrets:
-            yield secret
-            yield secret.removeprefix(PREFIX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,10 @@ from pydantic_settings import BaseSettings
 from worker.config.destinations import Message, Webhook
 from worker.config.sources import setting
 from worker.domain.destinations import Destination
-from worker.domain.signatures import HOW_TO
+from worker.domain.signatures import HOW_TO, PREFIX
+
+MIN_HIDDEN_PATH = 16
+"""A shorter path of the webhook is a word such as `outcomes`, and no secret."""
 
 
 class OutcomeSettings(BaseSettings):
@@ -65,5 +68,12 @@ class OutcomeSettings(BaseSettings):
         return [destination for destination, value in known.items() if value is not None]
 
     def outcome_secrets(self) -> list[str]:
-        """Return what must not be logged."""
-        return [*self.webhook.hidden()] if self.webhook else []
+        """Return what must not be logged; the URL's path may be as good as a password."""
+        secrets = (self.webhook_secret, self.webhook_previous_secret)
+        given = [each.get_secret_value() for each in secrets if each is not None]
+        shown = [*given, *(each.removeprefix(PREFIX) for each in given)]
+        if self.webhook_url is None:
+            return shown
+        url = self.webhook_url.get_secret_value()
+        target = url.partition("://")[2].partition("/")[2]
+        return [*shown, url, *([target] if len(target) >= MIN_HIDDEN_PATH else [])]

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from worker.domain.partners import Partner, Roster
 from worker.domain.validation import error_lines
 from worker.errors import SettingsError
+from worker.telemetry.redaction import protect
 
 TLS_FILES = ("client_cert", "client_key", "client_key_password_file", "ca_bundle")
 
@@ -48,6 +49,8 @@ def _partner(
         raise SettingsError(message)
     if secret_file is not None:
         fields["secret"] = read_secret(path.parent / str(secret_file), where)
+    if isinstance(secret := fields["secret"], str):
+        protect([secret])
     for name in TLS_FILES:
         if isinstance(file := fields.get(name), str):
             fields[name] = path.parent / file
@@ -73,7 +76,11 @@ def _digest(path: object) -> str:
 
 
 def read_secret(path: Path, where: str) -> str:
-    """Return a secret file's text without its final line break; `SettingsError` if unusable."""
+    """
+    Return a secret file's text without its final line break; `SettingsError` if unusable.
+
+    It is registered, so that nothing shows it from now on.
+    """
     try:
         secret = path.read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:
@@ -88,4 +95,5 @@ def read_secret(path: Path, where: str) -> str:
     if not secret:
         message = f"{where}: the file {path} is empty"
         raise SettingsError(message)
+    protect([secret])
     return secret

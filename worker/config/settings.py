@@ -26,13 +26,14 @@ from worker.config.sources import (
     refuse_unknown,
     setting,
 )
-from worker.config.urls import check_broker_url, check_database_url
+from worker.config.urls import check_broker_url, check_database_url, url_secrets
 from worker.domain.kplus import RequestDt
 from worker.domain.leases import MIN_RANDOM_DIGITS, InquiryUids
 from worker.domain.maintenance import Maintenance
 from worker.domain.partners import HttpUrl, Partner, Roster
 from worker.domain.validation import UID_PREFIX, error_lines
 from worker.errors import SettingsError
+from worker.telemetry.redaction import protect
 
 CANCEL_URL = "https://kbankapi.tech/v1/kplus/payment/cancel-token"
 UidPrefix = Annotated[str, Field(pattern=UID_PREFIX)]
@@ -120,6 +121,17 @@ class Settings(OutcomeSettings):
             env_settings,
             dotenv_settings,
         )
+
+    @model_validator(mode="after")
+    def _secrets_are_registered(self) -> Self:
+        """Before anything else can fail and show them."""
+        urls = (self.database_url, self.broker_url)
+        for url in (each.get_secret_value() for each in urls if each is not None):
+            protect(url_secrets(url))
+        if self.partner_secret is not None:
+            protect([self.partner_secret.get_secret_value()])
+        protect(self.outcome_secrets())
+        return self
 
     @model_validator(mode="after")
     def _times_fit_together(self) -> Self:

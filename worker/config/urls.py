@@ -1,9 +1,13 @@
-"""The supported URLs of databases and brokers. No error shows a URL."""
+"""The supported URLs of databases and brokers, and their passwords. No error shows a URL."""
+
+from collections.abc import Iterator
+from urllib.parse import parse_qsl, unquote
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from worker.broker.transports import TRANSPORTS
+from worker.telemetry.credentials import is_credential
 
 DATABASE_BACKENDS = ("sqlite", "postgresql")
 
@@ -32,3 +36,20 @@ def check_broker_url(url: str) -> None:
         hint = "; Redis Cluster is not supported by Celery" if "cluster" in scheme else ""
         message = f"KPLUS_BROKER_URL must begin with {', '.join(TRANSPORTS)} and ://{hint}"
         raise ValueError(message)
+
+
+def url_secrets(url: str) -> Iterator[str]:
+    """
+    Yield every password of a URL, or of several behind each other: as written, and decoded.
+
+    A password that is the user's name too is none: it would hide that word everywhere.
+    """
+    for part in url.split(";"):
+        rest, _, query = part.partition("://")[2].partition("?")
+        authority = rest.partition("/")[0]
+        # A slash in a password should be encoded, and is not always.
+        credentials = (authority if "@" in authority else rest).rpartition("@")[0]
+        user, _, password = credentials.partition(":")
+        if password and unquote(password) != unquote(user):
+            yield from (password, unquote(password))
+        yield from (value for name, value in parse_qsl(query) if is_credential(name))

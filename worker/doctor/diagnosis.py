@@ -11,7 +11,6 @@ from worker.doctor.partners import dialect, partners
 from worker.doctor.settings import given, refused
 from worker.doctor.workers import health, workers
 from worker.errors import SettingsError
-from worker.telemetry.redaction import protect
 
 
 def diagnose(*, worker: bool = False) -> Iterator[Finding]:
@@ -29,7 +28,6 @@ def diagnose(*, worker: bool = False) -> Iterator[Finding]:
     if worker:
         yield from health(settings)
         return
-    protect([*settings.roster().secrets(), *settings.outcome_secrets()])
     yield from _all(settings)
 
 

@@ -6,7 +6,7 @@ page (docs/reference/bank.md, "The contract") and the public pages of the same p
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
@@ -24,8 +24,16 @@ MAX_STATUSES = 10
 UNREADABLE = "\ufffd"
 EPOCH = datetime.fromtimestamp(0, tz=UTC)
 
+_READ_LENGTH = 20 * MAX_TEXT_LENGTH
+"""How much of a text is cleaned, from its beginning and from its end: more than is stored."""
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_SHORT_CODE = re.compile(r"[(\[]\s*([A-Za-z0-9_-]{2,35})\s*[)\]]\s*\.?\s*$")
+# `[redacted]` stands in place of a secret, and is no code.
+_SHORT_CODE = re.compile(
+    r"(?:\(|\[(?!redacted\]))\s*+([A-Za-z0-9_-]{2,35}+)\s*+[)\]]\s*+(?:\.\s*+)?\Z"
+)
+
+Clean = Callable[[str], str]
+"""What is done to a text of the bank before anything is read off it."""
 
 
 class RequestDt(StrEnum):
@@ -160,7 +168,7 @@ class Answer:
     location: str = ""
 
     @classmethod
-    def read(
+    def read(  # noqa: PLR0913 - what an answer consists of, each by its name
         cls,
         *,
         http_status: int,
@@ -168,25 +176,33 @@ class Answer:
         body: bytes,
         at: datetime,
         inquiry: bool = False,
+        clean: Clean = str,
     ) -> Self:
         """Read an answer whose body arrived whole, uncompressed and within the size limit."""
-        envelope, flaw = read_envelope(body, inquiry=inquiry)
+        envelope, flaw = read_envelope(body, inquiry=inquiry, clean=clean)
         if envelope is not None and _is_a_gateways(envelope, http_status):
             envelope, flaw = None, "the statusCode is the HTTP status: a gateway's, not the bank's"
-        return replace(cls.read_head(http_status, headers, at=at, flaw=flaw), envelope=envelope)
+        head = cls.read_head(http_status, headers, at=at, flaw=flaw, clean=clean)
+        return replace(head, envelope=envelope)
 
     @classmethod
     def read_head(
-        cls, http_status: int, headers: Mapping[str, str], *, at: datetime, flaw: str
+        cls,
+        http_status: int,
+        headers: Mapping[str, str],
+        *,
+        at: datetime,
+        flaw: str,
+        clean: Clean = str,
     ) -> Self:
         """Read an answer without its body; `flaw` says why there is no envelope."""
-        text = headers.get("retry-after")
+        text, location = headers.get("retry-after"), shown_location(headers.get("location"))
         return cls(
             http_status,
             flaw=flaw,
             retry_after=read_retry_after(text, at=at),
-            retry_after_text=_text(text) or "",
-            location=shown_location(headers.get("location")) if _redirects(http_status) else "",
+            retry_after_text=_text(text, clean) or "",
+            location=clean(location) if _redirects(http_status) else "",
         )
 
 
@@ -200,25 +216,27 @@ def _is_a_gateways(envelope: Envelope, http_status: int) -> bool:
     return envelope.status_code == str(http_status) and not any(names_more)
 
 
-def read_envelope(body: bytes, *, inquiry: bool = False) -> tuple[Envelope | None, str]:
+def read_envelope(
+    body: bytes, *, inquiry: bool = False, clean: Clean = str
+) -> tuple[Envelope | None, str]:
     """
     Return the bank's envelope, or None and what is wrong with the body.
 
     The answer to an inquiry names one token beside `paymentStatus`: it is read as a list of
     one. No detail of the payment is read: no slip, no account. A body with neither a status
-    code nor an error code is not the bank's.
+    code nor an error code is not the bank's. Every text is cleaned before it is read.
     """
     document, flaw = _parsed(body)
     if flaw:
         return None, flaw
     envelope = Envelope(
-        partner_txn_uid=_text(document.get("partnerTxnUid")),
-        partner_id=_text(document.get("partnerId")),
-        status_code=_text(document.get("statusCode")),
-        error_code=_text(document.get("errorCode")),
-        error_desc=_text(document.get("errorDesc")),
-        tokens=_inquired(document) if inquiry else _tokens(document.get("tokenList")),
-        short_code=read_short_code(document.get("errorDesc")),
+        partner_txn_uid=_text(document.get("partnerTxnUid"), clean),
+        partner_id=_text(document.get("partnerId"), clean),
+        status_code=_text(document.get("statusCode"), clean),
+        error_code=_text(document.get("errorCode"), clean),
+        error_desc=_text(document.get("errorDesc"), clean),
+        tokens=_inquired(document, clean) if inquiry else _tokens(document.get("tokenList"), clean),
+        short_code=read_short_code(document.get("errorDesc"), clean),
     )
     if envelope.status_code is None and envelope.error_code is None:
         return None, "the body has neither statusCode nor errorCode"
@@ -263,32 +281,32 @@ def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _inquired(document: Mapping[str, object]) -> tuple[TokenEntry, ...]:
+def _inquired(document: Mapping[str, object], clean: Clean) -> tuple[TokenEntry, ...]:
     """Read the token of an inquiry's answer; empty if it names no token."""
-    token_id = _text(document.get("tokenId"))
+    token_id = _text(document.get("tokenId"), clean)
     if token_id is None:
         return ()
-    status = _statuses(document.get("paymentStatus"))
-    return (TokenEntry(token_id, _text(document.get("reference1")), status),)
+    status = _statuses(document.get("paymentStatus"), clean)
+    return (TokenEntry(token_id, _text(document.get("reference1"), clean), status),)
 
 
-def _tokens(entries: object) -> tuple[TokenEntry, ...]:
+def _tokens(entries: object, clean: Clean) -> tuple[TokenEntry, ...]:
     """Read `tokenList`; a single object is taken as a list of one."""
     listed = [entries] if isinstance(entries, dict) else entries
     if not isinstance(listed, list):
         return ()
     return tuple(
         TokenEntry(
-            token_id=_text(entry.get("tokenId")),
-            reference1=_text(entry.get("reference1")),
-            status=_statuses(entry.get("status")),
+            token_id=_text(entry.get("tokenId"), clean),
+            reference1=_text(entry.get("reference1"), clean),
+            status=_statuses(entry.get("status"), clean),
         )
         for entry in listed
         if isinstance(entry, dict)
     )
 
 
-def _statuses(status: object) -> tuple[str, ...] | None:
+def _statuses(status: object, clean: Clean) -> tuple[str, ...] | None:
     """
     Read a status in any of its forms: string, array of strings, empty array, null.
 
@@ -299,22 +317,23 @@ def _statuses(status: object) -> tuple[str, ...] | None:
         return None
     listed = status if isinstance(status, list) else [status]
     words = [
-        UNREADABLE if isinstance(item, bool | dict | list) else _text(item)
+        UNREADABLE if isinstance(item, bool | dict | list) else _text(item, clean)
         for item in listed[:MAX_STATUSES]
     ]
     beyond = [UNREADABLE] if len(listed) > MAX_STATUSES else []
     return tuple(word for word in words + beyond if word is not None)
 
 
-def read_short_code(error_desc: object) -> str | None:
+def read_short_code(error_desc: object, clean: Clean = str) -> str | None:
     """Read the short code at the end of the whole text; only its beginning is stored."""
     if not isinstance(error_desc, str):
         return None
-    found = _SHORT_CODE.search(error_desc.rstrip()[-MAX_TEXT_LENGTH:])
+    text = clean(error_desc.rstrip()[-_READ_LENGTH:])
+    found = _SHORT_CODE.search(text.rstrip()[-MAX_TEXT_LENGTH:])
     return found.group(1) if found else None
 
 
-def _text(value: object) -> str | None:
+def _text(value: object, clean: Clean) -> str | None:
     """
     Return a scalar as stored text, bounded; None for null, empty text and structures.
 
@@ -323,4 +342,5 @@ def _text(value: object) -> str | None:
     if value is None or isinstance(value, bool | dict | list):
         return None
     # Stripped before it is cut: a text that was cut must never equal one of our ids.
-    return _UNSTORABLE.sub("\ufffd", str(value).strip()[:MAX_TEXT_LENGTH]) or None
+    text = clean(str(value).strip()[:_READ_LENGTH])
+    return _UNSTORABLE.sub("\ufffd", text[:MAX_TEXT_LENGTH]) or None
