@@ -17,6 +17,7 @@ from tests.integration.lawless import drop_rules
 from tests.integration.stock import LEASE, NOON, SECOND, Clock, Monotonic, order
 from tests.integration.turns import Turns
 from tests.servers.databases import Databases
+from tests.servers.roles import BY_ROLE, Roles, StoreByRole
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.bank import Bank
 from worker.domain.kplus import RequestDt
@@ -36,13 +37,25 @@ def shared_clock() -> Clock:
 
 
 @contextmanager
-def _shared(server: Databases, clock: Clock, **options: Any) -> Iterator[Store]:
+def _shared(
+    server: Databases, clock: Clock, roles: Roles | None = None, **options: Any
+) -> Iterator[Store]:
     """Yield a store that lasts: its statements are built and compiled once for all tests."""
     url = server.create()
-    store = Store(open_database(url, clock=clock, **options))
+    if roles is not None:
+        roles.install(url)
+    store = _store(url, roles, clock=clock, **options)
     yield store
     store.close()
     server.drop(url)
+
+
+def _store(
+    url: str, roles: Roles | None, *, cooldown: Cooldown | None = None, **options: Any
+) -> Store:
+    if roles is not None:
+        return StoreByRole(url, roles, cooldown=cooldown, **options)
+    return Store(open_database(url, **options), cooldown=cooldown)
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +66,12 @@ def shared_sqlite(sqlite_server: Databases, shared_clock: Clock) -> Iterator[Sto
 
 
 @pytest.fixture(scope="session")
-def shared_postgresql(postgresql_server: Databases, shared_clock: Clock) -> Iterator[Store]:
+def shared_postgresql(
+    postgresql_server: Databases, shared_clock: Clock, request: pytest.FixtureRequest
+) -> Iterator[Store]:
+    roles = request.getfixturevalue("roles") if BY_ROLE else None
     # As in a worker, one for each thread of a test: the pool is not fair to those who wait for one.
-    with _shared(postgresql_server, shared_clock, connections=16) as store:
+    with _shared(postgresql_server, shared_clock, roles, connections=16) as store:
         yield store
 
 
@@ -98,15 +114,17 @@ def lawless(database: str, clock: Clock) -> Iterator[Store]:
 
 
 @pytest.fixture
-def open_store(engine: Engine) -> Iterator[OpenStore]:
+def open_store(engine: Engine, request: pytest.FixtureRequest) -> Iterator[OpenStore]:
     """Stores of the one database with connections of their own: as many as processes."""
     url = engine.url.render_as_string(hide_password=False)
+    by_role = BY_ROLE and engine.dialect.name == "postgresql"
+    roles = request.getfixturevalue("roles") if by_role else None
     with ExitStack() as stack:
 
         def open_one(
             clock: AnyClock | None = None, *, cooldown: Cooldown | None = None, **options: Any
         ) -> Store:
-            store = Store(open_database(url, clock=clock, **options), cooldown=cooldown)
+            store = _store(url, roles, clock=clock, cooldown=cooldown, **options)
             stack.callback(store.close)
             return store
 

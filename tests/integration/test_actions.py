@@ -77,10 +77,10 @@ def test_an_operator_can_wake_a_cooling_partner(store: Store) -> None:
 
 
 def test_an_act_and_its_record_stand_or_fall_together(store: Store) -> None:
-    execute(store, "DROP TABLE operator_actions")
+    execute(store, "ALTER TABLE operator_actions RENAME TO gone")
     try:
         with pytest.raises(Exception, match="db upgrade"):
             store.actions.pause_partner("P1", who="ploy", reason="maintenance")
         assert store.partners.all() == []
     finally:
-        operator_actions.create(store.database.engine)
+        execute(store, "ALTER TABLE gone RENAME TO operator_actions")

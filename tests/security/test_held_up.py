@@ -1,17 +1,21 @@
 """What a role with few rights can hold, and for how long: it stops no sweep and no other job."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from tests.integration.attempting import SHORT
-from tests.integration.stock import ANSWERED, CANCELLED, accept, claimed, hint, settle
+from tests.integration.stock import ANSWERED, CANCELLED, accept, claimed, hint, order, settle
 from tests.security.conftest import PRUNED, Log
 from tests.servers.databases import PATIENT
 from tests.servers.roles import Roles
+from tests.servers.waiting import LIMIT
 from worker.config.dialect_file import built_in
-from worker.store import RequeueRequest, Store, Verdict, open_database
+from worker.errors import StoreUnavailable
+from worker.store import RequeueRequest, Status, Store, Verdict, is_locked, open_database
 from worker.store.jobs.turn import HINTS, Turn
 
 pytestmark = pytest.mark.postgres
@@ -72,6 +76,27 @@ def test_the_hints_of_one_sweep_at_a_time_are_chosen(
         assert hint(by_worker) == []
     assert hint(by_worker) == ["U1"]
     other.close()
+
+
+def test_a_uid_that_another_transaction_stores_is_not_waited_for(
+    database: str, roles: Roles, log_in: Log
+) -> None:
+    """Here the connection's own limit is none: whoever waits by it waits for ever."""
+    forever = replace(PATIENT, lock=timedelta(0))
+    worker = Store(open_database(roles.url(database, "worker"), timeouts=forever))
+    producer = log_in("producer")
+    producer.execute("BEGIN")
+    producer.execute(INSERT)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(worker.jobs.accept, order(PRUNED), hinted=False)
+        try:
+            with pytest.raises(StoreUnavailable) as refused:
+                waiting.result(LIMIT)
+            assert is_locked(refused.value)
+        finally:
+            producer.execute("COMMIT")
+    assert worker.jobs.accept(order(PRUNED), hinted=False).status is Status.CONFLICT
+    worker.close()
 
 
 @pytest.mark.parametrize("role", ["producer", "reader"])

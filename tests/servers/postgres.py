@@ -55,6 +55,10 @@ class PostgresServer:
         """Return the URL of a new database without tables."""
         return self._url(self._new(""))
 
+    def url(self) -> str:
+        """Return the URL of the server's own database."""
+        return self._engine.url.render_as_string(hide_password=False)
+
     def copy(self, url: str) -> str:
         """Return the URL of a new database that is like another, to which nobody is connected."""
         return self._url(self._new(f"TEMPLATE {make_url(url).database} STRATEGY file_copy"))

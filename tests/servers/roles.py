@@ -17,7 +17,7 @@ from sqlalchemy import Connection, NullPool, create_engine, make_url
 
 from tests.servers.postgres import PostgresServer
 from tests.servers.schema import ROOT
-from worker.store import Clock, Store, open_database
+from worker.store import Cooldown, Store, open_database
 
 SETTING: Final = "KPLUS_TEST_ROLES"
 BY_ROLE: Final = os.environ.get(SETTING) == "1"
@@ -26,11 +26,19 @@ ROLES: Final = ("owner", "worker", "operator", "reader", "producer")
 PASSWORD: Final = "only-in-these-tests"
 _NAME: Final = re.compile(rf"\bkplus_({'|'.join(ROLES)})\b")
 _STATEMENT: Final = re.compile(r"(?:\$\$.*?\$\$|[^;$])+;", re.DOTALL)
-_OPERATORS: Final = (
-    *("actions", "audits", "bulk", "conversations", "exports", "reports", "retention"),
-    "unknown_words",
+_OPERATORS: Final = frozenset(
+    [
+        "actions",
+        "audits",
+        "bulk",
+        "conversations",
+        "exports",
+        "reports",
+        "retention",
+        "unknown_words",
+    ]
 )
-"""The parts of a store that a worker does not need, or that are an operator's."""
+"""The parts of a store by which operators look and act."""
 
 
 class Roles:
@@ -62,16 +70,24 @@ class Roles:
         url = make_url(database).set(username=self.name(role), password=PASSWORD)
         return url.render_as_string(hide_password=False)
 
-    def store(self, database: str, *, clock: Clock | None = None, **options: Any) -> Store:
-        """Return a store whose parts go each by its role; its `database` is its owner's."""
-        store, worker, operator = (
-            Store(open_database(url, clock=clock, **options))
-            for url in (database, self.url(database, "worker"), self.url(database, "operator"))
-        )
-        for part, of_worker in vars(worker).items():
-            if part != "database":
-                setattr(store, part, getattr(operator, part) if part in _OPERATORS else of_worker)
-        return store
+
+class StoreByRole(Store):
+    """A store whose parts go each by its role; its `database`, for a look, is its owner's."""
+
+    def __init__(
+        self, database: str, roles: Roles, *, cooldown: Cooldown | None = None, **options: Any
+    ) -> None:
+        store, of_worker, of_operator = self._all = [
+            Store(open_database(url, **options), cooldown=cooldown)
+            for url in (database, roles.url(database, "worker"), roles.url(database, "operator"))
+        ]
+        super().__init__(store.database)
+        for part in set(vars(of_worker)) - {"database"}:
+            setattr(self, part, getattr(of_operator if part in _OPERATORS else of_worker, part))
+
+    def close(self) -> None:
+        for store in self._all:
+            store.close()
 
 
 @contextmanager
@@ -108,3 +124,13 @@ def with_roles(postgresql_server: PostgresServer, roles: Roles) -> Iterator[str]
     roles.install(url)
     yield url
     postgresql_server.drop(url)
+
+
+@pytest.fixture
+def worker_database(database: str, request: pytest.FixtureRequest) -> str:
+    """The URL by which a worker connects to the test's database."""
+    if not BY_ROLE or not database.startswith("postgresql"):
+        return database
+    roles: Roles = request.getfixturevalue("roles")
+    roles.install(database)
+    return roles.url(database, "worker")

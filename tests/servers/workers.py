@@ -137,11 +137,13 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def worker_env(database: str, broker_url: str, sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
+def worker_env(
+    worker_database: str, broker_url: str, sandbox: Sandbox, tmp_path: Path
+) -> dict[str, str]:
     """The settings of a worker on the test's database, broker and bank."""
     return {
         "KPLUS_HOME": str(tmp_path / "home"),
-        "KPLUS_DATABASE_URL": database,
+        "KPLUS_DATABASE_URL": worker_database,
         "KPLUS_BROKER_URL": broker_url,
         "KPLUS_BANK_URL": sandbox.cancel_url,
         "KPLUS_PARTNER_ID": PARTNER_ID,

@@ -25,7 +25,7 @@ from worker.jobs.attempt import Result, attempt
 from worker.jobs.sweep import sweep
 from worker.process.liveness import Liveness
 from worker.runtime import Runtime
-from worker.store import RejectedMessage, Status
+from worker.store import RejectedMessage, Status, is_locked
 from worker.telemetry.log import get_logger
 from worker.telemetry.redaction import redact, redact_value
 
@@ -135,7 +135,9 @@ def store_rejected(message: RejectedMessage, runtime: Runtime) -> None:
 def _return_message(error: StoreUnavailable) -> NoReturn:
     """Return the message to the queue: it may be the only copy of an order."""
     log.warning("message_given_back", reason=str(error))
-    threading.Event().wait(RETURN_PAUSE_SECONDS)
+    # Where another transaction stores the same uid, the wait for it was pause enough.
+    if not is_locked(error):
+        threading.Event().wait(RETURN_PAUSE_SECONDS)
     raise Reject(str(error), requeue=True) from error
 
 

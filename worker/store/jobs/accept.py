@@ -50,6 +50,13 @@ class Acceptance:
     outcome: Outcome | None
 
 
+LONGEST_WAIT = "500ms"
+"""
+How long a worker waits for a transaction that stores the same uid, as PostgreSQL's setting.
+
+A producer may keep such a transaction open for ever. Were it waited for as for other locks, some
+messages with such uids would hold all threads of a worker.
+"""
 NEW = Acceptance(Status.ACCEPTED, State.PENDING, None)
 
 
@@ -58,6 +65,8 @@ class AcceptStatement:
 
     def __init__(self, database: Database) -> None:
         self._insert, self._look_up = (Prepared(database, step) for step in accept_steps(database))
+        patient = accept_steps(database, patient=True)[0]
+        self._insert_patiently = Prepared(database, patient)
 
     def __call__(
         self, order: Mapping[str, Any], *, hinted: bool, connection: Connection | None
@@ -67,7 +76,7 @@ class AcceptStatement:
         look_up: Callable[..., list[AnyRow]] = self._look_up
         # Without the caller's transaction each statement is one: what is stored stays.
         if connection is not None:
-            insert = partial(self._insert.on, connection)
+            insert = partial(self._insert_patiently.on, connection)
             look_up = partial(self._look_up.on, connection)
         for row in insert(**order, hinted=hinted):
             if row.is_new:
@@ -79,14 +88,15 @@ class AcceptStatement:
         return compare(stored, order)
 
 
-def accept_steps(database: Database) -> list[Executable]:
+def accept_steps(database: Database, *, patient: bool = False) -> list[Executable]:
     """
     Return the statements of one acceptance: the insert, and the lookup of a uid that exists.
 
     On PostgreSQL the first one is both; the second is sent only if another transaction stored
-    the uid meanwhile.
+    the uid meanwhile. A patient one waits for such a transaction as the connection is set; it
+    is for a transaction of the caller's own.
     """
-    insert, look_up = accept_statement(database), lookup(bindparam("uid"))
+    insert, look_up = accept_statement(database, patient=patient), lookup(bindparam("uid"))
     insert = insert.returning(true().label("is_new"))
     return [insert if database.is_sqlite else _with_lookup(insert, look_up), look_up]
 
@@ -120,11 +130,18 @@ _PARAMETERS = {
 """What an order is stored from, with the types."""
 
 
-def accept_statement(database: Database) -> ReturningInsert[Any]:
-    """Return the insert of an order whose uid is new; `hinted` as for `Jobs.accept`."""
+def accept_statement(database: Database, *, patient: bool = True) -> ReturningInsert[Any]:
+    """Return the insert of an order whose uid is new; `hinted` and `patient` as above."""
     order = {name: bindparam(name, type_=kind) for name, kind in _PARAMETERS.items()}
+    row, insert = _job_row(order), database.insert(cancel_jobs)
+    if patient or database.is_sqlite:
+        insert = insert.values(row)
+    else:
+        # Set as the row is made, so before it is inserted; it ends with the statement.
+        wait = func.pg_catalog.set_config("lock_timeout", LONGEST_WAIT, true()).alias("wait")
+        columns = (value.label(name) for name, value in row.items())
+        insert = insert.from_select(list(row), select(*columns).select_from(wait))
     # An insert that did nothing returns no row; its rowcount says -1 (measured).
-    insert = database.insert(cancel_jobs).values(_job_row(order))
     return insert.on_conflict_do_nothing().returning(JOBS.partner_txn_uid)
 
 
