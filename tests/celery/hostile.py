@@ -88,6 +88,14 @@ ITEMS: dict[str, tuple[bytes, str]] = {
     ),
     "a list as body_encoding": (item(properties=properties(body_encoding=[1])), "bad_encoding"),
     "a compressed body": (headed(compression="application/x-gzip"), "bad_encoding"),
+    # As bytes it would be a question mark, and its ids other ids.
+    "half a character in a plain body": (
+        item(
+            body=BODY.replace("{", '{"half": "\ud800", ', 1),
+            properties=properties(body_encoding="utf-8"),
+        ),
+        "bad_encoding",
+    ),
     "an abyss": (nested(100_000).encode(), "not_json"),
     "no UTF-8": (b"\xff\xfe\x00" + SECRET.encode(), "not_json"),
     "NUL bytes": (b"\0" * 10, "not_json"),

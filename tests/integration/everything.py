@@ -42,7 +42,7 @@ JOBS: Final = (
         conversations=2,
         doubted=True,
     ),
-    _job("RETRYABLE", "retryable", error_code="general_error", **WAITS),
+    _job("RETRYABLE", "retryable", error_code="general_error", same_token=True, **WAITS),
     _job("IN-DOUBT", "in_doubt", **{**WAITS, "doubted": True}),
     _job(
         "REQUEUED",

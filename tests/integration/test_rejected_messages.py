@@ -1,6 +1,9 @@
 """Messages that could not become a job: kept once, counted, and storable whatever they hold."""
 
-from tests.integration.stock import NOON, Clock, only
+import pytest
+
+from tests.integration.stock import NOON, Clock, execute, only
+from worker.domain.bounds import LARGEST_COUNT
 from worker.store import RejectedMessage, Store
 
 BROKEN = RejectedMessage(
@@ -48,7 +51,25 @@ def test_a_message_of_any_content_can_be_kept(store: Store) -> None:
     store.rejected_messages.keep(odd)
     (kept,) = store.rejected_messages.latest(most=1)
     assert (kept.detail, len(kept.body)) == ("a\ufffdb ?", 16 * 1024)
-    assert (len(kept.reason), len(kept.task), len(kept.partner_txn_uid)) == (32, 200, 64)
+    assert (len(kept.reason), len(kept.task)) == (32, 200)
+
+
+@pytest.mark.parametrize("uid", ["u" * 65, "u\ud800", "u\0"])
+def test_a_uid_that_its_column_cannot_hold_is_left_out_and_names_no_other_job(
+    store: Store, uid: str
+) -> None:
+    store.rejected_messages.keep(RejectedMessage("odd", "odd", "odd", uid=uid))
+    store.rejected_messages.keep(RejectedMessage("odd", "odd", "even", uid="u" * 64))
+    kept = {each.body: each.partner_txn_uid for each in store.rejected_messages.latest(most=2)}
+    assert kept == {"odd": None, "even": "u" * 64}
+
+
+def test_a_message_that_came_a_thousand_million_times_is_kept_on(store: Store) -> None:
+    store.rejected_messages.keep(BROKEN)
+    execute(store, f"UPDATE rejected_messages SET deliveries = {LARGEST_COUNT}")
+    store.rejected_messages.keep(BROKEN)
+    (kept,) = store.rejected_messages.latest(most=1)
+    assert kept.deliveries == LARGEST_COUNT
 
 
 def test_a_message_joins_the_callers_transaction(store: Store) -> None:

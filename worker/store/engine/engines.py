@@ -152,13 +152,11 @@ def _postgresql(url: URL, connections: int, timeouts: Timeouts) -> Engine:
         connection = BoundedConnection.connect(*args, **options)
         connection.answer_timeout = timeouts.answer
         connection.adapters.register_loader("timestamptz", TimeLoader)
-        return connection
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
         # From here on the event below begins each transaction, or it is one statement (`Prepared`).
         connection.autocommit = True
+        # Here, and not at the event `connect`: SQLAlchemy asks for the version before that.
         connection.execute(prepare)
+        return connection
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
