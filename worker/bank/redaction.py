@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from operator import attrgetter
 from typing import Any
+from urllib.parse import unquote_plus
 
 from worker.domain.kplus import MAX_TEXT_LENGTH, Answer, CancelRequest, Envelope, TokenEntry
 from worker.telemetry.redaction import MIN_SECRET_LENGTH, REDACTED
@@ -22,10 +23,11 @@ def without_secret(answer: Answer, secret: str, *, sent: CancelRequest) -> Answe
     if len(secret) < MIN_SECRET_LENGTH:
         return answer
     if answer.retry_after_text or answer.location:
-        text, location = (
-            _clean_text(t, secret) for t in (answer.retry_after_text, answer.location)
+        answer = replace(
+            answer,
+            retry_after_text=_clean_header(answer.retry_after_text, secret),
+            location=_clean_header(answer.location, secret),
         )
-        answer = replace(answer, retry_after_text=text, location=location)
     if answer.envelope is None:
         return answer
     if not any(_may_hold(text, secret) for text in _texts(answer.envelope)):
@@ -60,6 +62,11 @@ def _clean(value: object, secret: str, known: set[str]) -> Any:
         every = {field.name: getattr(value, field.name) for field in fields(value)}
         return replace(value, **{name: _clean(item, secret, known) for name, item in every.items()})
     return value
+
+
+def _clean_header(text: str, secret: str) -> str:
+    """Return a header's text, or nothing of it if it holds the secret: an address encodes it."""
+    return REDACTED if secret in text or secret in unquote_plus(text) else text
 
 
 def _clean_text(text: str, secret: str) -> str:
