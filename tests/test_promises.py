@@ -218,9 +218,12 @@ def test_a_token_that_is_paid_meanwhile_ends_as_paid(
     assert sandbox.journal.effects() == {}
 
 
-@pytest.mark.parametrize("token", ["wrongsecret+ok-1", "http401+ok-1", "http404+ok-1"])
+@pytest.mark.parametrize(
+    ("token", "mode"),
+    [("wrongsecret+ok-1", "paused"), ("http401+ok-1", "paused"), ("http403+ok-1", "cooling")],
+)
 def test_a_fault_of_our_own_rests_the_partner_and_spends_nothing(
-    parts: Parts, sandbox: Sandbox, token: str
+    parts: Parts, sandbox: Sandbox, token: str, mode: str
 ) -> None:
     """Promise 6: A wrong secret burns nothing."""
     sandbox.script(token, cancel=[token.partition("+")[0], "ok"])
@@ -229,7 +232,7 @@ def test_a_fault_of_our_own_rests_the_partner_and_spends_nothing(
     (partner,) = parts.runtime.store.partners.all()
     job = parts.job()
 
-    assert partner.mode == "paused"
+    assert partner.mode == mode
     assert partner.reason
     assert (job["state"], job["attempts"], job["outcome"]) == ("retryable", 0, None)
     assert parts.attempt() is Result.NOTHING

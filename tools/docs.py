@@ -136,7 +136,7 @@ def _examples() -> Iterator[tuple[str, Answer | BankError, bool]]:
     yield "a code nobody has seen", _answer("10", error="new_error"), False
     yield "a code nobody has seen, HTTP 401", _answer("10", error="new_error", http=401), False
     yield "a code nobody has seen, HTTP 404", _answer("10", error="new_error", http=404), False
-    for status in (200, 307, 400, 401, 404, 408, 429, 500, 502, 503):
+    for status in (200, 307, 400, 401, 403, 404, 408, 429, 500, 502, 503):
         yield f"HTTP {status}, not the bank's body", Answer(status, None, "not JSON"), False
     yield "the body too large, compressed or cut", Answer(200, None, "too large"), False
     yield "no connection, no name, no time left", _fault(BankUnreachable, "connect_failed"), False
@@ -159,9 +159,12 @@ def _judgement() -> str:
     ]
     for said, heard, doubted in _examples():
         decision = decide(heard, _case(doubted=doubted), _policy())
-        notes = ["unspent"] * (not decision.spent) + ["pauses"] * (
-            decision.pause_reason is not None
-        )
+        flags = {
+            "unspent": not decision.spent,
+            "pauses": decision.pause_reason is not None,
+            "rests": decision.turned_away,
+        }
+        notes = [note for note, holds in flags.items() if holds]
         lines.append(
             f"| {said} | {decision.event} | {decision.outcome or ''} | `{decision.heard}` "
             f"| {', '.join(notes)} |"

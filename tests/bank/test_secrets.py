@@ -12,8 +12,10 @@ from structlog.tracebacks import ExceptionDictTransformer
 from tests.bank.conftest import NOON, MakeBank, MakePeer, partner_at
 from tests.bank.peer import CANCELLED, REQUEST, Play, answering, hearing_then, http
 from tests.bank.tls_files import HERE
+from tests.unit.cases import FIRST, POLICY
 from worker.bank import Bank
 from worker.bank.identity import partner_context
+from worker.domain.judgement import decide
 from worker.domain.kplus import MAX_TEXT_LENGTH, Answer, Envelope
 from worker.errors import BankError
 from worker.telemetry.redaction import redact
@@ -53,6 +55,26 @@ def test_no_fault_shows_the_secret(
         bank.cancel(partner_at(serve(play).url, secret=CANARY), REQUEST)
     for spelled in (CANARY, repr(CANARY)[1:-1], "canary", "0815"):
         assert spelled not in everything_about(told.value) + caplog.text
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"Location: https://bank.example/{CANARY}",
+        f"Location: https://bank.example/{quote(CANARY, safe='')}/x",
+        f"Location: https://bank.example/{'x' * 100}{quote(CANARY)}",
+        f"Location: https://user:{quote(CANARY, safe='')}@bank.example/?{quote(CANARY)}",
+        f"Retry-After: {CANARY}",
+        f"Retry-After: {'9' * 70}{CANARY}",
+    ],
+)
+def test_no_header_that_is_kept_shows_the_secret(bank: Bank, serve: MakePeer, header: str) -> None:
+    page = http(b"", status="302 Found", headers=[header])
+    answer = bank.cancel(partner_at(serve(answering(page)).url, secret=CANARY), REQUEST)
+    kept = f"{answer} {decide(answer, FIRST, POLICY)}"
+    assert answer.location or answer.retry_after_text
+    for spelled in (CANARY, quote(CANARY), quote(CANARY, safe=""), "canary", "0815"):
+        assert spelled not in kept
 
 
 @pytest.mark.parametrize("bad", ["\u0e01", "\r\nX: 1", "\0"])

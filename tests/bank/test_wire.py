@@ -99,7 +99,8 @@ def test_a_redirect_is_an_answer_and_is_not_followed(
     """Followed, a 307 would hand the credentials to whoever it names."""
     page = http(b"", status="307 Temporary Redirect", headers=[f"Location: {location}"])
     peer = serve(answering(page, http()))
-    assert bank.cancel(partner_at(peer.url), REQUEST).http_status == 307
+    answer = bank.cancel(partner_at(peer.url), REQUEST)
+    assert (answer.http_status, bool(answer.location)) == (307, True)
     assert len(peer.requests) == 1
 
 
@@ -112,6 +113,15 @@ def test_the_servers_advice_to_wait_is_kept(bank: Bank, serve: MakePeer) -> None
 def test_an_advice_given_as_a_date_is_measured_from_our_clock(bank: Bank, serve: MakePeer) -> None:
     at = (NOON + timedelta(seconds=90)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     busy = http(b"", status="503 Service Unavailable", headers=[f"Retry-After: {at}"])
+    answer = bank.cancel(partner_at(serve(answering(busy)).url), REQUEST)
+    assert answer.retry_after == timedelta(seconds=90)
+
+
+def test_of_several_advices_the_longest_counts(bank: Bank, serve: MakePeer) -> None:
+    """A gateway adds its own to the bank's."""
+    at = (NOON + timedelta(seconds=90)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    both = [f"Retry-After: {value}" for value in ("30", at, "soon", "7")]
+    busy = http(b"", status="503 Service Unavailable", headers=both)
     answer = bank.cancel(partner_at(serve(answering(busy)).url), REQUEST)
     assert answer.retry_after == timedelta(seconds=90)
 

@@ -264,16 +264,22 @@ def test_inquiries_spend_no_attempt() -> None:
 def test_the_expiry_of_the_token_outranks_the_age() -> None:
     assert "ends as lapsed at" in told(State.PENDING, expires_at=after(minutes=5))
     asked = told(State.PENDING, expires_at=after(minutes=5), partner=ASKS)
-    assert "the token's own expiry, after one last inquiry" in asked
+    assert "ends as lapsed at 2026-11-23 19:50:00 UTC (in 23 h), its longest age" in asked
+    assert "own expiry on, at 2026-11-22 20:05:00 UTC (in 5 min), the bank is only asked" in asked
+    assert "only asked" not in told(State.PENDING, expires_at=after(days=2), partner=ASKS)
 
 
-def test_a_job_past_its_expiry_waits_for_the_sweep_or_for_one_last_inquiry() -> None:
+def test_a_job_past_its_expiry_waits_for_the_sweep_or_for_a_word_about_the_token() -> None:
     past: dict[str, Any] = {"expires_at": after(minutes=-5)}
     assert "The next sweep ends it as lapsed" in told(State.PENDING, "paused", **past)
-    assert "One last inquiry is made; undecided, it ends as lapsed" in told(
-        State.PENDING, partner=ASKS, **past
-    )
-    assert "Where a worker has an inquiry URL" in told(State.PENDING, partner=None, **past)
+    asked = told(State.PENDING, partner=ASKS, **past)
+    assert "The bank is asked until it speaks of the token." in asked
+    assert "ends as lapsed at 2026-11-23 19:50:00 UTC (in 23 h), its longest age" in asked
+    perhaps = told(State.PENDING, partner=None, **past)
+    assert "Where a worker has an inquiry URL, the bank is asked until it speaks" in perhaps
+    assert "ends as lapsed." in perhaps
+    old = told(State.PENDING, partner=ASKS, created_at=after(days=-2), **past)
+    assert "undecided next time, it ends as lapsed" in old
 
 
 def test_an_expiry_that_was_wrong_does_not_count() -> None:

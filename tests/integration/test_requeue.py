@@ -1,5 +1,6 @@
 """An operator lets a final job try again, or be continued by another; both are recorded."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -77,6 +78,45 @@ def test_doubt_is_remembered_by_a_job_that_tries_again(store: Store) -> None:
     requeue(store)
     assert row(store)["doubted"]
     assert claimed(store).doubted
+
+
+def inquiries(store: Store) -> int | None:
+    """Return how many inquiries count for the wait of a job that is in doubt now."""
+    mine = claimed(store, inquirers=("P1",))
+    assert mine.kind == "inquiry"
+    return mine.case(at=NOON, jitter=0.5, inquirers=["P1"]).inquiries
+
+
+def test_after_a_requeue_the_first_inquiry_comes_as_soon_as_for_a_fresh_job(
+    store: Store, clock: Clock
+) -> None:
+    accept(store, "U1")
+    settle(store, claimed(store), LOST)
+    for _ in range(12):
+        clock.forward(60)
+        settle(store, claimed(store, inquirers=("P1",)), replace(LOST, bank_failed=False))
+    clock.forward(60)
+    settle(store, claimed(store, inquirers=("P1",)), UNKNOWN)
+    requeue(store, inquirers=["P1"])
+    settle(store, claimed(store), LOST)
+    clock.forward(60)
+    assert inquiries(store) == 0
+
+
+def test_calls_that_spent_no_attempt_do_not_put_off_the_first_inquiry(
+    store: Store, clock: Clock
+) -> None:
+    """A bank that said "too many" twenty times is asked soon all the same."""
+    accept(store, "U1")
+    for _ in range(20):
+        settle(store, claimed(store), replace(BUSY, spent=False))
+        clock.forward(60)
+    settle(store, claimed(store), LOST)
+    clock.forward(60)
+    settle(store, claimed(store, inquirers=("P1",)), replace(LOST, bank_failed=False))
+    clock.forward(60)
+    assert only(row(store), "attempts", "conversations", "uncounted") == (1, 22, 20)
+    assert inquiries(store) == 1
 
 
 def test_a_requeue_is_recorded_with_who_why_before_and_after(store: Store) -> None:

@@ -121,6 +121,8 @@ def test_each_conversation_leaves_one_row(store: Store, clock: Clock) -> None:
         "spent": True,
         "detail": "the bank said nothing",
         "short_code": None,
+        "folded": 0,
+        "folded_minutes": None,
     }
     assert only(second, "number", "heard", "decision", "http_status") == (
         2,

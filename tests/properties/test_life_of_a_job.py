@@ -363,11 +363,12 @@ class Life(RuleBasedStateMachine):
         state, outcome = State(job["state"]), job["outcome"]
         flying = state is State.IN_FLIGHT
         assert outcome in OUTCOMES[state] if state in FINAL else outcome is None
-        spent = sum(row["spent"] for row in evidence if row["kind"] == "cancel")
-        assert job["attempts"] == spent + flying
-        assert sorted(row["number"] for row in evidence) == list(
-            range(1, job["conversations"] + 1 - flying)
-        )
+        spent = [row for row in evidence if row["kind"] == "cancel" and row["spent"]]
+        assert job["attempts"] == sum(1 + row["folded"] for row in spent) + flying
+        assert job["conversations"] == sum(1 + row["folded"] for row in evidence) + flying
+        numbers = [row["number"] for row in evidence]
+        assert len({*numbers}) == len(numbers)
+        assert all(1 <= number <= job["conversations"] - flying for number in numbers)
         assert job["attempts"] <= POLICY.max_attempts
         assert job["doubted"] or not any(row["decision"] == Event.DOUBT for row in evidence)
         assert not (job["doubted"] and outcome in NOT_AFTER_DOUBT)

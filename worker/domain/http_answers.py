@@ -10,6 +10,7 @@ GATEWAY_STATUSES = frozenset({403, 404, 405}) | frozenset(range(300, 400))
 UNAUTHORIZED = 401
 TOO_MANY_REQUESTS = 429
 CLIENT_ERRORS = 400
+MOST_SHOWN = 120
 
 
 def judge_http_status(answer: Answer) -> Decision:
@@ -29,7 +30,7 @@ def judge_http_status(answer: Answer) -> Decision:
 
 def _turned_away(answer: Answer, heard: str) -> Decision:
     """Let the partner rest: what a gateway puts up in front of the bank, it takes down again."""
-    leads = f"; it redirects to {answer.location}" if answer.location else ""
+    leads = f"; it redirects to {answer.location[:MOST_SHOWN]}" if answer.location else ""
     reason = (
         f"HTTP {answer.http_status} of a gateway, not in the bank's own words: maintenance, a WAF "
         f"(firewall), an allow-list without our address, or a wrong URL: {answer.flaw}{leads}"

@@ -3,7 +3,8 @@
 import re
 from urllib.parse import urlsplit, urlunsplit
 
-MAX_LENGTH = 120
+MAX_LENGTH = 2000
+"""Longer than what is shown of it: a secret that is cut in two can no longer be found."""
 
 _PARAMETERS = re.compile(r";[^/]*")
 _CREDENTIALS = re.compile(r"[^/\\]*@")

@@ -33,7 +33,7 @@ TO_DO = {
         "Mend that, then let the job try again."
     ),
     Outcome.LAPSED: (
-        "Nobody can pay any more, but the bank was not asked whether the customer had paid before. "
+        "Nobody can pay any more, but the bank did not say whether the customer had paid before. "
         "Find that out; then the order system releases the stock."
     ),
     Outcome.GAVE_UP: "Hold the stock back: mend the cause, then let the job try again.",

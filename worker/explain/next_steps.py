@@ -41,7 +41,6 @@ class Advice:
 
 DOCTOR = "kplus-cancel doctor"
 SEE_DOCTOR = Advice("If nothing changes, no worker runs. To see", DOCTOR)
-PERHAPS_ASKED = "Where a worker has an inquiry URL, one last inquiry is made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,25 +234,32 @@ def _limits(context: JobContext) -> Iterator[str]:
     if at is None and job["expires_at"] is not None:
         still = moment(job["still_payable_at"], now)
         yield f"Its stated expiry does not count: the bank called it payable at {still}."
-    if context.expired:
-        last = "One last inquiry is made" if context.partner.inquires else PERHAPS_ASKED
-        yield (
-            f"The token expired at {moment(at, now)}. {last}; undecided, "
-            f"it ends as {_undecided(context)}."
-        )
-        return
     oldest = later(job["requeued_at"] or job["created_at"], context.limits.max_age)
+    if context.expired:
+        yield f"The token expired at {moment(at, now)}. {_asked_after_expiry(context)}."
     if oldest <= now:
         end = f"it ends as {_undecided(context)}"
         yield f"It is past its longest age since {moment(oldest, now)}: undecided next time, {end}."
         return
-    ends = min(oldest, at) if at else oldest
-    limit = "the token's own expiry" if ends == at else "its longest age"
-    if ends == at and context.partner.inquires:
-        limit += ", after one last inquiry"
+    # Where the bank can be asked, the expiry ends nothing by itself.
+    ends_at_expiry = at is not None and at < oldest and not context.partner.inquires
+    if ends_at_expiry and context.expired:
+        return
+    ends = at if at is not None and ends_at_expiry else oldest
+    limit = "the token's own expiry" if ends_at_expiry else "its longest age"
+    outcome = _undecided(context, lapses=at is not None and at <= ends)
     attempts = _attempts_left(context)
-    outcome = _undecided(context, lapses=ends == at)
     yield f"Undecided, it ends as {outcome} at {moment(ends, now)}, {limit}{attempts}."
+    if at is not None and at < ends and not context.expired:
+        yield f"From the token's own expiry on, at {moment(at, now)}, the bank is only asked."
+
+
+def _asked_after_expiry(context: JobContext) -> str:
+    asked = "the bank is asked until it speaks of the token"
+    if context.partner.inquires:
+        return asked.capitalize()
+    undecided = f"else, and undecided, it ends as {_undecided(context)}"
+    return f"Where a worker has an inquiry URL, {asked}; {undecided}"
 
 
 def _attempts_left(context: JobContext) -> str:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from worker.bank import Bank
+from worker.domain.advice import MOST_SHOWN
 from worker.domain.backoff import RandomSource
 from worker.domain.decision import Case, Decision, Policy
 from worker.domain.judgement import decide, decide_inquiry
@@ -184,7 +185,7 @@ def _settle_late(
 
 
 def _log_attempt(claim: Claim, decision: Decision, evidence: Evidence, result: Result) -> None:
-    sent = evidence.answer.retry_after_text if evidence.answer else ""
+    sent = evidence.answer.retry_after_text[:MOST_SHOWN] if evidence.answer else ""
     log.info(
         "attempt",
         partner_txn_uid=_uid(claim),

@@ -164,7 +164,7 @@ def bomb(draft: Draft, step: Step) -> None:
 def limited(draft: Draft, step: Step) -> None:
     """Ask for a pause of so many seconds."""
     code("general_error", http_status=429)(draft, step)
-    draft.headers["Retry-After"] = f"{step.number:g}"
+    draft.headers["Retry-After"] = f"{step.number:.15g}"
 
 
 def limited_until(draft: Draft, step: Step) -> None:

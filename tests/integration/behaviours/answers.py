@@ -10,6 +10,8 @@ from worker.domain.states import Outcome, State
 
 CLEAR: Final = ends(Outcome.CANCELLED, 1)
 PAUSED: Final = waits(State.RETRYABLE, 1, attempts=0, partner="paused")
+TURNED_AWAY: Final = waits(State.RETRYABLE, 12, attempts=0, partner="cooling")
+"""A gateway answers for the bank: one call probes, as long as the job is not too old."""
 AGAIN: Final = (ends(Outcome.CANCELLED, 2), ends(Outcome.CANCELLED, 1, 1))
 """It took effect and was not understood, once: cancelled again, or asked about."""
 AFRESH: Final = (ends(Outcome.CANCELLED, 2), ends(Outcome.CANCELLED, 2, 1))
@@ -52,8 +54,12 @@ LATER: Final = (
               ends(Outcome.CANCELLED, 2, attempts=1)),
     Behaviour("HTTP 429, `Retry-After` unreadable, then fine", "ratelimitodd1",
               ends(Outcome.CANCELLED, 2, attempts=1)),
+    Behaviour("HTTP 429, `Retry-After` of a year, then fine", "ratelimit31536000",
+              ends(Outcome.CANCELLED, 2, attempts=1)),
     Behaviour("HTTP 429 for ever: only its age ends the job", "ratelimitodd99",
               waits(State.RETRYABLE, 12, attempts=0, partner="cooling")),
+    Behaviour("HTTP 429 until the job is too old", "ratelimitodd99",
+              ends(Outcome.GAVE_UP, 7, attempts=0, partner="cooling"), longest_age=300),
     Behaviour("HTTP 408 once, then fine", "http408+ok", ends(Outcome.CANCELLED, 2)),
     Behaviour("HTTP 425 for ever", "http425", ends(Outcome.GAVE_UP, 5)),
 )
@@ -87,16 +93,22 @@ TIME: Final = (
 HTTP: Final = (
     Behaviour("an empty HTTP 400 for ever", "http400", *NEVER_HEARD),
     Behaviour("an empty HTTP 401", "http401", PAUSED),
-    Behaviour("an empty HTTP 403", "http403", PAUSED),
-    Behaviour("an empty HTTP 404", "http404", PAUSED),
-    Behaviour("an empty HTTP 405", "http405", PAUSED),
+    Behaviour("an empty HTTP 403", "http403", TURNED_AWAY),
+    Behaviour("an empty HTTP 404", "http404", TURNED_AWAY),
+    Behaviour("an empty HTTP 405", "http405", TURNED_AWAY),
+    Behaviour("an empty HTTP 403 twice (a firewall), then fine", "http403+http403+ok",
+              ends(Outcome.CANCELLED, 3, attempts=1)),
+    Behaviour("an empty HTTP 403 until the job is too old", "http403",
+              ends(Outcome.GAVE_UP, 7, attempts=0, partner="cooling"), longest_age=300),
     Behaviour("an empty HTTP 409 once, then fine", "http409+ok", *AFRESH),
     Behaviour("an empty HTTP 500 once, then fine", "http500+ok", *AFRESH),
     Behaviour("an empty HTTP 500 for ever", "http500", *FAILS_FOR_EVER),
     Behaviour("an empty HTTP 504 once, then fine", "http504+ok", *AFRESH),
     Behaviour("an empty HTTP 204 once, then fine", "http204+ok", *AFRESH),
-    Behaviour("a redirect (307): not followed", "redirect307", PAUSED),
-    Behaviour("a redirect (302): not followed", "redirect302", PAUSED),
+    Behaviour("a redirect (307): not followed", "redirect307", TURNED_AWAY),
+    Behaviour("a redirect (302): not followed", "redirect302", TURNED_AWAY),
+    Behaviour("a redirect once (maintenance), then fine", "redirect302+ok",
+              ends(Outcome.CANCELLED, 2, attempts=1)),
     Behaviour("HTTP 201, else as it should be", "under201", CLEAR),
     Behaviour("`00`, `CANCELLED` under HTTP 500, every time", "under500",
               ends(Outcome.UNKNOWN, 5, partner="cooling"), ends(Outcome.CANCELLED, 1, 1)),

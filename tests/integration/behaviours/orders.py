@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from tests.integration.behaviours.answers import AFRESH, AGAIN, CLEAR, NEVER_HEARD, PAUSED
+from tests.integration.behaviours.answers import (
+    AFRESH,
+    AGAIN,
+    CLEAR,
+    NEVER_HEARD,
+    PAUSED,
+    TURNED_AWAY,
+)
 from tests.integration.behaviours.row import Behaviour, Happening, Line, ends, waits
 from worker.domain.states import Outcome, State
 
@@ -99,7 +106,7 @@ INQUIRIES: Final = (
     Behaviour("answer lost; the inquiry hears `authentication_error`", "drop~wrongsecret",
               AGAIN[0], waits(State.IN_DOUBT, 1, 1, partner="paused")),
     Behaviour("answer lost; the inquiry's URL is wrong (HTTP 404)", "drop~http404",
-              AGAIN[0], waits(State.IN_DOUBT, 1, 1, partner="paused")),
+              AGAIN[0], waits(State.IN_DOUBT, 1, 11, partner="cooling")),
 )
 
 EVENTS: Final = (
@@ -161,7 +168,22 @@ LIMITS: Final = (
     Behaviour("busy until the expiry that the order names", "busy99+expires8",
               ends(Outcome.LAPSED, 4), ends(Outcome.EXPIRED, 4, 1), expires_in=8),
     Behaviour("answer lost and busy until the expiry", "drop+busy99~busy99",
-              ends(Outcome.UNKNOWN, 4), ends(Outcome.UNKNOWN, 1, 4), expires_in=8),
+              ends(Outcome.UNKNOWN, 4), waits(State.IN_DOUBT, 1, 11), expires_in=8),
+    Behaviour("paid; past the expiry the inquiry is busy twice", "ok~busy2+ok",
+              ends(Outcome.LAPSED, 0), ends(Outcome.PAID, 0, 3), expires_in=-1,
+              then={0: Happening.PAYS}),
+    Behaviour("paid; past the expiry HTTP 502, silence and HTTP 503",
+              "ok~garbage502+drop+http503+ok",
+              ends(Outcome.LAPSED, 0), ends(Outcome.PAID, 0, 4), expires_in=-1,
+              then={0: Happening.PAYS}),
+    Behaviour("paid; past the expiry nobody listens, twice", "paid", ends(Outcome.LAPSED, 0),
+              ends(Outcome.PAID, 0, 1, attempts=0), expires_in=-1, rules={"mode": "refuse"},
+              then={2: Happening.OPENS}),
+    Behaviour("past the expiry the inquiry is busy until the job is too old", "ok~busy99",
+              ends(Outcome.LAPSED, 0), ends(Outcome.LAPSED, 0, 7), expires_in=-1,
+              longest_age=60),
+    Behaviour("past the expiry the inquiry says `NOT_FOUND`", "ok~say.NOT_FOUND",
+              ends(Outcome.LAPSED, 0), ends(Outcome.LAPSED, 0, 1), expires_in=-1),
     Behaviour("busy; the order's expiry is too early, the token still payable", "busy4+ok",
               ends(Outcome.LAPSED, 4), ends(Outcome.CANCELLED, 5, 1), expires_in=8),
     Behaviour("busy; the customer pays just before the expiry", "busy99+expires8",
@@ -194,7 +216,8 @@ CUSTOMER: Final = (
 )
 
 AT_OUR_END: Final = (
-    Behaviour("the bank's URL has a wrong path (HTTP 404)", "ok", PAUSED, line=Line.WRONG_PATH),
+    Behaviour("the bank's URL has a wrong path (HTTP 404)", "ok", TURNED_AWAY,
+              line=Line.WRONG_PATH),
     Behaviour("the bank's certificate cannot be verified: nothing is sent", "ok",
               waits(State.RETRYABLE, 0, attempts=0, partner="paused"), line=Line.UNTRUSTED),
     Behaviour("the bank ends TLS: it wants a client certificate", "ok",

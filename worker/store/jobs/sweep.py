@@ -88,7 +88,7 @@ class Backlog:
         """
         End waiting jobs that are past their expiry; return them with their outcome.
 
-        Jobs of a partner in `inquirers` stay: they get one last inquiry.
+        Jobs of a partner in `inquirers` stay: the bank is asked about them.
         """
         with self._database.writing() as connection:
             params = {**self._database.times, "most": most, "inquirers": inquirers}

@@ -112,7 +112,7 @@ def past_its_limits() -> ColumnElement[bool]:
     """
     Return the condition, never NULL, under which a waiting job may hold no conversation.
 
-    Past its expiry an inquiry is still allowed. Age and attempts are judged after a
+    Past its expiry inquiries are still allowed. Age and attempts are judged after a
     conversation, so a job never ends because it waited while its partner was paused.
     """
     return and_(has_expired(), case((can_inquire(), false()), else_=true()))
