@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from worker.telemetry.printable import is_seen
+
 NOT_READ = "cannot be read: "
 _BARE = re.compile("[A-Za-z0-9_-]+")
 
@@ -71,5 +73,5 @@ def toml_key(*key: str) -> str:
 
 def _escaped(name: str) -> str:
     return "".join(
-        char if char.isprintable() and char not in '"\\' else f"\\U{ord(char):08x}" for char in name
+        char if is_seen(char) and char not in '"\\' else f"\\U{ord(char):08x}" for char in name
     )

@@ -3,6 +3,8 @@
 import shlex
 from datetime import UTC, datetime, timedelta
 
+from worker.telemetry.printable import printable
+
 NEVER = "-"
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
@@ -53,7 +55,7 @@ def shown(value: object) -> str:
     """
     if value is None or value == "":
         return NEVER
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value))
+    return printable(str(value))
 
 
 def typed(name: str) -> str:

@@ -2,7 +2,8 @@
 The order system's list of orders to be cancelled: CSV with a header, or JSON Lines.
 
 It is read line by line, so that it may have any length. A line that cannot be read does not end
-the reading: it is refused with its number and the reason, never with its content.
+the reading: it is refused with its number and the reason, never with its content. Our own export
+can be read too.
 """
 
 import csv
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, BinaryIO
 
+from worker.domain.cells import OWN_COLUMNS, unmarked
 from worker.domain.orders import MAX_UID_LENGTH, Order, read_order
 from worker.domain.states import Outcome
 from worker.errors import InvalidOrder
@@ -106,6 +108,7 @@ def _json(
 def _csv(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Mapping[str, Any] | RefusedLine]]:
     _, header = next(lines)
     delimiter, columns = _columns(header)
+    ours = OWN_COLUMNS.issubset(columns)
     last = 1
 
     def texts() -> Iterator[str]:
@@ -127,6 +130,8 @@ def _csv(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Mapping[str, A
             detail = f"the line has {len(cells)} columns, the header {len(columns)}"
             yield last, RefusedLine(last, "not_csv", detail)
             continue
+        if ours:
+            cells = list(map(unmarked, cells))
         named = zip(columns, cells, strict=True)
         yield last, {_SPELLINGS[name]: cell for name, cell in named if cell and name in _SPELLINGS}
 

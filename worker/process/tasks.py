@@ -27,12 +27,15 @@ from worker.process.liveness import Liveness
 from worker.runtime import Runtime
 from worker.store import RejectedMessage, Status, is_locked
 from worker.telemetry.log import get_logger
-from worker.telemetry.redaction import redact, redact_value
+from worker.telemetry.redaction import redact, redact_cut, redact_value
 
 log = get_logger(__name__)
 
 RETURN_PAUSE_SECONDS = 2.0
 """The wait before a message is returned, so that an outage of the database is no busy loop."""
+
+_READ_LENGTH = 32 * 1024
+"""How much of a rejected message is redacted: twice what is kept of it."""
 
 _warned_of_secret = threading.Event()
 
@@ -145,12 +148,10 @@ def _as_rejected(
     reason: str, detail: str, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> RejectedMessage:
     """Return the message as it is stored: redacted, as JSON."""
-    content = redact_value({"args": args, "kwargs": kwargs})
-    body = json.dumps(content, ensure_ascii=True, default=str)
     return RejectedMessage(
         reason=reason,
         detail=redact(detail),
-        body=body,
+        body=_stored_body({"args": args, "kwargs": kwargs}),
         task=CANCEL_TOKEN,
         uid=_named(kwargs.get("partnerTxnUid")),
     )
@@ -163,14 +164,28 @@ def _named(uid: object) -> str | None:
     return uid if redact(uid) == uid else None
 
 
+def _stored_body(content: Mapping[str, object]) -> str:
+    """Return a message as JSON, redacted; of a long one the beginning: no more is kept."""
+    whole = json.dumps(content, default=str)
+    if len(whole) > _READ_LENGTH:
+        return redact_cut(whole[:_READ_LENGTH])
+    return json.dumps(redact_value(content), default=str)
+
+
 def _read_report(kwargs: Mapping[str, object]) -> RejectedMessage:
     """Read the report that `worker.broker.consumer` sends about a message that no task can run."""
     return RejectedMessage(
-        reason=str(kwargs.get("reason", "unknown")),
-        detail=redact(str(kwargs.get("detail", ""))),
-        body=redact(str(kwargs.get("body", ""))),
-        task=str(kwargs["task"]) if kwargs.get("task") else None,
+        reason=_report_text(kwargs.get("reason", "unknown")),
+        detail=_report_text(kwargs.get("detail", "")),
+        body=_report_text(kwargs.get("body", "")),
+        task=_report_text(kwargs["task"]) if kwargs.get("task") else None,
     )
+
+
+def _report_text(value: object) -> str:
+    """Return a text of a report, which any sender may imitate."""
+    text = str(value)
+    return redact(text) if len(text) <= _READ_LENGTH else redact_cut(text[:_READ_LENGTH])
 
 
 def _warn_of_secret(kwargs: Mapping[str, object]) -> None:

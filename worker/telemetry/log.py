@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
+from worker.telemetry.printable import printable, printable_json
 from worker.telemetry.redaction import is_clean, redact_value
 
 _one_line = threading.RLock()
@@ -21,6 +22,7 @@ os.register_at_fork(
     before=_one_line.acquire, after_in_parent=_one_line.release, after_in_child=_one_line.release
 )
 _output: TextIO = sys.stderr
+_OF_LINES = frozenset({"exception", "stack"})
 # Libraries that say more than an operator needs, or more than a log may hold: at DEBUG
 # Celery prints a message's arguments (measured). What a task led to is our own event.
 _CHATTY = (
@@ -144,9 +146,22 @@ def _exceptions(*, as_json: bool) -> Processor:
 
 
 def _renderer(*, as_json: bool) -> Processor:
+    """Return what makes the line; a terminal may print it, whatever the texts come from."""
     if as_json:
-        return structlog.processors.JSONRenderer(ensure_ascii=False)
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        to_json = structlog.processors.JSONRenderer(ensure_ascii=False)
+        return lambda *given: printable_json(str(to_json(*given)))
+    to_line = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    return lambda logger, method, event: to_line(logger, method, _printable_event(event))
+
+
+def _printable_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event without control characters; a traceback keeps its lines."""
+    return {
+        printable(str(name)): printable(value, keep="\n" if name in _OF_LINES else "")
+        if isinstance(value, str)
+        else value
+        for name, value in event.items()
+    }
 
 
 def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -4,13 +4,14 @@ import base64
 import re
 from typing import Any, Final
 
-from worker.telemetry.redaction import redact
+from worker.telemetry.printable import printable
+from worker.telemetry.redaction import redact, redact_cut
 
 MAX_KEPT: Final = 16 * 1024
 MAX_DETAIL: Final = 500
 MAX_NAME: Final = 255
 _READ: Final = 4 * MAX_KEPT
-_EDGE: Final = 1024
+_DETAIL_READ: Final = 4 * MAX_DETAIL
 
 REASONS: Final = frozenset(
     {
@@ -35,7 +36,7 @@ class InvalidMessage(Exception):
     """A message that no task can run; `reason` is one of `REASONS`."""
 
     def __init__(self, reason: str, detail: str, *, task: str | None = None) -> None:
-        super().__init__(detail)
+        super().__init__(detail[:_DETAIL_READ])  # it may be the sender's
         self.reason = reason
         self.task = task
 
@@ -45,8 +46,8 @@ def report_of(body: Any, invalid: InvalidMessage) -> dict[str, str | None]:
     task = invalid.task
     return {
         "reason": invalid.reason,
-        "detail": _printable(str(invalid))[:MAX_DETAIL],
-        "task": None if task is None else _printable(task)[:MAX_NAME],
+        "detail": printable(redact_cut(str(invalid)), keep="\n")[:MAX_DETAIL],
+        "task": None if task is None else printable(redact(task), keep="\n")[:MAX_NAME],
         "body": _for_people(body),
     }
 
@@ -64,21 +65,13 @@ def _for_people(body: Any) -> str:
     """Return the body for people: unpacked, then redacted, then cut."""
     raw = as_bytes(body)
     text = _JSON_IN_BASE64.sub(_unpacked, raw[:_READ].decode(errors="backslashreplace"))
-    text = _printable(text.replace('\\"', '"'))
-    if len(raw) > _READ:
-        # The cut may have split a secret, and the rest would not be recognised.
-        text = text[:-_EDGE]
-    return text.encode()[:MAX_KEPT].decode(errors="ignore")
+    text = text.replace('\\"', '"')
+    # The cut may have split a secret.
+    clean = redact_cut(text) if len(raw) > _READ else redact(text)
+    return printable(clean, keep="\n").encode()[:MAX_KEPT].decode(errors="ignore")
 
 
 def _unpacked(match: re.Match[str]) -> str:
     """Return the JSON inside base64, in which redaction could not find a secret."""
     packed = match.group().rstrip("=")
     return base64.b64decode(packed[: len(packed) // 4 * 4]).decode(errors="backslashreplace")
-
-
-def _printable(text: str) -> str:
-    return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
-        for char in redact(text)
-    )

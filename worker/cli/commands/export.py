@@ -4,12 +4,13 @@ import csv
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.filters import narrowed_by
+from worker.domain.cells import marked
 from worker.domain.events import FIELDS
 from worker.store import JobFilter
 from worker.store.reports.exports import Cursor
@@ -50,8 +51,11 @@ def export(*, since: Cursor | None, wanted: JobFilter, form: str) -> None:
 
     Keep the cursor of the last row that you stored, and go on with --since: no job is left
     out. What ended in the last five minutes comes with a later export.
+
+    In CSV a text that a spreadsheet would take for a formula, or with control characters, is
+    marked: it begins with ', and `import` takes the mark off again.
     """
-    put = _csv() if form == "csv" else _jsonl
+    put = csv_rows(sys.stdout) if form == "csv" else _jsonl
     with store_of(settings_now()) as store:
         for page in store.exports.since(since or Cursor(), wanted):
             for row in page:
@@ -62,7 +66,8 @@ def _jsonl(row: dict[str, Any]) -> object:
     return sys.stdout.write(f"{json.dumps(row)}\n")
 
 
-def _csv() -> Callable[[dict[str, Any]], object]:
-    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+def csv_rows(stream: TextIO) -> Callable[[dict[str, Any]], object]:
+    """Write the line of names; return what writes a row."""
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    return writer.writerow
+    return lambda row: writer.writerow({name: marked(value) for name, value in row.items()})

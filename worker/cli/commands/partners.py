@@ -81,7 +81,7 @@ def resume(*, partner_id: str, reason: str, form: str | None) -> None:
     _report(row, changed=changed, result=result, form=form)
     if not row["configured"]:
         click.echo(
-            f"Partner {partner_id} has no credentials here: "
+            f"Partner {shown(partner_id)} has no credentials here: "
             "a worker that has none pauses it again at its next job.",
             err=True,
         )
@@ -104,9 +104,9 @@ def _refuse_unknown(partner_id: str, settings: Settings, store: Store) -> None:
     known = [row["partner_id"] for row in known_partners(settings, store)]
     if partner_id in known or store.reports.jobs(JobFilter(partner_id=partner_id), most=1):
         return
-    names = ", ".join(known) or "none"
+    names = ", ".join(map(shown, known)) or "none"
     click.echo(
-        f"kplus-cancel partners: there is no partner {partner_id!r} (known: {names})", err=True
+        f"kplus-cancel partners: there is no partner {partner_id!a} (known: {names})", err=True
     )
     raise click.exceptions.Exit(NO)
 
@@ -115,4 +115,4 @@ def _report(row: dict[str, Any], *, changed: bool, result: str, form: str | None
     if wants_json(form):
         print_json({**row, "changed": changed})
     else:
-        click.echo(f"Partner {row['partner_id']} {result}.")
+        click.echo(f"Partner {shown(row['partner_id'])} {result}.")

@@ -6,6 +6,7 @@ import click
 
 from worker import errors
 from worker.cli.ui.lazy_group import ReaderGone
+from worker.telemetry.printable import printable
 
 DONE = 0
 NO = 1
@@ -29,7 +30,12 @@ CODES: dict[type[errors.KplusError], int] = {
 
 
 def explain(error: Exception, *, program: str, debug: bool) -> tuple[list[str], int]:
-    """Return what to print on standard error, and the exit code."""
+    """Return what to print on standard error, and the exit code; a terminal may print it."""
+    lines, code = _explained(error, program=program, debug=debug)
+    return [printable(line) for line in lines], code
+
+
+def _explained(error: Exception, *, program: str, debug: bool) -> tuple[list[str], int]:
     if isinstance(error, ReaderGone | BrokenPipeError):
         return [], PIPE_BROKEN
     if isinstance(error, click.Abort):

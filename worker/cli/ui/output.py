@@ -1,7 +1,6 @@
 """How an answer is printed: as a table for a person, as one JSON document for a program."""
 
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +11,10 @@ from typing import Any, TypeVar
 import click
 
 from worker.domain.times import iso
+from worker.telemetry.printable import printable_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Row = TypeVar("Row")
-
-# `json` does not escape these control characters, and terminals interpret them.
-_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
 def in_two_forms(command: Command) -> Command:
@@ -59,7 +56,7 @@ def print_json(value: object) -> None:
     readable = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
     indent = 2 if sys.stdout.isatty() else None
     text = json.dumps(value, default=_plain, ensure_ascii=not readable, indent=indent)
-    click.echo(_CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
+    click.echo(printable_json(text))
 
 
 def _plain(value: object) -> object:
