@@ -122,7 +122,8 @@ def _relays(
         def deliver_once(
             name: Destination = name, sender: WebhookSender | CeleryPublisher = sender
         ) -> bool:
-            return deliver(runtime().relay(name, sender))
+            deliver(runtime().relay(name, sender))
+            return False
 
         def relay(name: Destination = name, run_round: Callable[[], bool] = deliver_once) -> Loop:
             pause = settings.sweep_seconds
