@@ -167,11 +167,12 @@ class Runtime:
         return Relay(
             store=self.store,
             destination=destination,
-            send=sender.send,
+            start=sender.start,
             within=sender.within,
             max_attempts=self.settings.outcome_max_attempts,
             max_age=timedelta(seconds=self.settings.outcome_max_age_seconds),
             random=random.random,
+            stopping=self.stopping,
         )
 
     def close(self) -> None:

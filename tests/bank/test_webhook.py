@@ -1,5 +1,7 @@
 """The webhook on the wire: whom it trusts, what it takes for an answer, and when it gives up."""
 
+import queue
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import timedelta
@@ -15,8 +17,9 @@ from tests.servers.receivers import SECRET
 from tests.servers.waiting import LIMIT
 from worker.config.destinations import Webhook
 from worker.domain.destinations import Destination
-from worker.outbox.relay import BATCH, Reply
-from worker.outbox.webhook import NO_ANSWER, WebhookSender
+from worker.outbox.relay import NO_ANSWER, Reply
+from worker.outbox.slots import MOST_AT_ONCE
+from worker.outbox.webhook import WebhookSender
 from worker.store import Delivery
 
 BODY = '{"id":"evt_1","type":"kplus.cancellation.finished"}'
@@ -43,8 +46,15 @@ def poster() -> Iterator[MakePoster]:
         yield make
 
 
+def replies(ours: WebhookSender, *parcels: Delivery) -> list[tuple[Delivery, Reply]]:
+    """Post all of them at once; return the results in the order in which they were known."""
+    results: queue.SimpleQueue[tuple[Delivery, Reply]] = queue.SimpleQueue()
+    ours.start(parcels, lambda *result: results.put(result))
+    return [results.get(timeout=LIMIT) for _ in parcels]
+
+
 def reply(ours: WebhookSender) -> Reply:
-    ((told, answer),) = ours.send([parcel()])
+    ((told, answer),) = replies(ours, parcel())
     assert told == parcel()
     return answer
 
@@ -150,14 +160,17 @@ def test_a_receiver_that_drips_is_left_at_the_deadline(serve: MakePeer, poster: 
         assert reply(poster(serve(hearing_then(drip)), deadline=LIMIT)) == Reply("deadline")
 
 
-def test_events_go_side_by_side_and_never_more_than_a_batch(
+def test_events_go_side_by_side_and_never_more_than_there_are_slots(
     serve: MakePeer, poster: MakePoster
 ) -> None:
     """A thread that hangs beyond the deadline keeps its place."""
-    peer = serve(hearing_then(lambda talk: talk.wait()))
-    ours = poster(peer, deadline=0.3)
-    with counted():
-        replies = list(ours.send([parcel(number) for number in range(BATCH + 1)]))
-    faults = sorted(answer.fault for _, answer in replies)
-    assert faults == [NO_ANSWER] + ["read_timeout"] * BATCH
-    assert len(peer.requests) <= BATCH
+    free = threading.Event()
+    peer = serve(hearing_then(lambda _talk: free.wait(LIMIT)))
+    ours = poster(peer)
+    results: queue.SimpleQueue[tuple[Delivery, Reply]] = queue.SimpleQueue()
+    parcels = [parcel(number) for number in range(MOST_AT_ONCE + 1)]
+    ours.start(parcels, lambda *result: results.put(result))
+    assert results.get(timeout=LIMIT) == (parcels[-1], Reply(NO_ANSWER))
+    free.set()
+    assert len([results.get(timeout=LIMIT) for _ in range(MOST_AT_ONCE)]) == MOST_AT_ONCE
+    assert len(peer.requests) <= MOST_AT_ONCE

@@ -1,16 +1,18 @@
 """The demo, as a newcomer runs it; and its proof, which must be able to fail."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 from sqlalchemy import text
 
-from tests.servers.waiting import LIMIT
+from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import CELERY, COMMAND, clean_environment
 from worker.demo import stage as stage_module
 from worker.demo.plan import plan
@@ -52,6 +54,36 @@ def test_the_demo_proves_itself_and_leaves_nothing_running(tmp_path: Path) -> No
     assert len(document["claims"]) == 7
     assert list(tmp_path.iterdir()) == []
     assert _running_in(demo.pid) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
+def test_a_demo_that_is_killed_leaves_nothing_running(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    mark = f"kplus-demo-{uuid4().hex}"
+    with subprocess.Popen(
+        [*COMMAND, "demo", "--json", "--jobs", "9600"],
+        cwd=tmp_path,
+        env=clean_environment() | {"TMPDIR": str(tmp_path), "MARK": mark},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as demo:
+        eventually(lambda: "worker" in _marked(mark))
+        demo.send_signal(number)
+        demo.wait(LIMIT)
+    eventually(lambda: _marked(mark) == [], saying=lambda: str(_marked(mark)))
+
+
+def _marked(mark: str) -> list[str]:
+    """Return the last word of the command of each process that was started with this mark."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_text().strip("\0").split("\0")[-1])
+        except OSError:
+            continue
+    return found
 
 
 def _running_in(session: int) -> list[str]:

@@ -22,7 +22,8 @@ from worker.config.destinations import Message
 from worker.domain.destinations import Destination
 from worker.domain.events import event_id
 from worker.outbox.celery_message import CeleryPublisher
-from worker.outbox.relay import BATCH, Reply
+from worker.outbox.relay import Reply
+from worker.outbox.slots import BATCH
 from worker.sandbox import Sandbox
 from worker.store import Delivery, Store
 
@@ -134,6 +135,13 @@ def parcel() -> Delivery:
     return Delivery("evt_1", where, "U1", event, 1, "L", since=NOON, at=NOON)
 
 
+def results(announcer: CeleryPublisher, *parcels: Delivery) -> list[tuple[Delivery, Reply]]:
+    """Send all of them; return the results."""
+    told: list[tuple[Delivery, Reply]] = []
+    announcer.start(parcels, lambda *result: told.append(result))
+    return told
+
+
 @pytest.fixture
 def orders_queue(rabbit: RabbitServer) -> Iterator[str]:
     with rabbit.channel() as channel:
@@ -148,11 +156,11 @@ def test_on_rabbitmq_a_message_to_no_queue_counts_as_not_delivered(
     """RabbitMQ confirms what it drops for want of a queue."""
     app = create_app(broker_url=rabbit.url, lease=timedelta(seconds=60))
     announcer = CeleryPublisher(app, Message(TASK, orders_queue))
-    (told,) = announcer.send([parcel()])
+    (told,) = results(announcer, parcel())
     assert told == (parcel(), Reply("no_such_queue"))
     with rabbit.channel() as channel:
         channel.queue_declare(orders_queue, durable=True, auto_delete=False)
-        assert list(announcer.send([parcel()])) == [(parcel(), Reply())]
+        assert results(announcer, parcel()) == [(parcel(), Reply())]
         eventually(lambda: rabbit.waiting(orders_queue) == 1)
     app.close()
 
@@ -160,6 +168,7 @@ def test_on_rabbitmq_a_message_to_no_queue_counts_as_not_delivered(
 def test_after_a_broker_that_fails_no_other_event_is_tried(redis_server: RedisServer) -> None:
     app = create_app(broker_url=redis_server.url, lease=timedelta(seconds=60))
     redis_server.stop()
-    replies = [r for _, r in CeleryPublisher(app, Message(TASK, QUEUE)).send([parcel()] * 3)]
+    told = results(CeleryPublisher(app, Message(TASK, QUEUE)), *[parcel()] * 3)
+    replies = [reply for _, reply in told]
     assert Counter(reply.fault for reply in replies) == {"OperationalError": 3}
     app.close()

@@ -24,15 +24,14 @@ class Telling:
     clock: Clock
     context: Relay
 
-    def round(self) -> bool:
-        return deliver(self.context)
+    def round(self) -> None:
+        deliver(self.context)
 
     def rounds(self, *, hours: float = 0.0, seconds: float = 0.0, every: float = 60) -> None:
         """Make rounds for so long, each minute or as said; at least those that are due now."""
         until = self.clock.now + timedelta(hours=hours, seconds=seconds)
         while True:
-            while self.round():
-                pass
+            self.round()
             if self.clock.now >= until:
                 return
             self.clock.forward(every)
@@ -55,7 +54,7 @@ def courier(store: Store, way: Any, **limits: Any) -> Relay:
     return Relay(
         store=store,
         destination=Destination.WEBHOOK,
-        send=way.send,
+        start=way.start,
         within=way.within,
         random=lambda: 0.5,
         **usual | limits,

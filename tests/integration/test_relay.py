@@ -1,5 +1,6 @@
 """The way back: every outcome arrives at least once, under one id, whatever the receiver does."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -26,16 +27,19 @@ from tests.integration.stock import (
     settle,
 )
 from tests.servers.deadlines import counted
-from tests.servers.receivers import OLD_SECRET, SECRET, TAKEN, Receiver
+from tests.servers.receivers import OLD_SECRET, SECRET, TAKEN, Post, Receiver
+from tests.servers.waiting import LIMIT, eventually, joined
 from worker.config.dialect_file import built_in
 from worker.domain import events
 from worker.domain.decision import Decision
 from worker.domain.destinations import Destination
 from worker.domain.dialect import Dialect
+from worker.domain.events import OutboxState
 from worker.domain.kplus import Answer, Envelope
 from worker.domain.states import Event, Outcome
 from worker.domain.times import iso
-from worker.outbox.relay import BATCH, Reply, deliver
+from worker.outbox.relay import Report, deliver
+from worker.outbox.slots import BATCH
 from worker.store import Delivery, NewExpiry, RequeueRequest, Store, Verdict
 
 WEBHOOK = (Destination.WEBHOOK,)
@@ -388,15 +392,17 @@ def test_a_crash_between_send_and_mark_sends_the_same_event_again(
     class Crash(Exception):
         pass
 
-    sent = telling.context.send
+    sent = threading.Event()
+    begin = telling.context.start
 
-    def send_and_die(parcels: Sequence[Delivery]) -> Iterator[tuple[Delivery, Reply]]:
-        list(sent(parcels))
+    def send_and_die(parcels: Sequence[Delivery], _report: Report) -> None:
+        begin(parcels, lambda *_result: sent.set())
+        assert sent.wait(LIMIT)
         raise Crash
 
     end(telling.store, "U1")
     with pytest.raises(Crash):
-        deliver(replace(telling.context, send=send_and_die))
+        deliver(replace(telling.context, start=send_and_die))
     telling.rounds()
     assert len(receiver.posts) == 1
     telling.rounds(seconds=120)
@@ -439,3 +445,94 @@ def test_a_failure_that_comes_after_the_lease_changes_nothing(
     telling.store.outbox.delivered(late)
     telling.store.outbox.failed(mine, "read_timeout", wait=None)
     assert telling.states("U1") == ["delivered"]
+
+
+# A receiver that hangs
+
+
+def _ids(prefix: str, count: int) -> dict[str, str]:
+    """Return uids, and the ids of their first events."""
+    return {f"{prefix}{number}": events.event_id(f"{prefix}{number}", 1) for number in range(count)}
+
+
+def test_events_that_hang_hold_up_no_other(
+    telling: Telling, receiver: Receiver, clock: Clock
+) -> None:
+    """One in ten gets no answer, until all others have been taken: that is the proof."""
+    ill, well = _ids("ILL", 30), _ids("U", 270)
+    for number, uid in enumerate(well):
+        end(telling.store, uid)
+        if number % 9 == 0:
+            end(telling.store, f"ILL{number // 9}")
+        clock.forward(timedelta(milliseconds=1))
+    receiver.hangs = lambda post: post.id in ill.values()
+    receiver.free.clear()
+    with closing(poster(receiver, clock, deadline=LIMIT)) as way:
+        relaying = threading.Thread(target=deliver, args=[courier(telling.store, way)], daemon=True)
+        relaying.start()
+
+        def all_but_the_ill() -> bool:
+            delivered = telling.store.outbox.events(state=OutboxState.DELIVERED, most=1000)
+            return {row["event_id"] for row in delivered} == set(well.values())
+
+        eventually(all_but_the_ill)
+        assert not receiver.free.is_set()
+        receiver.free.set()
+        joined(relaying)
+    assert receiver.taken() == dict.fromkeys([*ill.values(), *well.values()], 1)
+    assert telling.store.endpoints.statuses() == []
+
+
+def test_a_receiver_that_hangs_for_all_gets_a_batch_and_rests(
+    telling: Telling, receiver: Receiver, clock: Clock
+) -> None:
+    end(telling.store, *_ids("U", 5 * BATCH))
+    receiver.free.clear()
+    with closing(poster(receiver, clock, deadline=0.2)) as hasty, counted():
+        deliver(courier(telling.store, hasty))
+    (glance,) = telling.store.endpoints.statuses()
+    assert (glance.endpoint.is_resting, glance.endpoint.failures) == (True, 1)
+    assert len(receiver.posts) == BATCH
+
+
+def test_events_that_hang_at_every_try_starve_no_new_one(
+    telling: Telling, receiver: Receiver, clock: Clock
+) -> None:
+    """More of them are due than there are slots, and the receiver rests: a new event goes first."""
+    ill = _ids("ILL", 3 * BATCH)
+    end(telling.store, *ill)
+    receiver.answer = lambda post: (500, {}) if post.id in ill.values() else TAKEN
+    telling.rounds(hours=2)
+    assert telling.store.endpoints.statuses()[0].endpoint.failures > 0
+    clock.forward(timedelta(hours=1))
+    well = _ids("U", 2 * BATCH)
+    end(telling.store, *well)
+    before = len(receiver.posts)
+    telling.rounds(seconds=60, every=2)
+    asked = [post.id for post in receiver.posts[before:]]
+    assert asked[0] in well.values()
+    assert set(well.values()) <= set(receiver.taken())
+
+
+def test_one_fault_ends_no_round(telling: Telling, receiver: Receiver) -> None:
+    ill, well = _ids("ILL", 4), _ids("U", 4 * BATCH)
+    receiver.answer = lambda post: (500, {}) if post.id in ill.values() else TAKEN
+    end(telling.store, *ill, *well)
+    telling.round()
+    assert set(receiver.taken()) == set(well.values())
+
+
+def test_a_worker_that_stops_posts_nothing_more(telling: Telling, receiver: Receiver) -> None:
+    stopping = threading.Event()
+
+    def answer(_post: Post) -> tuple[int, dict[str, str]]:
+        stopping.set()
+        return TAKEN
+
+    receiver.answer = answer
+    end(telling.store, *_ids("U", 5 * BATCH))
+    deliver(replace(telling.context, stopping=stopping.is_set))
+    assert len(receiver.posts) <= BATCH
+    # What was under way is recorded, and nothing else is held.
+    assert len(telling.events(state=OutboxState.DELIVERED)) == len(receiver.posts)
+    assert sum(row["attempts"] for row in telling.events(state=OutboxState.WAITING)) == 0

@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,11 +15,14 @@ from pydantic import SecretStr
 
 from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN
 from worker.broker.embedded import EmbeddedBroker, ensure
+from worker.broker.embedded.guarded import Guarded, Order
 from worker.config.settings import GivenSettings, Settings
 from worker.config.sources import PREFIX
 from worker.demo.plan import PARTNER
-from worker.domain.orders import Order
+from worker.domain import orders
 from worker.enqueue import Producer
+from worker.errors import BrokerUnavailable
+from worker.private import private_file
 from worker.runtime import create_celery
 from worker.sandbox import Sandbox
 from worker.store import Database, Store, open_database
@@ -29,7 +31,6 @@ from worker.store.schema.migrate import upgrade
 DATABASE = "demo.db"
 WORKER = (sys.executable, "-m", "worker", "worker")
 """The command of the worker that is killed."""
-STOP_SECONDS = 10.0
 # Seconds instead of the minutes of production; the rules are the same.
 TIMES: dict[str, Any] = {
     "deadline_seconds": 3,
@@ -54,7 +55,7 @@ class Stage:
     store: Store
     producer: Producer
     celery: Celery
-    workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    workers: list[Guarded] = field(default_factory=list)
 
     @property
     def log(self) -> Path:
@@ -63,25 +64,28 @@ class Stage:
 
     def start_worker(self) -> int:
         """Start a worker process; return its pid."""
-        with self.log.open("ab") as log:
-            worker = subprocess.Popen(  # noqa: S603 - our own command
-                WORKER,
-                cwd=self.settings.home,
-                env=_environment(self.settings, self.broker.url),
-                stdout=log,
-                stderr=log,
-            )
-        self.workers.append(worker)
-        return worker.pid
+        os.close(private_file(self.log))
+        options = {
+            "cwd": str(self.settings.home),
+            "env": _environment(self.settings, self.broker.url),
+        }
+        self.workers.append(Guarded(Order(WORKER, options=options), log=self.log))
+        return self._pid()
 
     def kill_worker(self) -> int:
         """Kill the worker as `kill -9` does; return its pid."""
-        worker = self.workers[-1]
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
-        return worker.pid
+        pid = self._pid()
+        os.kill(pid, signal.SIGKILL)
+        self.workers[-1].wait()
+        return pid
 
-    def deliver(self, order: Order, *, whole: bool) -> None:
+    def _pid(self) -> int:
+        pid = self.workers[-1].pid
+        if pid is None:
+            raise BrokerUnavailable(f"the worker does not start; its log is {self.log}")
+        return pid
+
+    def deliver(self, order: orders.Order, *, whole: bool) -> None:
         """Send another message for an order: a whole one, as other producers send, or a hint."""
         message = {"partnerTxnUid": order.partner_txn_uid}
         if whole:
@@ -101,14 +105,7 @@ class Stage:
     def stop_workers(self) -> None:
         """Stop the workers that still run: with SIGTERM, then by killing them."""
         for worker in self.workers:
-            if worker.poll() is None:
-                worker.terminate()
-        for worker in self.workers:
-            try:
-                worker.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
+            worker.end()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from worker.doctor.broker import broker
 from worker.doctor.database import storage
 from worker.doctor.finding import Finding
 from worker.doctor.partners import dialect, partners
-from worker.doctor.settings import given, refused
+from worker.doctor.settings import given, readable_home, refused
 from worker.doctor.workers import health, workers
 from worker.errors import SettingsError
 
@@ -33,6 +33,7 @@ def diagnose(*, worker: bool = False) -> Iterator[Finding]:
 
 def _all(settings: Settings) -> Iterator[Finding]:
     yield given(settings)
+    yield from readable_home(settings)
     yield from partners(settings)
     yield dialect(settings)
     yield from storage(settings)

@@ -8,6 +8,7 @@ from worker.config.settings import Settings
 from worker.config.sources import PREFIX, SECRETS
 from worker.doctor.finding import Finding, Severity, failed
 from worker.errors import SettingsError
+from worker.private import open_to_others
 from worker.telemetry.about import SETTINGS
 
 
@@ -30,6 +31,14 @@ def given(settings: Settings) -> Finding:
     sources = [f"from {origin}: {', '.join(names)}" for origin, names in origins.items()]
     rest = len(type(settings).model_fields) - len(settings.model_fields_set)
     return Finding("settings", "; ".join([*sources, f"{rest} by default"]))
+
+
+def readable_home(settings: Settings) -> Iterator[Finding]:
+    """Yield what other users of this machine may read of KPLUS_HOME: orders stand in it."""
+    if found := open_to_others(settings.home):
+        names = ", ".join(str(path) for path in found[:3]) + (", …" if len(found) > 3 else "")  # noqa: PLR2004
+        remedy = f"run `chmod -R go= {settings.home}`"
+        yield failed("home", f"others may read {names}", remedy)
 
 
 def _origin(field: str) -> str:

@@ -1,7 +1,7 @@
 """Events as Celery messages: a task of the order system, on its own queue."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from kombu import Exchange, Queue
 
 from worker.broker.transports import is_rabbitmq
 from worker.config.destinations import Message
-from worker.outbox.relay import Reply
+from worker.outbox.relay import Reply, Report
 from worker.store import Delivery
 
 BROKER_WAITS = 3
@@ -28,16 +28,16 @@ class CeleryPublisher:
 
     @property
     def within(self) -> timedelta:
-        """The longest time that `send` takes: after one failure it tries no other event."""
+        """The longest time that `start` takes: after one failure it tries no other event."""
         return timedelta(seconds=BROKER_WAITS * self._app.conf.broker_connection_timeout)
 
-    def send(self, deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, Reply]]:
+    def start(self, deliveries: Sequence[Delivery], report: Report) -> None:
         """Send one message an event. After a failure the others get the same result."""
         reply = Reply()
         for delivery in deliveries:
             if not reply.fault:
                 reply = self._send(delivery)
-            yield delivery, reply
+            report(delivery, reply)
 
     def _send(self, delivery: Delivery) -> Reply:
         try:

@@ -1,24 +1,28 @@
 """One round of delivery: outcomes are sent to the order system at one destination."""
 
-from collections.abc import Callable, Iterable, Sequence
+import queue
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from worker.domain.backoff import Backoff, RandomSource
 from worker.domain.destinations import Destination
-from worker.store import Delivery, Endpoint, Store
+from worker.outbox.slots import Slots
+from worker.store import Delivery, Store
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 
-BATCH = 8
-"""How many events one worker sends at once."""
 MARGIN = timedelta(seconds=30)
 """What a lease allows beyond the try itself: the time to record its result."""
+POLL_SECONDS = 1.0
+"""How often a round looks for events that have become due while others are on their way."""
 EVENT_BACKOFF = Backoff(base=timedelta(seconds=5), cap=timedelta(hours=1))
 """How long an event waits after a failed try."""
 ENDPOINT_BACKOFF = Backoff(base=timedelta(seconds=2), cap=timedelta(minutes=1))
-"""How long an endpoint rests after a round in which it took nothing."""
+"""How long an endpoint rests after it took nothing."""
+NO_ANSWER = "no_answer_in_time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,56 +38,149 @@ class Reply:
     gone: bool = False
 
 
-Send = Callable[[Sequence[Delivery]], Iterable[tuple[Delivery, Reply]]]
-"""Tries each delivery once, and yields each result as soon as it is known. Never raises."""
+Report = Callable[[Delivery, Reply], None]
+Start = Callable[[Sequence[Delivery], Report], None]
+"""Begins to try each delivery once, and reports each result when it is known. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
     """
-    What a round needs. `within` bounds one call of `send`.
+    What a round needs. `within` bounds the try of one event.
 
-    An event is dead after `max_attempts` tries, or `max_age` after its first try.
+    An event is dead after `max_attempts` tries, or `max_age` after its first try. While
+    `stopping`, no try begins.
     """
 
     store: Store
     destination: Destination
-    send: Send
+    start: Start
     within: timedelta
     max_attempts: int
     max_age: timedelta
     random: RandomSource
+    stopping: Callable[[], bool] = bool
+    monotonic: Callable[[], float] = time.monotonic
 
 
-def deliver(context: Relay) -> bool:
+def deliver(context: Relay) -> None:
     """
-    Try the events that are due, a few at once. Return True if more may be due now.
+    Try the events that are due until none is due or on its way, or the receiver must rest.
 
-    Any number of workers may do so at once. A receiver that took nothing rests; after that one
-    event is tried alone. Raises `StoreUnavailable`: events that were sent and not recorded before
-    are sent again.
+    Any number of workers may do so at once. Each event has a slot of its own: as soon as it has
+    ended the next one begins. A receiver that took nothing rests; after that one event is tried
+    alone. Raises `StoreUnavailable`: events that were sent and not recorded before are sent again.
     """
-    outbox = context.store.outbox
     endpoint = context.store.endpoints.endpoint(context.destination)
-    if endpoint.is_resting:
-        return False
-    most = 1 if endpoint.failures else BATCH
-    deliveries = outbox.claim(context.destination, most=most, lease=context.within + MARGIN)
-    if not deliveries:
-        return False
-    replies = [_record(context, *result) for result in context.send(deliveries)]
-    return _update_endpoint(context, endpoint, replies) and len(deliveries) == most
+    if not endpoint.is_resting:
+        _Round(context, failures=endpoint.failures).run()
 
 
-def _record(context: Relay, delivery: Delivery, reply: Reply) -> Reply:
-    """Record the result of one event."""
-    outbox = context.store.outbox
-    if not reply.fault:
-        outbox.delivered(delivery)
-        return reply
+class _Round:
+    """One round, from the first claim to the last result."""
+
+    def __init__(self, context: Relay, *, failures: int) -> None:
+        self._context = context
+        self._failures = failures
+        self._slots = Slots(probing=failures > 0)
+        self._closed = False
+        """Whether no other event may begin: the receiver rests."""
+        self._last_fault = ""
+        self._results: queue.SimpleQueue[tuple[Delivery, Reply]] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        while True:
+            if not self._closed and not self._context.stopping():
+                self._fill()
+            if not self._slots:
+                break
+            self._collect()
+        if not self._closed and self._slots.failures and not self._slots.delivered:
+            self._back_off(self._last_fault)
+
+    def _fill(self) -> None:
+        """Let as many events begin as there are free slots."""
+        slots = self._slots
+        if slots.probing:
+            # One that was never tried says more about the receiver than one that failed before.
+            free = slots.free
+            self._begin(self._claim(free, retries=False) or self._claim(free, retries=True))
+            return
+        # Events that failed before may do so again: they never take all slots.
+        self._begin(self._claim(slots.free_for_retries, retries=True))
+        self._begin(self._claim(slots.free, retries=False))
+
+    def _claim(self, most: int, *, retries: bool) -> list[Delivery]:
+        context = self._context
+        if not most:
+            return []
+        return context.store.outbox.claim(
+            context.destination,
+            most=most,
+            lease=context.within + MARGIN,
+            retries=retries,
+        )
+
+    def _begin(self, deliveries: list[Delivery]) -> None:
+        until = self._context.monotonic() + self._context.within.total_seconds()
+        for delivery in deliveries:
+            self._slots.begin(delivery, until=until)
+        if deliveries:
+            self._context.start(deliveries, lambda *result: self._results.put(result))
+
+    def _collect(self) -> None:
+        """Record what is known by now; wait for the next result, but not for long."""
+        now, until = self._context.monotonic(), self._slots.next_until()
+        wait = POLL_SECONDS if until is None else min(POLL_SECONDS, max(0.0, until - now))
+        try:
+            self._end(*self._results.get(timeout=wait))
+            while True:
+                self._end(*self._results.get_nowait())
+        except queue.Empty:
+            for delivery in self._slots.overdue(self._context.monotonic()):
+                self._end(delivery, Reply(NO_ANSWER))
+
+    def _end(self, delivery: Delivery, reply: Reply) -> None:
+        if not self._slots.end(delivery, taken=not reply.fault):
+            return  # its time was over, and it was recorded then
+        if not reply.fault:
+            self._context.store.outbox.delivered(delivery)
+            if self._failures:
+                self._context.store.endpoints.record_success(self._context.destination)
+                self._failures = 0
+            return
+        self._last_fault = reply.fault
+        _record_failure(self._context, delivery, reply)
+        if not self._closed:
+            self._look_at_endpoint(reply)
+
+    def _look_at_endpoint(self, reply: Reply) -> None:
+        """Let the receiver rest if it says so, or if all that began since its last yes failed."""
+        if reply.gone:
+            self._disable(reply)
+        elif reply.advice is not None or self._slots.refused:
+            self._back_off(reply.fault, advice=reply.advice)
+
+    def _disable(self, reply: Reply) -> None:
+        self._closed = True
+        name = self._context.destination
+        if self._context.store.endpoints.disable(name, reply.fault):
+            remedy = "kplus-cancel outbox enable --reason WHY"
+            log.error("receiver_disabled", destination=str(name), fault=reply.fault, remedy=remedy)
+
+    def _back_off(self, fault: str, *, advice: timedelta | None = None) -> None:
+        self._closed = True
+        run = self._failures + 1
+        wait = ENDPOINT_BACKOFF.wait(run, jitter=self._context.random(), retry_after=advice)
+        endpoints = self._context.store.endpoints
+        endpoints.back_off(self._context.destination, fault, failures=run, wait=wait)
+
+
+def _record_failure(context: Relay, delivery: Delivery, reply: Reply) -> None:
+    """Record that an event was not taken: it is due again later, or dead."""
     wait = EVENT_BACKOFF.wait(delivery.attempts, jitter=context.random(), retry_after=reply.advice)
     dead = not reply.gone and _is_spent(delivery, context)
-    outbox.failed(delivery, reply.fault, wait=None if dead else wait)
+    context.store.outbox.failed(delivery, reply.fault, wait=None if dead else wait)
     log.warning(
         "outcome_dead" if dead else "outcome_not_delivered",
         event_id=delivery.event_id,
@@ -92,31 +189,9 @@ def _record(context: Relay, delivery: Delivery, reply: Reply) -> Reply:
         attempts=delivery.attempts,
         fault=reply.fault,
     )
-    return reply
 
 
 def _is_spent(delivery: Delivery, context: Relay) -> bool:
     return (
         delivery.attempts >= context.max_attempts or delivery.at - delivery.since >= context.max_age
     )
-
-
-def _update_endpoint(context: Relay, before: Endpoint, replies: Sequence[Reply]) -> bool:
-    """Record what a round means for its endpoint. Return True if it takes events."""
-    endpoints, name = context.store.endpoints, context.destination
-    gone = next((reply for reply in replies if reply.gone), None)
-    if gone is not None:
-        if endpoints.disable(name, gone.fault):
-            remedy = "kplus-cancel outbox enable --reason WHY"
-            log.error("receiver_disabled", destination=str(name), fault=gone.fault, remedy=remedy)
-        return False
-    failed = [reply for reply in replies if reply.fault]
-    advice = max((reply.advice for reply in failed if reply.advice), default=None)
-    if not failed or (advice is None and len(failed) < len(replies)):
-        if before.failures:
-            endpoints.record_success(name)
-        return not failed
-    run = before.failures + 1
-    wait = ENDPOINT_BACKOFF.wait(run, jitter=context.random(), retry_after=advice)
-    endpoints.back_off(name, failed[-1].fault, failures=run, wait=wait)
-    return False

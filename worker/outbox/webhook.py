@@ -1,9 +1,7 @@
 """The webhook: posts signed events, and says which of them were delivered."""
 
-import queue
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -18,7 +16,8 @@ from worker.net.deadline import Deadline
 from worker.net.faults import fault_of
 from worker.net.tls import context_for_bundle, context_without_authorities
 from worker.net.transport import bounded_transport, exchange, utc_now
-from worker.outbox.relay import BATCH, Reply
+from worker.outbox.relay import NO_ANSWER, Reply, Report
+from worker.outbox.slots import MOST_AT_ONCE
 from worker.store import Delivery
 from worker.telemetry.about import USER_AGENT
 
@@ -26,7 +25,6 @@ MOST_BYTES = 64 * 1024
 """How much of an answer is read, so that its connection can be reused. Nothing is stored."""
 GRACE_SECONDS = 2.0
 """What a thread gets beyond the deadline, which does not bound the lookup of a name."""
-NO_ANSWER = "no_answer_in_time"
 
 
 class WebhookSender:
@@ -37,40 +35,26 @@ class WebhookSender:
         self._keys = webhook.keys
         self._clock = clock
         # A thread that hangs in the lookup of a name keeps its slot, so that there are never more.
-        self._slots = threading.BoundedSemaphore(BATCH)
+        self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
 
     @property
     def within(self) -> timedelta:
-        """The longest time that `send` takes."""
+        """The longest time that one event may take."""
         return self._webhook.deadline + timedelta(seconds=GRACE_SECONDS)
 
-    def send(self, deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, Reply]]:
-        """Post each event once, all at once. Yield the result of each, at most `within` later."""
-        replies: queue.SimpleQueue[tuple[Delivery, Reply]] = queue.SimpleQueue()
-        waiting = {delivery.event_id: delivery for delivery in deliveries}
-        ends = time.monotonic() + self.within.total_seconds()
+    def start(self, deliveries: Sequence[Delivery], report: Report) -> None:
+        """Post each event once, all at once, and report each result from its thread."""
         for delivery in deliveries:
-            self._start(delivery, replies)
-        while waiting:
-            try:
-                delivery, reply = replies.get(timeout=max(0.0, ends - time.monotonic()))
-            except queue.Empty:
-                break
-            del waiting[delivery.event_id]
-            yield delivery, reply
-        for delivery in waiting.values():
-            yield delivery, Reply(NO_ANSWER)
+            self._start(delivery, report)
 
     def close(self) -> None:
         """Close the connections. A post under way ends with a fault."""
         if "_transport" in self.__dict__:
             self._transport.close()
 
-    def _start(
-        self, delivery: Delivery, replies: "queue.SimpleQueue[tuple[Delivery, Reply]]"
-    ) -> None:
+    def _start(self, delivery: Delivery, report: Report) -> None:
         if not self._slots.acquire(blocking=False):
-            replies.put((delivery, Reply(NO_ANSWER)))
+            report(delivery, Reply(NO_ANSWER))
             return
 
         def post() -> None:
@@ -78,7 +62,7 @@ class WebhookSender:
                 reply = self._post(delivery)
             finally:
                 self._slots.release()
-            replies.put((delivery, reply))
+            report(delivery, reply)
 
         # No pool: at its end the process would wait for a pool's threads.
         threading.Thread(target=post, name="kplus-webhook-post", daemon=True).start()
@@ -123,7 +107,7 @@ class WebhookSender:
             context = context_without_authorities()
         else:
             context = context_for_bundle(webhook.ca_bundle)
-        return bounded_transport(context, connections=BATCH)
+        return bounded_transport(context, connections=MOST_AT_ONCE)
 
 
 def _drain(response: httpx.Response) -> None:

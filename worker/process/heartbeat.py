@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from worker.private import private_file, private_folder
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -66,10 +67,11 @@ class Heartbeat:
         os.pwrite(self._file.fileno(), json.dumps(beat).ljust(LENGTH).encode(), 0)
 
     def _open(self) -> TextIO:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._path.parent.parent)
+        private_folder(self._path.parent)
         _remove_leftovers(self._path.parent)
         draft = self._path.with_suffix(".new")
-        file = draft.open("w", encoding="utf-8")
+        file = os.fdopen(private_file(draft, os.O_TRUNC), "w", encoding="utf-8")
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # It gets its name once it is locked: without a lock it would look like a leftover.
         draft.rename(self._path)

@@ -19,6 +19,7 @@ from worker.jobs.sweep import sweep
 from worker.outbox.celery_message import CeleryPublisher
 from worker.outbox.relay import deliver
 from worker.outbox.webhook import WebhookSender
+from worker.private import make_private
 from worker.process.heartbeat import Heartbeat
 from worker.process.liveness import Liveness
 from worker.process.loop import Loop, step
@@ -58,6 +59,7 @@ def run_worker(
     shutdown = Shutdown(within=settings.deadline + SETTLE_TIME)
     shutdown.listen()
     runtime = PerProcess(lambda: Runtime(settings, stopping=shutdown))
+    make_private(settings.home)
     broker = None if settings.broker_url is not None else ensure(settings.home)
     try:
         _check_ready(runtime)
@@ -122,7 +124,8 @@ def _relays(
         def deliver_once(
             name: Destination = name, sender: WebhookSender | CeleryPublisher = sender
         ) -> bool:
-            return deliver(runtime().relay(name, sender))
+            deliver(runtime().relay(name, sender))
+            return False
 
         def relay(name: Destination = name, run_round: Callable[[], bool] = deliver_once) -> Loop:
             pause = settings.sweep_seconds

@@ -11,6 +11,7 @@ from typing import Self
 from worker.broker.embedded.guarded import Guarded
 from worker.broker.embedded.server import START_TIMEOUT_SECONDS, ServerAddress, start_server
 from worker.errors import BrokerUnavailable
+from worker.private import private_file, private_folder
 from worker.telemetry.log import get_logger
 from worker.telemetry.redaction import protect
 
@@ -129,8 +130,8 @@ class EmbeddedBroker:
 
     def _start_if_free(self) -> bool:
         """Start the server. Return False if another process runs it."""
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(self._home / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        private_folder(self._home)
+        lock = private_file(self._home / LOCK_FILE)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -190,7 +191,7 @@ class EmbeddedBroker:
     def _empty_log(self) -> Path:
         """Empty the server's log and return its path: it belongs to the present server only."""
         path = self._home / LOG_FILE
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        os.close(private_file(path, os.O_TRUNC))
         return path
 
     def __enter__(self) -> Self:
@@ -214,7 +215,7 @@ def _write(path: Path, address: ServerAddress) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(FileNotFoundError):
         draft.unlink()
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    handle = private_file(draft, os.O_EXCL)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(address.url + "\n")
     draft.replace(path)

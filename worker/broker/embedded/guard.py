@@ -9,12 +9,16 @@ its parent has ended, also by SIGKILL. It writes the program's process id to its
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+SET_PARENT_DEATH_SIGNAL = 1
+"""`PR_SET_PDEATHSIG` of prctl(2)."""
 END_TIMEOUT_SECONDS = 5.0
 """Time for the program to end by itself. After that it is killed."""
 
@@ -42,12 +46,33 @@ def main() -> int:
 def start(order: dict[str, Any]) -> "subprocess.Popen[bytes]":
     """Start the program. Its output goes to the guard's standard error."""
     program = subprocess.Popen(  # noqa: S603 -- the order comes from our parent
-        order["command"], stdin=subprocess.PIPE, stdout=sys.stderr, **order["options"]
+        order["command"],
+        stdin=subprocess.PIPE,
+        stdout=sys.stderr,
+        # There is one thread yet, so that it is safe.
+        preexec_fn=ending_with_parent(),  # noqa: PLW1509
+        **order["options"],
     )
     if program.stdin is not None:
         program.stdin.write(order["input"].encode())
         program.stdin.close()
     return program
+
+
+def ending_with_parent() -> Callable[[], None] | None:
+    """Return what lets a new process end if the guard itself is killed, or None but on Linux."""
+    if sys.platform != "linux":
+        return None
+    import ctypes  # noqa: PLC0415 -- needed here alone
+
+    set_option, guard = ctypes.CDLL(None).prctl, os.getpid()
+
+    def tie() -> None:
+        set_option(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != guard:
+            os._exit(1)
+
+    return tie
 
 
 def watch(program: "subprocess.Popen[bytes]", order: dict[str, Any]) -> None:
@@ -57,9 +82,9 @@ def watch(program: "subprocess.Popen[bytes]", order: dict[str, Any]) -> None:
     os._exit(code(program))
 
 
-def end(program: "subprocess.Popen[bytes]", signal: int) -> None:
+def end(program: "subprocess.Popen[bytes]", number: int) -> None:
     """Ask the program to end. Kill it if it does not."""
-    program.send_signal(signal)
+    program.send_signal(number)
     try:
         program.wait(END_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:

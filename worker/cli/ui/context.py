@@ -7,6 +7,7 @@ from typing import Any
 from worker.config.settings import Settings, load_settings
 from worker.config.sqlite_file import missing_file
 from worker.errors import KplusError, SettingsError, StoreUnavailable
+from worker.private import private_folder
 from worker.store import Database, Store, open_database
 
 
@@ -25,7 +26,7 @@ def database_of(settings: Settings) -> Iterator[Database]:
     """
     try:
         if settings.database_url is None:
-            settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(settings.home)
         database = open_database(settings.database, connections=2)
     except OSError as error:
         raise StoreUnavailable(f"the database's folder cannot be made: {error}") from error

@@ -1,5 +1,6 @@
 """The engines of SQLite and PostgreSQL, set up so that both behave the same."""
 
+import os
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from sqlalchemy.exc import DisconnectionError
 from worker.domain.bounds import later
 from worker.errors import StoreUnavailable
 from worker.net.readiness import is_readable
+from worker.private import private_file, private_folder
 
 READING = {"reading": True}
 _USED_AT = "used_at"
@@ -76,6 +78,12 @@ def _sqlite(url: URL, connections: int, lock_timeout: timedelta) -> Engine:
         connect_args={"timeout": lock_timeout.total_seconds(), "check_same_thread": False},
     )
 
+    @event.listens_for(engine, "do_connect")
+    def _make_file(*_connecting: Any) -> None:
+        # SQLite makes it by the umask, and its other files by the mode of this one.
+        if _has_file(url) and not Path(url.database or "").exists():
+            os.close(private_file(Path(url.database or "")))
+
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
@@ -109,14 +117,19 @@ def _plus_seconds(stored: str | None, seconds: float | None) -> str | None:
     return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
+def _has_file(url: URL) -> bool:
+    return bool(url.database) and not str(url.database).startswith((":memory:", "file:"))
+
+
 def _make_folder(url: URL) -> None:
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+    if not _has_file(url):
         return
-    folder = Path(url.database).parent
+    folder = Path(url.database or "").parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as error:
-        raise StoreUnavailable(f"the folder {folder} cannot be made: {error.strerror}") from error
+        reason = error.strerror or str(error)
+        raise StoreUnavailable(f"the folder {folder} cannot be made: {reason}") from error
 
 
 def _postgresql(url: URL, connections: int, timeouts: Timeouts) -> Engine:

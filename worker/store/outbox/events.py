@@ -42,7 +42,7 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._claim = _claim()
+        self._claims = {retries: _claim(retries=retries) for retries in (None, False, True)}
         this = (
             EVENTS.event_id == bindparam("this_event_id"),
             EVENTS.destination == bindparam("this_destination"),
@@ -88,11 +88,19 @@ class Outbox:
             .returning(EVENTS.destination, EVENTS.partner_txn_uid)
         )
 
-    def claim(self, destination: Destination, *, most: int, lease: timedelta) -> list[Delivery]:
+    def claim(
+        self,
+        destination: Destination,
+        *,
+        most: int,
+        lease: timedelta,
+        retries: bool | None = None,
+    ) -> list[Delivery]:
         """
         Claim events that are due, for the time of the lease.
 
-        Of the waiting events of one job only the earliest can be claimed.
+        Of the waiting events of one job only the earliest can be claimed. `retries` chooses those
+        that were tried before, or those that were not. Those due longest come first.
         """
         params = {
             "this_destination": destination,
@@ -100,7 +108,8 @@ class Outbox:
             "lease_seconds": lease.total_seconds(),
             "lease_id": str(uuid4()),
         }
-        return [_delivery(row) for row in self._database.run(self._claim, **params)]
+        rows = self._database.run(self._claims[retries], **params)
+        return [_delivery(row) for row in rows]
 
     def delivered(self, delivery: Delivery) -> None:
         """Record that the receiver has the event."""
@@ -179,7 +188,7 @@ class Outbox:
         return bool(self._database.read(settled.where(EVENTS.event_id == event_id)))
 
 
-def _claim() -> Executable:
+def _claim(*, retries: bool | None) -> Executable:
     earlier = outbox.alias("earlier")
     before = select(earlier.c.event_id).where(
         earlier.c.partner_txn_uid == EVENTS.partner_txn_uid,
@@ -188,12 +197,14 @@ def _claim() -> Executable:
         earlier.c.state == OutboxState.WAITING,
     )
     this_destination: BindParameter[str] = bindparam("this_destination")
+    tried = {None: (), False: (EVENTS.attempts == 0,), True: (EVENTS.attempts > 0,)}[retries]
     due = (
         select(EVENTS.event_id)
         .where(
             EVENTS.destination == this_destination,
             EVENTS.state == OutboxState.WAITING,
             EVENTS.next_attempt_at <= Now(),
+            *tried,
             ~before.correlate(outbox).exists(),
         )
         .order_by(EVENTS.next_attempt_at)

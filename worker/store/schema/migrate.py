@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from worker.errors import StoreUnavailable
+from worker.private import private_file, private_folder
 from worker.store.engine.database import Database
 from worker.store.engine.errors import is_locked
 from worker.store.schema import guard
@@ -194,8 +196,8 @@ def _locked(database: Database, home: Path, lock_timeout: str) -> Iterator[None]
                 connection.exec_driver_sql(f"SELECT pg_advisory_unlock({ADVISORY_LOCK})")
                 connection.commit()
         return
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (home / LOCK_FILE).open("w") as lock:
+    private_folder(home)
+    with os.fdopen(private_file(home / LOCK_FILE), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
