@@ -18,6 +18,14 @@ CAME_TO = {
     Event.EXHAUST: "was the last within the limits",
 }
 """How an attempt ended, by the event that it was judged to be."""
+DONE = {
+    "requeue": "Requeued",
+    "reopen": "Reopened, because an audit contradicted its end,",
+    "reissue": "Reissued",
+    "discard": "Discarded",
+    "seen": "Seen",
+}
+"""What an operator did, as it begins a sentence."""
 REJUDGE = "rejudge"
 
 
@@ -58,7 +66,7 @@ def _link(continues: str | None) -> str:
 
 
 def _action(action: Row, now: datetime) -> str:
-    done = {"requeue": "Requeued", "reissue": "Reissued"}.get(action["action"], action["action"])
+    done = DONE.get(action["action"], action["action"])
     new_uid = action["after"].get("continued_by") if action["action"] == "reissue" else None
     as_new = f" as {shown(new_uid)}" if new_uid else ""
     return _signed(f"{done}{as_new}", action, now, text="")

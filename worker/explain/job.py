@@ -17,7 +17,7 @@ from worker.explain.partner import PartnerView
 from worker.store import JobFile, Store
 
 MOST_ACTIONS = 100
-EXPLAINED = frozenset({"requeue", "reissue", "rejudge"})
+EXPLAINED = frozenset({"requeue", "reopen", "reissue", "rejudge", "discard", "seen"})
 """The operators' actions that are part of a job's history."""
 
 
@@ -83,6 +83,7 @@ def read_job(uid: str, *, store: Store, settings: Settings) -> StoredJob | Prune
         now=datetime.now(UTC),
         heard=frozenset(row["heard"] for row in file.attempts),
         maintenance=Maintenance.read(settings.maintenance or ""),
+        drift=None if file.job["outcome"] is None else store.drifts.latest(uid),
     )
     explained = [each for each in actions if each["action"] in EXPLAINED]
     events = store.outbox.events(uid=uid, most=MOST_ACTIONS)

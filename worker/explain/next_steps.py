@@ -9,6 +9,7 @@ from worker.domain.limits import has_expired, valid_expiry
 from worker.domain.maintenance import Maintenance
 from worker.domain.states import Outcome, State
 from worker.explain import Row
+from worker.explain.audit import drift_sentence
 from worker.explain.meanings import TO_DO
 from worker.explain.partner import PartnerView
 from worker.explain.text import counted, hint, moment, shown, typed
@@ -57,7 +58,11 @@ class NextSteps:
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """All that an explanation is made from; `heard` is what was heard in any attempt."""
+    """
+    All that an explanation is made from; `heard` is what was heard in any attempt.
+
+    `drift` is the last audit that contradicts the job's end; None if none does.
+    """
 
     job: Row
     partner: PartnerView
@@ -65,6 +70,7 @@ class JobContext:
     now: datetime
     heard: frozenset[str] = frozenset()
     maintenance: Maintenance = field(default_factory=Maintenance)
+    drift: Row | None = None
 
     @property
     def expiry(self) -> datetime | None:
@@ -97,14 +103,44 @@ def _final(context: JobContext) -> NextSteps:
         new_uid = shown(job["continued_by"])
         follow = Advice("To follow the job that continues it", f"kplus-cancel why {typed(new_uid)}")
         return NextSteps([f"{FINAL} Job {new_uid} continues it: act on that one."], None, [follow])
+    if context.drift is not None:
+        return _drifted(context, context.drift)
     return NextSteps([f"{FINAL} {TO_DO[outcome]}"], None, list(_advice_at_end(context, outcome)))
+
+
+def _drifted(context: JobContext, drift: Row) -> NextSteps:
+    """Explain a final job whose end the bank has contradicted since."""
+    uid = typed(shown(context.job["partner_txn_uid"]))
+    doubted = (
+        "The order system was told the outcome above: hold back what it does on it. "
+        "Reopened, the job asks the bank again, and its new end is told with a higher number."
+    )
+    expires = _expires(context)
+    return NextSteps(
+        [f"Nothing by itself: this is final. {drift_sentence(drift, context.now)}", doubted],
+        None,
+        [
+            *_resume_partner(context),
+            Advice("To reopen it", f"kplus-cancel requeue {uid}{expires} {REASON}"),
+            Advice(
+                "If the bank only repeats its first answer to that uid, to cancel under another",
+                f"kplus-cancel reissue {uid} --as NEWUID{expires} {REASON}",
+            ),
+            Advice("If nothing is left to do, to say so", f"kplus-cancel seen {uid} {REASON}"),
+        ],
+    )
+
+
+def _expires(context: JobContext) -> str:
+    """Return the option without which an expired token is not tried again."""
+    return " --expires WHEN" if context.expired and not context.partner.inquires else ""
 
 
 def _advice_at_end(context: JobContext, outcome: Outcome) -> Iterator[Advice]:
     job, uid = context.job, shown(context.job["partner_txn_uid"])
     if outcome not in {Outcome.REFUSED, Outcome.LAPSED, Outcome.GAVE_UP, Outcome.UNKNOWN}:
         return
-    expires = " --expires WHEN" if context.expired and not context.partner.inquires else ""
+    expires = _expires(context)
     requeue = f"kplus-cancel requeue {typed(uid)}{expires} {REASON}"
     if outcome is Outcome.LAPSED:
         yield Advice("If that expiry was wrong, so that the token can still be paid", requeue)

@@ -6,13 +6,19 @@ from worker.explain.text import clock, jobs, shown, typed
 from worker.store import RequeueResult, Verdict
 
 MOST_FIRST = 100
+REOPENED = "reopened, because an audit contradicts its end"
 
 
 @dataclass(slots=True)
 class RequeueSummary:
-    """How many jobs were requeued, which were refused and why, and the first uids of the former."""
+    """
+    How many jobs were requeued, which were refused and why, and the first uids of the former.
+
+    `reopened` counts those of the requeued that had their end, which an audit contradicts.
+    """
 
     requeued: int = 0
+    reopened: int = 0
     refused: list[dict[str, str]] = field(default_factory=list)
     first: list[str] = field(default_factory=list)
 
@@ -23,19 +29,22 @@ class RequeueSummary:
             self.refused.append({**row, "why": refusal(result)})
             return
         self.requeued += 1
+        self.reopened += result.reopens
         if len(self.first) < MOST_FIRST:
             self.first.append(result.uid)
 
     def sentence(self, *, dry_run: bool, named: bool) -> str:
         """Return what was done, or would be; one job that was `named` is named again."""
-        done = "would wait for its turn again" if dry_run else "waits for its turn again"
+        would = "would be " if dry_run else ""
         if named and self.requeued == 1 and not self.refused:
             uid = shown(self.first[0])
+            why = f" It {would or 'is '}{REOPENED}." if self.reopened else ""
+            done = "would wait for its turn again" if dry_run else "waits for its turn again"
             follow = "" if dry_run else f" To follow it: kplus-cancel why {typed(uid)}"
-            return f"{uid} {done}.{follow}"
-        would = "would be " if dry_run else ""
+            return f"{uid} {done}.{why}{follow}"
         refused = f", {jobs(len(self.refused))} {would}refused" if self.refused else ""
-        return f"{jobs(self.requeued)} {would}requeued{refused}."
+        reopened = f" ({self.reopened} {would}{REOPENED})" if self.reopened else ""
+        return f"{jobs(self.requeued)} {would}requeued{reopened}{refused}."
 
 
 def refusal(result: RequeueResult, new_uid: str = "") -> str:

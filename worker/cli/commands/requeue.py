@@ -43,17 +43,23 @@ Batches = Callable[[], Iterator[list[str]]]
     type=click.Choice([*map(str, REQUEUEABLE)]),
     help="All final jobs with this outcome, instead of named ones.",
 )
-@narrowed_by(*NARROWING, only="With --outcome: ")
-@click.option("--limit", type=click.IntRange(1), help="With --outcome: at most so many.")
+@click.option(
+    "--drifted",
+    is_flag=True,
+    help="All whose end an audit contradicts, succeeded and paid ones too: they are reopened.",
+)
+@narrowed_by(*NARROWING, only="With --outcome or --drifted: ")
+@click.option("--limit", type=click.IntRange(1), help="With these: at most so many.")
 @click.option("--reason", type=Reason(), required=True, help="Why: recorded with who acts.")
 @click.option("--expires", type=Expiry(), help=EXPIRES)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option("--yes", is_flag=True, help="With --outcome: do it without asking.")
+@click.option("--yes", is_flag=True, help="With --outcome or --drifted: do it without asking.")
 @in_two_forms
 def requeue(  # noqa: PLR0913 - options, each by its name
     *,
     uids: tuple[str, ...],
     outcome: str | None,
+    drifted: bool,
     wanted: JobFilter,
     limit: int | None,
     reason: str,
@@ -66,17 +72,21 @@ def requeue(  # noqa: PLR0913 - options, each by its name
     Let final jobs try again, with all their attempts: those named, or all of an outcome.
 
     For jobs that ended refused, lapsed, gave_up or unknown, after the cause is mended.
+    One that succeeded or was paid is reopened, but only where an audit contradicts its end.
     The attempts stay, and so does a job's doubt. Exit code 1 if any job is refused.
     """
-    if bool(uids) == bool(outcome) or (uids and (wanted, limit) != (EVERY_JOB, None)):
-        raise usage(f"name jobs by UID, or choose them by --outcome ({_NARROWING_OPTIONS})")
+    narrowed = (wanted, limit) != (EVERY_JOB, None)
+    if [bool(uids), bool(outcome), drifted].count(True) != 1 or (uids and narrowed):
+        chosen = f"--outcome or --drifted ({_NARROWING_OPTIONS})"
+        raise usage(f"name jobs by UID, or choose them by {chosen}")
     settings = settings_now()
     inquirers = settings.roster().inquirers
     with store_of(settings) as store:
         batches = _named(uids)
         counts: Counts = Counter()
-        if outcome:
-            wanted = replace(wanted, outcome=Outcome(outcome))
+        if not uids:
+            chosen_outcome = Outcome(outcome) if outcome else None
+            wanted = replace(wanted, outcome=chosen_outcome, drifted=drifted)
             batches = _found(store, wanted, limit)
             counts = _counted(store, wanted, limit)
             if not wants_json(form):
@@ -132,6 +142,7 @@ def _report(
             {
                 "dry_run": dry_run,
                 "requeued": summary.requeued,
+                "reopened": summary.reopened,
                 "refused": summary.refused,
                 "counts": count_rows(counts),
             }

@@ -12,6 +12,7 @@ from worker.domain.destinations import Destination
 from worker.domain.dialect import Dialect
 from worker.domain.events import OutboxState
 from worker.domain.partners import PartnerMode
+from worker.domain.states import Event
 from worker.store.engine.database import Database, rows_of
 from worker.store.engine.elements import Now
 from worker.store.jobs.finish import Finisher
@@ -26,6 +27,7 @@ from worker.store.operators.requeue import (
 from worker.store.outbox.endpoints import Endpoints
 from worker.store.outbox.events import Outbox
 from worker.store.partners.modes import PartnerModes
+from worker.store.reports.drift import Drifts
 from worker.store.schema.tables import operator_actions
 
 _ACTIVE = {"mode": PartnerMode.ACTIVE, "reason": None}
@@ -45,6 +47,7 @@ class Actions:
         self._partners = partners
         self._requeues = Requeues(database)
         self._rejudging = Rejudging(database, finisher)
+        self._drifts = Drifts(database)
         self._outbox = Outbox(database)
         self._endpoints = Endpoints(database)
         self._insert = insert(operator_actions).values(at=Now())
@@ -62,14 +65,21 @@ class Actions:
         return act.changed
 
     def requeue(self, request: RequeueRequest, *, who: str, reason: str) -> RequeueResult:
-        """Let a job that was refused or exhausted wait for its turn again, attempts unspent."""
+        """
+        Let a final job wait for its turn again, attempts unspent.
+
+        One that succeeded or was paid is reopened, and only if an audit contradicts its end.
+        """
         with self._database.writing() as connection:
             found = self._requeues.judge(connection, request, lock=True)
             if found.verdict is not Verdict.DONE:
                 return found
-            done = self._requeues.requeue(connection, request)
-            states = {"before": _recorded(found.job), "after": _recorded(done.job)}
-            self._record(connection, "requeue", request.uid, who=who, reason=reason, **states)
+            drift = self._drift(connection, found)
+            done = self._requeues.requeue(connection, request, found)
+            action = str(Event.REOPEN if found.reopens else Event.REQUEUE)
+            before = {**_recorded(found.job), **drift}
+            states = {"before": before, "after": _recorded(done.job)}
+            self._record(connection, action, request.uid, who=who, reason=reason, **states)
             return done
 
     def reissue(
@@ -86,9 +96,11 @@ class Actions:
                 return RequeueResult(request.uid, Verdict.DONE_BEFORE, found.job)
             if found.verdict is not Verdict.DONE:
                 return found
-            done = self._requeues.reissue(connection, request, new_uid)
+            drift = self._drift(connection, found)
+            done = self._requeues.reissue(connection, request, found, new_uid)
             if done.verdict is Verdict.DONE:
-                states = {"before": _recorded(found.job), "after": _recorded(done.job)}
+                before = {**_recorded(found.job), **drift}
+                states = {"before": before, "after": _recorded(done.job)}
                 self._record(connection, "reissue", request.uid, who=who, reason=reason, **states)
             return done
 
@@ -154,6 +166,14 @@ class Actions:
             if act.changed:
                 states = {"before": before, "after": self._mode(connection, partner_id)}
                 self._record(connection, action, partner_id, who=who, reason=reason, **states)
+
+    def _drift(self, connection: Connection, found: RequeueResult) -> dict[str, Any]:
+        """Return what the record holds of the audit that a reopening rests on."""
+        audit = self._drifts.latest_in(connection, found.uid) if found.reopens else None
+        if audit is None:
+            return {}
+        kept = {name: audit[name] for name in ("id", "heard", "token_status")}
+        return {"drift": {**kept, "at": audit["finished_at"].isoformat()}}
 
     def _record(self, connection: Connection, action: str, target: str, **fields: object) -> None:
         row = {**self._database.times, "action": action, "target": target, **fields}

@@ -10,6 +10,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from worker.domain.states import OUTCOMES, Outcome, State
+from worker.store.reports.drift import drifted_uids, has_drifted
+from worker.store.reports.seen import is_unseen
 from worker.store.schema.tables import JOBS, cancel_attempts
 
 ATTEMPTS = cancel_attempts.c
@@ -25,7 +27,8 @@ class JobFilter:
     `code` is a status code, an error code or a short code of the bank, or the word for what was
     heard (`read_timeout`), of any attempt. `changed_since` is the first time that counts,
     `changed_before` the first that does not. `text` stands anywhere in the uid, the token's id,
-    the reference or the bank's description; the case of A to Z does not count.
+    the reference or the bank's description; the case of A to Z does not count. `unseen`: a
+    person has to see its end, and nobody has. `drifted`: an audit contradicts its end.
     """
 
     state: State | None = None
@@ -35,6 +38,8 @@ class JobFilter:
     changed_since: datetime | None = None
     changed_before: datetime | None = None
     text: str | None = None
+    unseen: bool = False
+    drifted: bool = False
 
     @property
     def states(self) -> frozenset[State]:
@@ -66,6 +71,12 @@ class JobFilter:
             yield _has_attempt_with(self.code)
         if self.text is not None:
             yield _contains(self.text)
+        if self.unseen:
+            yield is_unseen()
+        if self.drifted:
+            # As a list of the few: one lookup for each job would read the whole table.
+            yield JOBS.partner_txn_uid.in_(drifted_uids())
+            yield has_drifted()
 
 
 EVERY_JOB = JobFilter()

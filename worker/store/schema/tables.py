@@ -27,7 +27,7 @@ from worker.domain.claims import ClaimKind
 from worker.domain.destinations import Destination, EndpointMode
 from worker.domain.events import OutboxState
 from worker.domain.partners import PartnerMode
-from worker.domain.states import FINAL, OUTCOMES, WAITING, Outcome, State
+from worker.domain.states import ALARMING, FINAL, OUTCOMES, WAITING, Outcome, State
 from worker.store.engine.column_types import Utc, listed, partial_index
 from worker.store.schema import triggers
 
@@ -51,6 +51,18 @@ _WAITS = f"state = '{OutboxState.WAITING}'"
 _DELIVERED = f"state = '{OutboxState.DELIVERED}'"
 _FINAL = f"({listed(sorted(FINAL))})"
 _IS_DUE_SOMETIME = "next_attempt_at IS NOT NULL"
+_ALARMING = listed(sorted(ALARMING))
+
+
+def _unseen(of: str) -> str:
+    # A new end is unseen also where a version that knows no `seen_at` requeued the job.
+    seen = f"{of}seen_at IS NULL OR {of}seen_at < {of}finished_at"
+    return f"{of}outcome IN ({_ALARMING}) AND {of}continued_by IS NULL AND ({seen})"
+
+
+UNSEEN = _unseen("cancel_jobs.")
+"""The condition of an end that a person has to see and nobody has; an index serves it."""
+DRIFTS = "verdict = 'drifts'"
 _OUTCOME_OF_STATE = " OR ".join(
     f"(state = '{state}' AND outcome IS NOT NULL AND outcome IN ({listed(sorted(outcomes))}))"
     for state, outcomes in OUTCOMES.items()
@@ -86,6 +98,7 @@ cancel_jobs = Table(
     Column("ends", Integer, nullable=False, server_default=text("0")),
     Column("continues", String(64)),
     Column("continued_by", String(64)),
+    Column("seen_at", Utc),
     CheckConstraint(f"state IN ({listed(sorted(State))})", name="state_known"),
     CheckConstraint(f"outcome IN ({listed(sorted(Outcome))})", name="outcome_known"),
     CheckConstraint(
@@ -116,6 +129,7 @@ cancel_jobs = Table(
     partial_index("ix_cancel_jobs_leases", "lease_ends_at", where="lease_id IS NOT NULL"),
     Index("ix_cancel_jobs_listed", "state", "updated_at"),
     Index("ix_cancel_jobs_counted", "state", "outcome", "attempts"),
+    partial_index("ix_cancel_jobs_unseen", "outcome", "finished_at", where=_unseen("")),
     comment="One job a partnerTxnUid: what the order system wants cancelled, and its outcome",
 )
 JOBS = cancel_jobs.c
@@ -211,6 +225,7 @@ audits = Table(
     CheckConstraint("verdict IN ('agrees', 'drifts', 'unheard')", name="verdict_known"),
     CheckConstraint("(finished_at IS NULL) = (verdict IS NULL)", name="finished_is_judged"),
     partial_index("ix_audits_in_flight", "partner_id", where="finished_at IS NULL"),
+    partial_index("ix_audits_drifts", "partner_txn_uid", where=DRIFTS),
     Index("ix_audits_started_at", "started_at"),
     comment="What the bank said when it was asked again about a job that was final",
 )
