@@ -114,6 +114,8 @@ COMMANDS = [
     "stats",
     "requeue",
     "reissue",
+    "discard",
+    "seen",
     "outbox",
     "partners",
     "actions",

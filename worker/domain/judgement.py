@@ -29,6 +29,8 @@ SERVER_ERRORS = 500
 
 PAYABLE = "payable"
 """The word in `heard` for a token that can still be paid."""
+UNKNOWN_WORDS = frozenset({"unknown_code", "unknown_status"})
+"""The words in `heard` for an answer with a word that the dialect does not know."""
 LEASE_ENDED = "lease_ended"
 """The word in `heard` for a conversation whose worker did not report before its lease ended."""
 

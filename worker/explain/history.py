@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from worker.domain.claims import ClaimKind
+from worker.domain.heard import NOTHING_SENT
 from worker.domain.states import Event, Outcome, State
 from worker.explain import Row
 from worker.explain.meanings import ENDS, STANDS
-from worker.explain.text import clock, ended, moment, shown, times
+from worker.explain.text import clock, counted, ended, moment, shown, times
 
 CAME_TO = {
     Event.DOUBT: "ended in doubt",
@@ -86,19 +87,35 @@ def _signed(done: str, action: Row, now: datetime, *, text: str) -> str:
 
 
 def _asked(job: Row, attempts: Sequence[Row]) -> str:
-    """Return how often the bank was asked: `7 times from … to …, 1 of them an inquiry`."""
-    count = len(attempts)
-    inquiries = sum(row["kind"] == ClaimKind.INQUIRY for row in attempts)
-    first, last = clock(attempts[0]["started_at"]), clock(attempts[-1]["started_at"])
-    text = f"The bank was asked {times(count)}"
-    text += f" at {first} UTC" if first == last else f", from {first} to {last} UTC"
+    """
+    Return how often the bank was asked: `7 times from … to …, 1 of them an inquiry`.
+
+    A call that ended before anything was sent asked nobody; it is counted apart.
+    """
+    asked = [row for row in attempts if _was_sent(row)]
+    tried = len(attempts) - len(asked)
+    unsent = f"{counted(tried, 'more call')} ended before anything was sent" if tried else ""
+    if not asked:
+        calls = f"{counted(tried, 'call')} ended before that"
+        return f"Nothing was sent to the bank: {calls}{_when(attempts)}."
+    text = f"The bank was asked {times(len(asked))}{_when(asked)}"
+    inquiries = sum(row["kind"] == ClaimKind.INQUIRY for row in asked)
     if inquiries:
-        text += f", {_share(inquiries, count)} to learn what became of the token"
+        text += f", {_share(inquiries, len(asked))} to learn what became of the token"
     requeued = job["requeued_at"]
     if requeued is not None:
-        since = sum(row["started_at"] >= requeued for row in attempts)
+        since = sum(row["started_at"] >= requeued for row in asked)
         text += f", {times(since) if since else 'not yet'} since it was requeued"
-    return f"{text}."
+    return f"{text}; {unsent}." if unsent else f"{text}."
+
+
+def _when(attempts: Sequence[Row]) -> str:
+    first, last = clock(attempts[0]["started_at"]), clock(attempts[-1]["started_at"])
+    return f" at {first} UTC" if first == last else f", from {first} to {last} UTC"
+
+
+def _was_sent(row: Row) -> bool:
+    return row["heard"] not in NOTHING_SENT
 
 
 def _by_decision(attempts: Sequence[Row]) -> Iterator[str]:
@@ -122,7 +139,8 @@ def _by_decision(attempts: Sequence[Row]) -> Iterator[str]:
 def _last(row: Row, now: datetime) -> str:
     http = f" (HTTP {row['http_status']})" if row["http_status"] else ""
     at = moment(row["finished_at"], now)
-    return ended(f"Last heard at {at}: {_heard(row)}{http}: {shown(row['detail'])}")
+    what = "Last heard" if _was_sent(row) else "Last tried"
+    return ended(f"{what} at {at}: {_heard(row)}{http}: {shown(row['detail'])}")
 
 
 def _heard(row: Row) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from worker.domain.claims import ClaimKind
+from worker.domain.heard import NOTHING_SENT
+from worker.domain.judgement import UNKNOWN_WORDS
 from worker.domain.limits import has_expired, valid_expiry
 from worker.domain.maintenance import Maintenance
 from worker.domain.states import Outcome, State
@@ -12,11 +14,11 @@ from worker.explain import Row
 from worker.explain.audit import drift_sentence
 from worker.explain.meanings import TO_DO
 from worker.explain.partner import PartnerView
+from worker.explain.pauses import NO_CREDENTIALS, discard_command, resume_command
 from worker.explain.text import counted, hint, moment, shown, typed
 
 LATE = timedelta(minutes=1)
 """A job that is due for longer with nothing in its way: perhaps no worker runs."""
-UNKNOWN_WORDS = {"unknown_code", "unknown_status"}
 DUPLICATE = "duplicate"
 REASON = "--reason WHY"
 FINAL = "Nothing: this is final."
@@ -71,6 +73,12 @@ class JobContext:
     heard: frozenset[str] = frozenset()
     maintenance: Maintenance = field(default_factory=Maintenance)
     drift: Row | None = None
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether any call left for the bank."""
+        only_tried = bool(self.heard) and self.heard <= NOTHING_SENT
+        return bool(self.job["conversations"]) and not only_tried
 
     @property
     def expiry(self) -> datetime | None:
@@ -203,7 +211,7 @@ def _waiting(context: JobContext) -> NextSteps:
         because = f", after partner {partner.name} has cooled down ({partner.reason})"
         return NextSteps([f"The bank is asked {moment(at, now)}{because}.", *after], at, advice)
     if at > now:
-        again = "again at " if job["conversations"] else "at "
+        again = "again at " if context.was_asked else "at "
         return NextSteps([f"The bank is asked {again}{moment(at, now)}.", *after], at, advice)
     due = f"It is due since {moment(at, now)}: the next free worker asks the bank."
     delays = list(partner.delays(now))
@@ -220,13 +228,18 @@ def _doubt(job: Row) -> Iterator[str]:
 
 
 def _resume_partner(context: JobContext) -> Iterator[Advice]:
-    """Yield how a resting partner takes calls again."""
-    partner, name = context.partner, context.partner.name
-    resume = f"kplus-cancel partners resume {typed(name)} {REASON}"
-    if partner.paused:
-        if partner.paused_by is None:
-            yield Advice(partner.remedy())
+    """Yield how a resting partner takes calls again; `resume` only where it helps."""
+    partner = context.partner
+    resume = resume_command(partner.partner_id)
+    if partner.paused and partner.paused_by is not None:
         yield Advice("To let its calls begin again", resume)
+    elif partner.paused:
+        yield Advice(partner.remedy())
+        if partner.cause is NO_CREDENTIALS:
+            discard = discard_command(partner.partner_id)
+            yield Advice("If its name is mistyped, to end its jobs", discard)
+        elif not partner.cause.resumes:
+            yield Advice("Once that is mended, to let its calls begin again", resume)
     elif partner.is_cooling(context.now) and context.job["outcome"] is None:
         yield Advice("If the bank is up, to call at once", resume)
 
@@ -260,6 +273,16 @@ def _limits(context: JobContext) -> Iterator[str]:
         )
         return
     oldest = (job["requeued_at"] or job["created_at"]) + context.limits.max_age
+    if context.partner.paused and not (at and context.partner.inquires is False):
+        yield (
+            "A pause ends no job: its age counts on, and the first conversation after the pause "
+            f"that leaves it undecided past {moment(oldest, now)} ends it as {_undecided(context)}."
+        )
+        return
+    if context.partner.paused:
+        lapses = f"it ends as {_undecided(context, lapses=True)} at {moment(at, now)}"
+        yield f"A pause ends no job, but the token's own expiry does: {lapses}."
+        return
     if oldest <= now:
         end = f"it ends as {_undecided(context)}"
         yield f"It is past its longest age since {moment(oldest, now)}: undecided next time, {end}."

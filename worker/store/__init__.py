@@ -29,6 +29,7 @@ from worker.store.reports.filters import EVERY_JOB, JobFilter
 from worker.store.reports.reports import JobFile, Reports, Stats
 from worker.store.reports.seen import Unseen, UnseenEnds, UnseenReport
 from worker.store.reports.unknown_words import UnknownWords
+from worker.store.reports.waiting import Waiting
 
 __all__ = [
     "EVERY_JOB",
@@ -93,6 +94,7 @@ class Store:
         self.reports = Reports(database)
         self.drifts = Drifts(database)
         self.unseen = UnseenReport(database)
+        self.waiting = Waiting(database)
         self.unknown_words = UnknownWords(database)
         self.conversations = Conversations(database)
         self.retention = Retention(database)

@@ -57,7 +57,7 @@ _WRITTEN: dict[Event, dict[str, object]] = {
     },
     Event.RETRY: _WAIT,
     Event.DOUBT: {**_WAIT, "doubted": True},
-    Event.DISCARD: _END,
+    Event.DISCARD: {name: value for name, value in _END.items() if name != "outcome"},
     Event.REQUEUE: _AGAIN,
     # By the bank's own word an earlier cancel took effect: no refusal of another is believed.
     Event.REOPEN: {**_AGAIN, "doubted": True},

@@ -26,6 +26,12 @@ def has_drifted() -> ColumnElement[bool]:
     return select(AUDITS.id).where(_contradicts()).correlate(cancel_jobs).exists()
 
 
+def has_unseen_drift() -> ColumnElement[bool]:
+    """Return the condition, never NULL, under which nobody has seen what contradicts the end."""
+    where = (_contradicts(), _is_unseen())
+    return select(AUDITS.id).where(*where).correlate(cancel_jobs).exists()
+
+
 def drifted_uids() -> Select[tuple[str]]:
     """Select the uids of jobs that an audit has ever contradicted: few, and found by an index."""
     return select(AUDITS.partner_txn_uid).where(_drifts())
@@ -33,12 +39,11 @@ def drifted_uids() -> Select[tuple[str]]:
 
 def unseen_drift() -> AnySelect:
     """Select how many jobs have drifted unseen, and when the first audit found one."""
-    unseen = or_(JOBS.seen_at.is_(None), JOBS.seen_at < AUDITS.finished_at)
     return (
         select(func.count(JOBS.partner_txn_uid.distinct()), func.min(AUDITS.finished_at))
         .select_from(audits)
         .join(cancel_jobs, _contradicts())
-        .where(JOBS.continued_by.is_(None), unseen)
+        .where(JOBS.continued_by.is_(None), _is_unseen())
     )
 
 
@@ -75,6 +80,10 @@ def _contradicts() -> ColumnElement[bool]:
         AUDITS.held == JOBS.outcome,
         AUDITS.started_at >= JOBS.finished_at,
     )
+
+
+def _is_unseen() -> ColumnElement[bool]:
+    return or_(JOBS.seen_at.is_(None), JOBS.seen_at < AUDITS.finished_at)
 
 
 def _drifts() -> ColumnElement[bool]:
