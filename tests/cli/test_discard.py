@@ -1,4 +1,4 @@
-"""`discard`: jobs that nobody can serve are ended, each on record; `seen`: what needs nobody more."""
+"""`discard` ends jobs that nobody can serve; `seen` marks ends that a person has seen."""
 
 import pytest
 

@@ -183,7 +183,13 @@ class Bank:
     def _flawed(self, response: httpx.Response, flaw: str) -> Answer:
         """Return the HTTP status as evidence, without the body."""
         retry_after = read_retry_after(response.headers.get("retry-after"), at=self._clock())
-        return Answer(response.status_code, flaw=flaw, retry_after=retry_after)
+        return Answer(
+            response.status_code,
+            flaw=flaw,
+            retry_after=retry_after,
+            date=response.headers.get("date"),
+            at=self._clock(),
+        )
 
     def _acquire(self, partner: Partner) -> "_PartnerClient":
         with self._lock:

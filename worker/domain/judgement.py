@@ -7,6 +7,7 @@ a no leaves the job in doubt; doubt is never turned into success or refusal here
 
 from dataclasses import replace
 
+from worker.domain.bank_clock import clock_note
 from worker.domain.decision import Case, Decision, Policy
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.kplus import MAX_TEXT_LENGTH, SUCCESS, Answer, CancelRequest, Envelope
@@ -100,7 +101,7 @@ def judge(result: Answer | BankError, request: CancelRequest, dialect: Dialect) 
         # A time that the bank names is kept, whatever else the answer says.
         decision = replace(_judge_answer(result, request, dialect), retry_after=result.retry_after)
     if decision.pause_reason is not None:
-        return decision
+        return _with_clock(decision, result)
     throttled = isinstance(result, Answer) and result.http_status == TOO_MANY_REQUESTS
     return replace(
         decision,
@@ -108,6 +109,13 @@ def judge(result: Answer | BankError, request: CancelRequest, dialect: Dialect) 
         throttled=throttled,
         proves_partner=_is_about_the_token(decision) and not throttled,
     )
+
+
+def _with_clock(decision: Decision, result: Answer | BankError) -> Decision:
+    """Say with a refusal of ours what the bank's clock says, if it may be the cause."""
+    note = clock_note(result) if isinstance(result, Answer) else ""
+    reason = f"{decision.reason}; {note}" if note else decision.reason
+    return replace(decision, reason=reason, pause_reason=reason)
 
 
 def _is_about_the_token(decision: Decision) -> bool:

@@ -7,13 +7,13 @@ page (docs/reference/bank.md, "The contract") and the public pages of the same p
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from json import JSONDecodeError, loads
 from typing import Self
 
-from worker.domain.retry_after import read_retry_after
+from worker.domain.retry_after import read_http_date, read_retry_after
 
 BANGKOK = timezone(timedelta(hours=7))
 SUCCESS = "00"
@@ -147,13 +147,16 @@ class Answer:
     """
     An HTTP answer that arrived whole.
 
-    `envelope` is None if the body is not the bank's; `flaw` then says why.
+    `envelope` is None if the body is not the bank's; `flaw` then says why. `date` is the
+    bank's `Date`, as it stood in the answer that came `at` this time by our clock.
     """
 
     http_status: int
     envelope: Envelope | None = None
     flaw: str = ""
     retry_after: timedelta | None = None
+    date: str | None = field(default=None, compare=False, repr=False)
+    at: datetime | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def read(
@@ -168,7 +171,12 @@ class Answer:
         """Read an answer whose body arrived whole, uncompressed and within the size limit."""
         envelope, flaw = read_envelope(body, inquiry=inquiry)
         retry_after = read_retry_after(headers.get("retry-after"), at=at)
-        return cls(http_status, envelope, flaw, retry_after)
+        return cls(http_status, envelope, flaw, retry_after, headers.get("date"), at)
+
+    def bank_ahead(self) -> timedelta | None:
+        """Return how far the bank's clock is ahead of ours, to a second; None if unknown."""
+        at = None if self.date is None else read_http_date(self.date)
+        return None if at is None or self.at is None else at - self.at
 
 
 def read_envelope(body: bytes, *, inquiry: bool = False) -> tuple[Envelope | None, str]:

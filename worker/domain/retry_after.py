@@ -1,4 +1,4 @@
-"""`Retry-After`, as servers write it: seconds or an HTTP date."""
+"""`Retry-After` and `Date`, as servers write them: seconds or an HTTP date."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -19,9 +19,14 @@ def read_retry_after(value: str | None, *, at: datetime) -> timedelta | None:
     if text.isascii() and text.isdigit():
         # Nine digits are enough; Python refuses to read an integer of thousands of digits.
         return min(timedelta(seconds=int(text.lstrip("0")[:9] or "0")), MAX_RETRY_AFTER)
+    until = read_http_date(text)
+    return None if until is None else max(timedelta(0), min(until - at, MAX_RETRY_AFTER))
+
+
+def read_http_date(value: str) -> datetime | None:
+    """Read an HTTP date (RFC 9110 section 5.6.7); None if it cannot be read."""
     try:
-        until = parsedate_to_datetime(text)
+        at = parsedate_to_datetime(value.strip())
     except (ValueError, OverflowError):
         return None
-    aware = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(timedelta(0), min(aware - at, MAX_RETRY_AFTER))
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

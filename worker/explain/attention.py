@@ -173,8 +173,8 @@ def unseen_ends(unseen: Unseen, now: datetime) -> Iterator[AttentionItem]:
 def _nobody_serves(unserved: Mapping[str, int]) -> Iterator[AttentionItem]:
     for partner_id, count in sorted(unserved.items()):
         yield AttentionItem(
-            f"{_at_least(count)} wait for partner {shown(partner_id)}, which has no credentials: "
-            f"nobody serves them. {NO_CREDENTIALS.mend}.",
+            f"{_at_least(count)} of partner {shown(partner_id)}: nobody serves them. "
+            f"{NO_CREDENTIALS.mend}.",
             discard_command(partner_id),
         )
 
