@@ -131,8 +131,8 @@ def attention(overview: Overview) -> Iterator[AttentionItem]:
             yield resting_partner(row, now)
     if overview.unknown_words:
         yield AttentionItem(
-            f"{_at_least(overview.unknown_words)} wait on words of the bank that the dialect does "
-            "not know: the bank may have acted. Teach the words, and apply them.",
+            f"Wait on words of the bank that the dialect does not know: "
+            f"{_at_least(overview.unknown_words)}. The bank may have acted: teach the words.",
             "kplus-cancel dialect unknown",
         )
     if overview.longest_due > SLOW:
@@ -180,7 +180,7 @@ def _nobody_serves(unserved: Mapping[str, int]) -> Iterator[AttentionItem]:
 
 
 def _at_least(count: int) -> str:
-    return f"At least {count} jobs" if count >= MOST else jobs(count)
+    return f"{count} jobs or more" if count >= MOST else jobs(count)
 
 
 def undelivered(status: EndpointStatus) -> AttentionItem | None:
