@@ -65,6 +65,7 @@ SETTINGS = {
     "KPLUS_STALL_SECONDS": None,
     "KPLUS_SWEEP_SECONDS": 1,
     "KPLUS_UID_LENGTH": 64,
+    "KPLUS_UNKNOWN_PARTNER": "warn",
     "KPLUS_WEBHOOK_CA_BUNDLE": None,
     "KPLUS_WEBHOOK_DEADLINE_SECONDS": 10,
     "KPLUS_WEBHOOK_PREVIOUS_SECRET": None,
@@ -116,6 +117,8 @@ COMMANDS = [
     "stats",
     "requeue",
     "reissue",
+    "discard",
+    "seen",
     "outbox",
     "partners",
     "actions",
@@ -177,7 +180,7 @@ def test_what_producers_pass_keeps_its_name(
 
 def test_a_receipt_keeps_its_fields_and_its_words() -> None:
     fields = inspect.signature(worker.Receipt).parameters
-    assert list(fields) == ["partner_txn_uid", "status", "state", "outcome", "reason"]
+    assert list(fields) == ["partner_txn_uid", "status", "state", "outcome", "reason", "warning"]
     assert {"accepted", "duplicate", "conflict", "invalid"} == {*map(str, Status)}
 
 

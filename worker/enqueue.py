@@ -21,6 +21,7 @@ from worker.broker.hints import Hints
 from worker.config.settings import Settings, load_settings
 from worker.config.sources import PREFIX
 from worker.domain.orders import Order, read_order
+from worker.domain.partners import UnknownPartner
 from worker.domain.states import Outcome, State
 from worker.errors import InvalidOrder
 from worker.forksafe import PerProcess, once
@@ -44,7 +45,8 @@ class Receipt:
     `accepted`: stored now. `duplicate`: stored before, with the same content.
     `conflict`: stored before with other content, which is unchanged; the order is kept in
     `rejected_messages`. `invalid`, from `enqueue_many` only: nothing was stored, `reason` names
-    every wrong field, `state` is None, and the uid is empty if the order has none.
+    every wrong field, `state` is None, and the uid is empty if the order has none. `warning` says
+    that nobody may serve the order, since its partner is not configured where it was handed in.
     """
 
     partner_txn_uid: str
@@ -52,6 +54,7 @@ class Receipt:
     state: State | None
     outcome: Outcome | None = None
     reason: str | None = None
+    warning: str | None = None
 
 
 class Producer:
@@ -152,7 +155,10 @@ class Producer:
         rows = [each.row() for each in read if isinstance(each, Order)]
         done = self._runtime.store.bulk.compare(rows)
         for each in read:
-            yield each if isinstance(each, Receipt) else _receipt(each, done[each.partner_txn_uid])
+            if isinstance(each, Receipt):
+                yield each
+            else:
+                yield self._receipt(each, done[each.partner_txn_uid])
 
     def _read(self, order: object) -> Order | Receipt:
         """Return the complete order, or a receipt with the reason why it is invalid."""
@@ -171,7 +177,14 @@ class Producer:
         if acceptance.status is Status.CONFLICT:
             rejected = self._runtime.store.rejected_messages
             rejected.keep(_conflict(order), counted=False, connection=connection)
-        return _receipt(order, acceptance)
+        return self._receipt(order, acceptance)
+
+    def _receipt(self, order: Order, acceptance: Acceptance) -> Receipt:
+        """Return what became of an order; at one of the known partners nothing is warned of."""
+        stranger = self._runtime.roster.stranger(str(order.partner_id))
+        uid, status = order.partner_txn_uid, acceptance.status
+        warning = stranger or None
+        return Receipt(uid, status, acceptance.state, acceptance.outcome, warning=warning)
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -180,9 +193,11 @@ class Producer:
     def _complete(self, order: Order | Mapping[str, Any]) -> Order:
         if not isinstance(order, Order):
             order = read_order(order, uid_length=self._runtime.settings.uid_length)
-        partner_id = self._runtime.roster.resolve(
-            order.partner_id, default=self._runtime.settings.partner_id
-        )
+        roster, settings = self._runtime.roster, self._runtime.settings
+        partner_id = roster.resolve(order.partner_id, default=settings.partner_id)
+        stranger = roster.stranger(partner_id)
+        if stranger and settings.unknown_partner is UnknownPartner.REFUSE:
+            raise InvalidOrder(f"partnerId: {stranger}", reason="unknown_partner")
         return order.of(partner_id)
 
 
@@ -220,10 +235,6 @@ def enqueue_many(
     promises.
     """
     yield from _producer().enqueue_many(orders, session=session)
-
-
-def _receipt(order: Order, acceptance: Acceptance) -> Receipt:
-    return Receipt(order.partner_txn_uid, acceptance.status, acceptance.state, acceptance.outcome)
 
 
 def _chunks(orders: Iterable[object], size: int) -> Iterator[list[object]]:

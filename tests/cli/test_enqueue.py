@@ -91,3 +91,13 @@ def test_a_partner_nobody_configured_here_is_accepted_and_pointed_out(
     done = run(*ORDER, "--partner", "P9", **partner, KPLUS_DATABASE_URL=database)
     assert done.code == 0
     assert "P9 is not configured here" in done.err
+    assert "P9 is not configured here" in done.json["warning"]
+
+
+def test_a_partner_nobody_configured_here_is_refused_where_a_setting_says_so(
+    run: Run, partner: dict[str, str], database: str
+) -> None:
+    settings = {**partner, "KPLUS_DATABASE_URL": database, "KPLUS_UNKNOWN_PARTNER": "refuse"}
+    done = run(*ORDER, "--partner", "P9", **settings)
+    assert done.code == 2
+    assert "--partner: partner P9 is not configured here" in done.err

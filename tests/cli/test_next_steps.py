@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -418,3 +419,41 @@ def test_a_sentence_ends_once() -> None:
         "It is up.",
         "Why?",
     )
+
+
+DRIFT = {"token_status": "PAID", "heard": "paid", "finished_at": NOW - timedelta(minutes=5)}
+
+
+def test_a_job_that_drifted_is_to_be_reopened() -> None:
+    given = context(State.SUCCEEDED, outcome=Outcome.CANCELLED)
+    found = next_steps(replace(given, drift=DRIFT))
+    text = " ".join(found.next)
+    assert "the bank said PAID at 2026-11-22 19:55:00 UTC" in text
+    assert "higher number" in text
+    assert commands(found) == [
+        "requeue U1 --reason WHY",
+        "reissue U1 --as NEWUID --reason WHY",
+        "seen U1 --reason WHY",
+    ]
+
+
+def test_a_pause_ends_no_job() -> None:
+    """Neither its age nor its attempts: both are judged after a conversation."""
+    for state in (State.PENDING, State.RETRYABLE, State.IN_DOUBT):
+        text = told(state, "paused")
+        assert "A pause ends no job" in text
+        assert "ends as" not in text
+        assert "more attempt" not in text
+
+
+def test_the_expiry_ends_a_job_even_in_a_pause_unless_the_bank_can_be_asked() -> None:
+    soon: dict[str, Any] = {"expires_at": after(minutes=5)}
+    assert "it ends as lapsed at 2026-11-22 20:05:00 UTC" in told(State.PENDING, "paused", **soon)
+    assert "ends as lapsed" not in told(State.PENDING, "paused", partner=ASKS, **soon)
+
+
+def test_a_call_that_never_left_is_no_asking() -> None:
+    tried: dict[str, Any] = {"attempts": 2, "heard": ["unconfigured", "dns_failed"]}
+    assert "is asked again" not in told(State.RETRYABLE, **tried)
+    tried["heard"].append("read_timeout")
+    assert "is asked again" in told(State.RETRYABLE, **tried)

@@ -30,7 +30,13 @@ def test_named_jobs_are_requeued_and_recorded(run: Run, stored: Store, database:
     end(stored, GAVE_UP, "U1", "U2")
     done = run("requeue", "U1", "U2", "U1", *WHY, KPLUS_DATABASE_URL=database)
     assert (done.code, done.err) == (0, "")
-    assert done.json == {"dry_run": False, "requeued": 2, "refused": [], "counts": []}
+    assert done.json == {
+        "dry_run": False,
+        "requeued": 2,
+        "reopened": 0,
+        "refused": [],
+        "counts": [],
+    }
     assert set(states(stored).values()) == {"pending"}
     acts = [(each["target"], each["who"], each["reason"]) for each in stored.reports.actions()]
     assert acts == [("U2", operator(), WHY[1]), ("U1", operator(), WHY[1])]

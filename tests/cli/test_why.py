@@ -204,3 +204,17 @@ def test_why_of_a_job_nobody_stored_is_a_no(run: Run, database: str) -> None:
     done = run("why", "U404", KPLUS_DATABASE_URL=database)
     assert done.code == 1
     assert "no job is stored under 'U404'" in done.err
+
+
+def test_a_call_that_never_left_is_not_counted_as_asking() -> None:
+    told = story(attempt(1, "retry", "unconfigured"), attempt(2, "retry", "dns_failed"))
+    assert told[1] == (
+        "Nothing was sent to the bank: 2 calls ended before that, "
+        "from 2026-11-22 19:31:00 to 2026-11-22 19:32:00 UTC."
+    )
+    assert told[-1].startswith("Last tried at 2026-11-22 19:32:00 UTC")
+    told = story(attempt(1, "retry", "connect_failed"), attempt(2, "doubt", "read_timeout"))
+    assert told[1] == (
+        "The bank was asked once at 2026-11-22 19:32:00 UTC; "
+        "1 more call ended before anything was sent."
+    )

@@ -27,7 +27,8 @@ def _job(uid: str, state: str, **more: Any) -> dict[str, Any]:
 def _final(state: str, outcome: str) -> dict[str, Any]:
     said = {"token_status": "S", "status_code": "00", "error_code": "E", "error_desc": "คืนเงิน"}
     counted = {"attempts": 2, "conversations": 3, "ends": 1, "doubted": outcome == "unknown"}
-    return _job(f"END-{outcome}", state, outcome=outcome, finished_at=NOON, **said, **counted)
+    times = {"finished_at": NOON, "seen_at": NOON}
+    return _job(f"END-{outcome}", state, outcome=outcome, **times, **said, **counted)
 
 
 JOBS: Final = (

@@ -19,6 +19,7 @@ from worker.domain.states import (
 ASKED = frozenset({State.IN_FLIGHT, State.IN_DOUBT})
 """Where a job stands that the bank was asked about: only there an answer changes anything."""
 VERDICTS = (Event.SUCCEED, Event.REFUSE, Event.RETRY, Event.DOUBT)
+BY_AN_OPERATOR = {Event.DISCARD, Event.REQUEUE, Event.REOPEN}
 BEGINNING = State.PENDING
 
 
@@ -78,15 +79,27 @@ def test_doubt_begins_in_a_call_and_nowhere_else() -> None:
 
 
 def test_only_an_operator_leads_out_of_a_final_state() -> None:
-    assert events_from(*FINAL) == {Event.REQUEUE}
+    assert events_from(*FINAL) == BY_AN_OPERATOR - {Event.DISCARD}
 
 
-def test_nothing_leads_out_of_success_and_all_other_ends_can_be_requeued() -> None:
+def test_only_drift_leads_out_of_success_and_all_other_ends_can_be_requeued() -> None:
     assert TRANSITIONS[Event.REQUEUE].sources == FINAL - {State.SUCCEEDED}
+    assert events_from(State.SUCCEEDED) == {Event.REOPEN}
+    assert "an audit" in TRANSITIONS[Event.REOPEN].guard
 
 
-def test_a_requeued_job_begins_anew() -> None:
-    assert events_to(BEGINNING) == {Event.REQUEUE}
+def test_a_job_that_an_operator_lets_try_again_begins_anew() -> None:
+    assert events_to(BEGINNING) == {Event.REQUEUE, Event.REOPEN}
+
+
+def test_only_what_waits_is_discarded() -> None:
+    """Whoever asks the bank about a job in flight settles it."""
+    assert TRANSITIONS[Event.DISCARD].sources == WAITING
+
+
+@pytest.mark.parametrize("event", BY_AN_OPERATOR)
+def test_what_an_operator_does_has_a_reason(event: Event) -> None:
+    assert "an operator, with a reason" in TRANSITIONS[event].guard
 
 
 @pytest.mark.parametrize(
@@ -102,7 +115,7 @@ def test_an_event_that_ends_a_job_leads_where_its_outcomes_are(
 ) -> None:
     end = TRANSITIONS[event].target
     assert outcome in OUTCOMES[end]
-    assert events_to(end) == {event}
+    assert events_to(end) - BY_AN_OPERATOR == {event}
 
 
 def test_every_state_can_be_reached_from_the_first() -> None:

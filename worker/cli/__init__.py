@@ -45,6 +45,8 @@ SECTIONS = {
     "Look after it": {
         "requeue": ("requeue:requeue", "Let final jobs try again."),
         "reissue": ("requeue:reissue", "Continue a final job under another uid."),
+        "discard": ("discard:discard", "End jobs that nobody can serve."),
+        "seen": ("seen:seen", "Record which ends a person has seen."),
         "outbox": ("outbox:outbox", "List events for the order system; send them again."),
         "partners": ("partners:partners", "List, pause and resume partners."),
         "actions": ("actions:actions", "List what operators did: who, when, why."),

@@ -30,7 +30,7 @@ from worker.config.urls import check_broker_url, check_database_url, url_secrets
 from worker.domain.kplus import RequestDt
 from worker.domain.leases import MIN_RANDOM_DIGITS, InquiryUids
 from worker.domain.maintenance import Maintenance
-from worker.domain.partners import HttpUrl, Partner, Roster
+from worker.domain.partners import HttpUrl, Partner, Roster, UnknownPartner
 from worker.domain.validation import UID_PREFIX, error_lines
 from worker.errors import SettingsError
 from worker.telemetry.redaction import protect
@@ -68,6 +68,11 @@ class Settings(OutcomeSettings):
         None, "the file of its secret, read again when it changes"
     )
     partners_file: Path | None = setting(None, "TOML, many partners: `[partners.ID]` tables")
+    unknown_partner: UnknownPartner = setting(
+        UnknownPartner.WARN,
+        "an order that names a partner not configured where it is handed in: "
+        "`warn` accepts it, `refuse` does not",
+    )
     dialect_file: Path | None = setting(
         None, "TOML, more of the bank's codes and statuses, and their meaning"
     )

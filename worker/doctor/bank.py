@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from worker.bank.identity import has_tls_files, partner_context
 from worker.config.settings import Settings
-from worker.doctor.finding import Finding, Severity, failed
+from worker.doctor.finding import Finding, Severity, failed, one_line
 from worker.domain.partners import Partner
 from worker.errors import BankError
 from worker.net.tls import default_context
@@ -76,8 +76,15 @@ def _address(url: str, partner: Partner | None) -> BankAddress | None:
 def _check(address: BankAddress) -> Finding:
     """Resolve, connect and shake hands, all within a limit."""
     found: list[Finding] = []
+
+    def check() -> None:
+        try:
+            found.append(_connect(address))
+        except Exception as error:  # noqa: BLE001 - whatever a peer makes of it is the finding
+            found.append(_unreachable(address, f"cannot be checked: {one_line(error)}"))
+
     # The system's resolver takes no timeout.
-    checking = threading.Thread(target=lambda: found.append(_connect(address)), daemon=True)
+    checking = threading.Thread(target=check, daemon=True)
     checking.start()
     checking.join(3 * CONNECT_SECONDS)
     return found[0] if found else _unreachable(address, "no answer in time")
@@ -93,36 +100,54 @@ def _connect(address: BankAddress) -> Finding:
             with _context(address).wrap_socket(
                 plain, server_hostname=address.host, do_handshake_on_connect=False
             ) as secure:
-                refusal = _shake_hands(secure)
-                return _refused(address, refusal) if refusal else _proved(address, secure)
+                return _shake_hands(address, secure)
     except ssl.SSLCertVerificationError as error:
         remedy = "do not send secrets there; if the bank has an authority of its own, set ca_bundle"
         text = f"cannot prove to be the bank: {error.verify_message}"
         return failed(address.name, text, remedy, severity=Severity.UNREACHABLE)
-    except socket.gaierror as error:
-        return _unreachable(address, f"the name is not known: {error.strerror}")
+    except (socket.gaierror, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "no host can have it"
+        return _unreachable(address, f"the name is not known: {why}")
     except BankError as error:
         return failed(address.name, str(error), "mend the TLS files named in KPLUS_PARTNERS_FILE")
     except OSError as error:
         return _unreachable(address, f"cannot be reached: {error.strerror or error}")
 
 
-def _shake_hands(secure: ssl.SSLSocket) -> str | None:
-    """Shake hands; return why the bank refuses our certificate or its absence, or None."""
+def _shake_hands(address: BankAddress, secure: ssl.SSLSocket) -> Finding:
+    """Shake hands, and see whether the bank stays: it may refuse our certificate after that."""
     try:
         secure.do_handshake()
-        if refuses_late(secure):
-            secure.settimeout(REFUSAL_SECONDS)
-            secure.recv(1)
     except ssl.SSLError as error:
         refusal = refused_in_handshake(error, secure)
         if refusal is None:
             raise
-        return refusal
+        return _refused(address, refusal)
+    # Read now: of a connection that the bank has closed it cannot be read any more.
+    proved, may_refuse = _proved(address, secure), refuses_late(secure)
+    secure.settimeout(REFUSAL_SECONDS)
+    try:
+        early = secure.recv(1)
     except TimeoutError:
-        if not secure.version():
-            raise
-    return None
+        return proved  # it waits for a request, as it should
+    except ssl.SSLError as error:
+        refusal = refused_in_handshake(error, secure) if may_refuse else None
+        return _refused(address, refusal) if refusal else _left(address, proved, error.reason)
+    except OSError as error:
+        return _left(address, proved, error.strerror)
+    if early:
+        remedy = "check KPLUS_BANK_URL: a bank speaks after it was asked"
+        return failed(address.name, f"{proved.text}; but it speaks before it is asked", remedy)
+    return _left(address, proved, None)
+
+
+def _left(address: BankAddress, proved: Finding, why: str | None) -> Finding:
+    reason = f" ({why})" if why else ""
+    text = f"{proved.text}; but it ends the connection at once{reason}"
+    remedy = (
+        "ask the bank whether it wants a client certificate, and lets this machine's address in"
+    )
+    return failed(address.name, text, remedy)
 
 
 def _refused(address: BankAddress, refusal: str) -> Finding:

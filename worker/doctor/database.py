@@ -9,16 +9,24 @@ from worker.doctor.finding import Finding, Severity, failed
 from worker.doctor.outbox import outcomes
 from worker.domain.partners import PartnerMode
 from worker.errors import StoreUnavailable
-from worker.explain.attention import count_of_same_token, same_token
-from worker.store import Database, Store, open_database
+from worker.explain import Row
+from worker.explain.attention import (
+    MOST,
+    SLOW,
+    count_of_same_token,
+    longest_due,
+    same_token,
+    unseen_ends,
+)
+from worker.explain.partner import resting_partners
+from worker.explain.pauses import remedy
+from worker.store import UNCONFIGURED, Database, Store, open_database
 from worker.store.schema import guard, migrate
 
 OLDEST_SQLITE = (3, 35)
 OLDEST_POSTGRESQL = (14,)
 MAX_SKEW = timedelta(seconds=2)
-SLOW = timedelta(minutes=1)
-"""A job that is due for longer means that no worker keeps up."""
-MOST = 1000
+START = "start a worker (`kplus-cancel worker`), or look into its log"
 
 
 def storage(settings: Settings) -> Iterator[Finding]:
@@ -112,30 +120,42 @@ def _clock(database: Database) -> Finding:
 
 
 def _progress(store: Store) -> Iterator[Finding]:
-    resting = [row for row in store.partners.all() if row.mode != PartnerMode.ACTIVE]
+    now = datetime.now(UTC)
+    resting = list(resting_partners(store).values())
+    waiting = store.waiting.of_partners([row["partner_id"] for row in resting], most=MOST)
     for row in resting:
-        text = f"is {row.mode}: {row.reason}"
-        if row.mode == PartnerMode.PAUSED:
-            remedy = f"kplus-cancel partners resume {row.partner_id} --reason WHY"
-        else:
-            remedy = f"none: it is tried again at {row.resume_at:%H:%M:%S} UTC"
-        yield failed(f"calls of {row.partner_id}", text, remedy)
-    yield _due_jobs(store, resting=bool(resting))
+        # A partner that nobody can serve, and that has no jobs, harms nobody.
+        if row["reason"] != UNCONFIGURED or row["partner_id"] in waiting:
+            yield _rest(row, now)
+    yield _due_jobs(store, longest_due(store, resting, now))
+    for item in unseen_ends(store.unseen.read(), now):
+        yield failed("ends", item.what, item.command)
 
 
-def _due_jobs(store: Store, *, resting: bool) -> Finding:
+def _rest(row: Row, now: datetime) -> Finding:
+    text = f"is {row['mode']}: {row['reason']}"
+    if row["mode"] == PartnerMode.PAUSED:
+        what, command = remedy(row)
+        then = f": {command}" if command else ""
+        return failed(f"calls of {row['partner_id']}", text, f"{what}{then}")
+    again = "its next call is a probe"
+    if row["resume_at"] > now:
+        again = f"it is tried again at {row['resume_at']:%H:%M:%S} UTC"
+    return failed(f"calls of {row['partner_id']}", text, f"none: {again}")
+
+
+def _due_jobs(store: Store, longest: timedelta) -> Finding:
     counts, past_lease = store.reports.stats(), len(store.backlog.dead(most=MOST))
     oldest = counts.oldest_due or timedelta(0)
     text = f"{counts.due} due, the oldest for {oldest.total_seconds():.0f} s"
     text = text if counts.due else "no job is due"
     if past_lease:
         text = f"{text}; {past_lease} in flight past their lease"
-    if oldest <= SLOW and not past_lease:
+    if longest <= SLOW < oldest:
+        text = f"{text}; the partners of those that wait so long take no calls"
+    if longest <= SLOW and not past_lease:
         return Finding("progress", text)
-    remedy = "start a worker (`kplus-cancel worker`), or look into its log"
-    if resting:
-        remedy += "; jobs of resting partners wait as well"
-    return failed("progress", text, remedy)
+    return failed("progress", text, START)
 
 
 def _tokens(store: Store) -> Finding:

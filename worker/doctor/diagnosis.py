@@ -1,12 +1,12 @@
 """The diagnosis: every check, one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from worker.config.settings import Settings, load_settings, read_settings
 from worker.doctor.bank import bank
 from worker.doctor.broker import broker
 from worker.doctor.database import storage
-from worker.doctor.finding import Finding
+from worker.doctor.finding import Finding, Severity, failed, one_line
 from worker.doctor.partners import dialect, partners
 from worker.doctor.settings import given, readable_home, refused
 from worker.doctor.workers import health, workers
@@ -32,11 +32,27 @@ def diagnose(*, worker: bool = False) -> Iterator[Finding]:
 
 
 def _all(settings: Settings) -> Iterator[Finding]:
-    yield given(settings)
-    yield from readable_home(settings)
-    yield from partners(settings)
-    yield dialect(settings)
-    yield from storage(settings)
-    yield from workers(settings)
-    yield broker(settings)
-    yield from bank(settings)
+    checks: tuple[tuple[str, Callable[[Settings], Iterable[Finding]]], ...] = (
+        ("settings", lambda settings: [given(settings)]),
+        ("home", readable_home),
+        ("partners", partners),
+        ("dialect", lambda settings: [dialect(settings)]),
+        ("database", storage),
+        ("workers", workers),
+        ("broker", lambda settings: [broker(settings)]),
+        ("bank", bank),
+    )
+    for name, check in checks:
+        yield from _guarded(name, check, settings)
+
+
+def _guarded(
+    name: str, check: Callable[[Settings], Iterable[Finding]], settings: Settings
+) -> Iterator[Finding]:
+    """Yield what a check finds. A peer that makes it fail is a finding, and no reason to stop."""
+    try:
+        yield from check(settings)
+    except Exception as error:  # noqa: BLE001 - see above
+        text = f"cannot be checked: {one_line(error)}"
+        remedy = "see what answers at that address"
+        yield failed(name, text, remedy, severity=Severity.UNREACHABLE)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+from worker.telemetry.redaction import redact
+
 
 class Severity(IntEnum):
     """How bad a finding is; the worst of all findings decides the exit code."""
@@ -31,3 +33,9 @@ class Finding:
 def failed(check: str, text: str, remedy: str, *, severity: Severity = Severity.WRONG) -> Finding:
     """Return the finding of a check that failed."""
     return Finding(check, text, remedy, severity)
+
+
+def one_line(error: Exception) -> str:
+    """Return an unforeseen error as one line; its secrets are hidden."""
+    text = redact(str(error)).partition("\n")[0].strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

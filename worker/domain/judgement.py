@@ -8,6 +8,7 @@ a no leaves the job in doubt; doubt is never turned into success or refusal here
 from dataclasses import replace
 
 from worker.domain.advice import advised
+from worker.domain.bank_clock import clock_note
 from worker.domain.decision import Case, Decision, Policy
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.http_answers import RETRY_STATUSES, TOO_MANY_REQUESTS, judge_http_status
@@ -28,6 +29,8 @@ SERVER_ERRORS = 500
 
 PAYABLE = "payable"
 """The word in `heard` for a token that can still be paid."""
+UNKNOWN_WORDS = frozenset({"unknown_code", "unknown_status"})
+"""The words in `heard` for an answer with a word that the dialect does not know."""
 LEASE_ENDED = "lease_ended"
 """The word in `heard` for a conversation whose worker did not report before its lease ended."""
 SPOKE_OF_THE_TOKEN = frozenset({"refused", "not_cancelled", "unknown_status"})
@@ -107,7 +110,7 @@ def judge(result: Answer | BankError, request: CancelRequest, dialect: Dialect) 
     else:
         decision = _judge_answer(result, request, dialect)
     if decision.pause_reason is not None:
-        return decision
+        return _with_clock(decision, result)
     throttled = isinstance(result, Answer) and result.http_status == TOO_MANY_REQUESTS
     return replace(
         decision,
@@ -115,6 +118,13 @@ def judge(result: Answer | BankError, request: CancelRequest, dialect: Dialect) 
         throttled=throttled,
         proves_partner=_is_about_the_token(decision) and not throttled,
     )
+
+
+def _with_clock(decision: Decision, result: Answer | BankError) -> Decision:
+    """Say with a refusal of ours what the bank's clock says, if it may be the cause."""
+    note = clock_note(result) if isinstance(result, Answer) else ""
+    reason = f"{decision.reason}; {note}" if note else decision.reason
+    return replace(decision, reason=reason, pause_reason=reason)
 
 
 def _is_about_the_token(decision: Decision) -> bool:

@@ -7,14 +7,14 @@ page (docs/reference/bank.md, "The contract") and the public pages of the same p
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from json import JSONDecodeError, loads
 from typing import Self
 
 from worker.domain.locations import shown_location
-from worker.domain.retry_after import read_retry_after
+from worker.domain.retry_after import read_http_date, read_retry_after
 
 BANGKOK = timezone(timedelta(hours=7))
 SUCCESS = "00"
@@ -157,7 +157,8 @@ class Answer:
     An HTTP answer that arrived whole.
 
     `envelope` is None if the body is not the bank's; `flaw` then says why. `retry_after_text` is
-    what was sent, `retry_after` what it may mean. `location` is where a redirect leads.
+    what was sent, `retry_after` what it may mean. `location` is where a redirect leads. `date` is
+    the bank's `Date`, as it stood in the answer that came `at` this time by our clock.
     """
 
     http_status: int
@@ -166,6 +167,8 @@ class Answer:
     retry_after: timedelta | None = None
     retry_after_text: str = ""
     location: str = ""
+    date: str | None = field(default=None, compare=False, repr=False)
+    at: datetime | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def read(  # noqa: PLR0913 - what an answer consists of, each by its name
@@ -203,7 +206,14 @@ class Answer:
             retry_after=read_retry_after(text, at=at),
             retry_after_text=_text(text, clean) or "",
             location=clean(location) if _redirects(http_status) else "",
+            date=headers.get("date"),
+            at=at,
         )
+
+    def bank_ahead(self) -> timedelta | None:
+        """Return how far the bank's clock is ahead of ours, to a second; None if unknown."""
+        at = None if self.date is None else read_http_date(self.date)
+        return None if at is None or self.at is None else at - self.at
 
 
 def _redirects(http_status: int) -> bool:

@@ -30,6 +30,13 @@ class PartnerMode(StrEnum):
     COOLING = "cooling"
 
 
+class UnknownPartner(StrEnum):
+    """What becomes of an order whose partner is not configured where it is handed in."""
+
+    WARN = "warn"
+    REFUSE = "refuse"
+
+
 class Partner(BaseModel):
     """One contract with the bank. Its `repr` never shows the secret."""
 
@@ -115,6 +122,12 @@ class Roster(Mapping[str, Partner]):
         known = ", ".join(sorted(self)) or "none"
         message = f"partnerId is missing and cannot be assumed (configured partners: {known})"
         raise MissingPartner(message)
+
+    def stranger(self, partner_id: str) -> str:
+        """Return that a partner is not configured here; empty if it is, or if none is."""
+        if not self or partner_id in self:
+            return ""
+        return f"partner {partner_id} is not configured here (known: {', '.join(sorted(self))})"
 
     @cached_property
     def inquirers(self) -> list[str]:

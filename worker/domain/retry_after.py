@@ -1,4 +1,4 @@
-"""`Retry-After`, as servers write it: seconds or an HTTP date, and the slips of both."""
+"""`Retry-After` and `Date`, as servers write them: seconds or an HTTP date, and their slips."""
 
 import re
 from collections.abc import Iterator
@@ -89,3 +89,8 @@ def _moments(text: str) -> Iterator[datetime]:
             yield local.astimezone(UTC)
         except (ValueError, OverflowError):
             continue
+
+
+def read_http_date(value: str) -> datetime | None:
+    """Read an HTTP date (RFC 9110 section 5.6.7); None if it cannot be read."""
+    return next(_moments(value.strip()), None)

@@ -45,7 +45,9 @@ class Event(StrEnum):
     RETRY = "retry"
     DOUBT = "doubt"
     EXHAUST = "exhaust"
+    DISCARD = "discard"
     REQUEUE = "requeue"
+    REOPEN = "reopen"
 
 
 WAITING = frozenset({State.PENDING, State.RETRYABLE, State.IN_DOUBT})
@@ -87,10 +89,18 @@ TRANSITIONS: Mapping[Event, Transition] = MappingProxyType(
             State.EXHAUSTED,
             "past the deadline or the attempt ceiling",
         ),
+        Event.DISCARD: Transition(
+            WAITING, State.EXHAUSTED, "an operator, with a reason; no call is under way"
+        ),
         Event.REQUEUE: Transition(
             frozenset({State.EXHAUSTED, State.REFUSED}),
             State.PENDING,
             "an operator, with a reason",
+        ),
+        Event.REOPEN: Transition(
+            frozenset({State.SUCCEEDED, State.REFUSED}),
+            State.PENDING,
+            "an operator, with a reason; an audit after its end found drift",
         ),
     }
 )
@@ -102,6 +112,9 @@ OUTCOMES: Mapping[State, frozenset[Outcome]] = MappingProxyType(
         State.EXHAUSTED: frozenset({Outcome.LAPSED, Outcome.GAVE_UP, Outcome.UNKNOWN}),
     }
 )
+
+ALARMING = (Outcome.PAID, Outcome.UNKNOWN, Outcome.GAVE_UP, Outcome.REFUSED, Outcome.LAPSED)
+"""The outcomes that a person has to see, those that cost money soonest first."""
 
 
 def diagram() -> str:

@@ -1,19 +1,37 @@
 """A summary of the whole table, and what in it needs a person."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from worker.domain.gate import is_cooling
 from worker.domain.partners import PartnerMode
 from worker.domain.states import Outcome
 from worker.explain import Row
 from worker.explain.partner import resting_partners
-from worker.explain.text import hint, jobs, moment, shown, span
-from worker.store import EndpointStatus, JobFilter, Stats, Store
+from worker.explain.pauses import NO_CREDENTIALS, discard_command, paused_by_operator, remedy
+from worker.explain.text import ended, hint, jobs, moment, shown, span
+from worker.store import (
+    UNCONFIGURED,
+    EndpointStatus,
+    JobFilter,
+    Stats,
+    Store,
+    Unseen,
+    UnseenEnds,
+)
 
 SLOW = timedelta(minutes=1)
 """A job that is due for longer means that no worker keeps up."""
+UNSEEN = {
+    Outcome.PAID: "the customer has paid. Refund, or ship.",
+    Outcome.UNKNOWN: "the bank may or may not have cancelled. Ask the bank.",
+    Outcome.GAVE_UP: "the token may still be paid. Mend the cause, and requeue them.",
+    Outcome.REFUSED: "the bank will not cancel, and says why. Look at its codes.",
+    Outcome.LAPSED: "the bank never said whether the customer had paid before. Find that out.",
+}
+"""What an end that nobody has seen means for money, and what to do about it."""
 RECENT = timedelta(hours=24)
 """What is older was seen by the shift before."""
 LATE = timedelta(minutes=5)
@@ -28,8 +46,11 @@ class Overview:
     counts: Stats
     resting: list[Row]
     past_lease: int
-    recent_unknown: int
     same_token: int
+    unseen: Unseen
+    unknown_words: int
+    unserved: Mapping[str, int]
+    longest_due: timedelta
     rejected: Mapping[str, int]
     rejected_at: datetime | None
     endpoints: list[EndpointStatus]
@@ -46,6 +67,10 @@ class Overview:
             "oldest_due_seconds": counts.oldest_due,
             "in_flight_past_lease": self.past_lease,
             "same_token": self.same_token,
+            "unseen": [_unseen_document(*each, self.now) for each in self.unseen.ends.items()],
+            "drifted": self.unseen.drift.jobs if self.unseen.drift else 0,
+            "waiting_on_unknown_words": self.unknown_words,
+            "waiting_unserved": self.unserved,
             "partners_not_active": self.resting,
             "rejected_messages": self.rejected,
             "told": [_endpoint_document(status) for status in self.endpoints],
@@ -61,17 +86,25 @@ class AttentionItem:
     command: str
 
 
-def read_overview(store: Store) -> Overview:
-    """Read the overview from the store."""
+def read_overview(store: Store, configured: Collection[str] = ()) -> Overview:
+    """
+    Read the overview from the store.
+
+    `configured` are the partners that are known here; if there are none, this is perhaps no
+    machine of a worker, and which jobs nobody can serve is what the workers have found out.
+    """
     now = datetime.now(UTC)
     newest = store.rejected_messages.latest(most=1)
-    recent = JobFilter(outcome=Outcome.UNKNOWN, changed_since=now - RECENT)
+    resting = list(resting_partners(store).values())
     return Overview(
         counts=store.reports.stats(),
-        resting=list(resting_partners(store).values()),
+        resting=resting,
         past_lease=len(store.backlog.dead(most=MOST)),
-        recent_unknown=len(store.reports.jobs(recent, most=MOST)),
         same_token=count_of_same_token(store, now),
+        unseen=store.unseen.read(),
+        unknown_words=store.waiting.on_unknown_words(most=MOST),
+        unserved=_unserved(store, configured, resting),
+        longest_due=longest_due(store, resting, now),
         rejected=store.rejected_messages.counts(),
         rejected_at=newest[0].last_at if newest else None,
         endpoints=store.endpoints.statuses(),
@@ -79,25 +112,48 @@ def read_overview(store: Store) -> Overview:
     )
 
 
+def longest_due(store: Store, resting: Iterable[Row], now: datetime) -> timedelta:
+    """Return how long the oldest due job waits whose partner takes calls."""
+    closed = [
+        row["partner_id"]
+        for row in resting
+        if row["mode"] == PartnerMode.PAUSED or is_cooling(row, now=now)
+    ]
+    return store.waiting.longest_due(without=closed)
+
+
+def _unserved(store: Store, configured: Collection[str], resting: Iterable[Row]) -> dict[str, int]:
+    """Return how many jobs wait for each partner without credentials, `MOST` at most."""
+    found = [row["partner_id"] for row in resting if row["reason"] == UNCONFIGURED]
+    counts = store.waiting.of_partners(found, most=MOST) if found else {}
+    if configured:
+        counts |= store.waiting.of_other_partners(configured, most=MOST)
+    return counts
+
+
 def attention(overview: Overview) -> Iterator[AttentionItem]:
-    """Yield what needs a person; nothing if all is well."""
+    """Yield what needs a person, what may cost money first; nothing if all is well."""
     counts, now = overview.counts, overview.now
+    yield from unseen_ends(overview.unseen, now)
+    yield from _nobody_serves(overview.unserved)
     for row in overview.resting:
-        yield resting_partner(row, now)
-    if counts.oldest_due is not None and counts.oldest_due > SLOW:
-        resting = " Jobs of resting partners wait as well." if overview.resting else ""
-        waited = f"the oldest has waited {span(counts.oldest_due)}: is a worker running?{resting}"
+        # Without jobs nobody waits for its credentials; with jobs they were named above.
+        if row["reason"] != UNCONFIGURED or paused_by_operator(row):
+            yield resting_partner(row, now)
+    if overview.unknown_words:
+        yield AttentionItem(
+            f"Wait on words of the bank that the dialect does not know: "
+            f"{_at_least(overview.unknown_words)}. The bank may have acted: teach the words.",
+            "kplus-cancel dialect unknown",
+        )
+    if overview.longest_due > SLOW:
+        waited = f"the oldest has waited {span(overview.longest_due)}: is a worker running?"
         yield AttentionItem(f"Due now: {jobs(counts.due)}, {waited}", "kplus-cancel doctor")
     if overview.past_lease:
         yield AttentionItem(
             f"{jobs(overview.past_lease)} in flight whose worker fell silent: "
             "a running worker puts them in doubt, and asks the bank again.",
             "kplus-cancel doctor",
-        )
-    if overview.recent_unknown:
-        yield AttentionItem(
-            f"{jobs(overview.recent_unknown)} ended unknown in the last 24 hours: ask the bank.",
-            "kplus-cancel list --outcome unknown --since 24h",
         )
     if overview.same_token:
         yield same_token(overview.same_token)
@@ -125,6 +181,37 @@ def same_token(count: int) -> AttentionItem:
     )
 
 
+def unseen_ends(unseen: Unseen, now: datetime) -> Iterator[AttentionItem]:
+    """Yield the ends that a person has to see and nobody has, what may cost money first."""
+    if unseen.drift is not None:
+        yield AttentionItem(
+            f"{jobs(unseen.drift.jobs)} whose end the bank contradicts, by an audit "
+            f"{hint(unseen.drift.oldest_at, now)}: the order system was told otherwise. "
+            "Reopen them (`kplus-cancel requeue --drifted`), or mark them as seen.",
+            "kplus-cancel list --drifted",
+        )
+    for outcome, ends in unseen.ends.items():
+        since = f"the oldest {hint(ends.oldest_at, now)}"
+        yield AttentionItem(
+            f"{jobs(ends.jobs)} ended {outcome}, {since}: {UNSEEN[outcome]} "
+            f"Then mark them as seen (`kplus-cancel seen --outcome {outcome}`).",
+            f"kplus-cancel list --outcome {outcome} --unseen",
+        )
+
+
+def _nobody_serves(unserved: Mapping[str, int]) -> Iterator[AttentionItem]:
+    for partner_id, count in sorted(unserved.items()):
+        yield AttentionItem(
+            f"{_at_least(count)} of partner {shown(partner_id)}: nobody serves them. "
+            f"{NO_CREDENTIALS.mend}.",
+            discard_command(partner_id),
+        )
+
+
+def _at_least(count: int) -> str:
+    return f"{count} jobs or more" if count >= MOST else jobs(count)
+
+
 def undelivered(status: EndpointStatus) -> AttentionItem | None:
     """Return why the order system gets no outcomes by one destination, or None if it does."""
     name, endpoint = status.endpoint.destination, status.endpoint
@@ -147,15 +234,19 @@ def resting_partner(row: Row, now: datetime) -> AttentionItem:
     """Return why a partner takes no calls, and what ends that."""
     name, reason = shown(row["partner_id"]), shown(row["reason"])
     if row["mode"] == PartnerMode.PAUSED:
-        return AttentionItem(
-            f"Partner {name} is paused since {moment(row['updated_at'], now)}: {reason}",
-            f"kplus-cancel partners resume {name} --reason WHY",
-        )
+        since = moment(row["updated_at"], now)
+        what, command = remedy(row)
+        text = ended(f"Partner {name} is paused since {since}: {reason}")
+        return AttentionItem(f"{text} {what}.", command or "kplus-cancel doctor")
     if row["resume_at"] <= now:
         text = f"Partner {name} has cooled down; the next call is a probe. It failed with: {reason}"
     else:
         text = f"Partner {name} cools down until {moment(row['resume_at'], now)}: {reason}"
     return AttentionItem(text, "kplus-cancel partners list")
+
+
+def _unseen_document(outcome: Outcome, ends: UnseenEnds, now: datetime) -> dict[str, Any]:
+    return {"outcome": outcome, "jobs": ends.jobs, "oldest_seconds": now - ends.oldest_at}
 
 
 def _endpoint_document(status: EndpointStatus) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from worker.domain.partners import PartnerMode
 from worker.domain.states import FINAL
 from worker.explain import Row
 from worker.explain.next_steps import JobContext, Limits
-from worker.explain.text import NEVER, counted, hint, moment, shown, span, times
+from worker.explain.text import NEVER, counted, hint, moment, shown, span
 
 
 def job_facts(context: JobContext) -> Iterator[tuple[str, str]]:
@@ -102,4 +102,4 @@ def _token_status(job: Row) -> str:
 def _attempts(job: Row, limits: Limits) -> str:
     asked = job["conversations"]
     text = f"{job['attempts']} of {limits.max_attempts} spent"
-    return text if asked == job["attempts"] else f"{text}; the bank was asked {times(asked)} in all"
+    return text if asked == job["attempts"] else f"{text}; {counted(asked, 'call')} begun in all"

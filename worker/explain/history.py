@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from worker.domain.claims import ClaimKind
+from worker.domain.heard import NOTHING_SENT
 from worker.domain.states import Event, Outcome, State
 from worker.explain import Row
 from worker.explain.facts import conversations
 from worker.explain.meanings import ENDS, STANDS
-from worker.explain.text import clock, ended, moment, shown, times
+from worker.explain.text import clock, counted, ended, moment, shown, times
 
 CAME_TO = {
     Event.DOUBT: "ended in doubt",
@@ -19,13 +20,17 @@ CAME_TO = {
     Event.EXHAUST: "was the last within the limits",
 }
 """How an attempt ended, by the event that it was judged to be."""
-REJUDGE = "rejudge"
-_DONE = {
+DONE = {
     "requeue": "Requeued",
+    "reopen": "Reopened, because an audit contradicted its end,",
     "reissue": "Reissued",
+    "discard": "Discarded",
+    "seen": "Seen",
     "end": "Ended",
     "set_right": "Set right",
 }
+"""What was done to a job, as it begins a sentence."""
+REJUDGE = "rejudge"
 
 
 def stands(job: Row, now: datetime) -> str:
@@ -74,7 +79,7 @@ def _link(continues: str | None) -> str:
 
 
 def _action(action: Row, now: datetime) -> str:
-    done = _DONE.get(action["action"], action["action"])
+    done = DONE.get(action["action"], action["action"])
     new_uid = action["after"].get("continued_by") if action["action"] == "reissue" else None
     as_new = f" as {shown(new_uid)}" if new_uid else ""
     return _signed(f"{done}{as_new}", action, now, text="")
@@ -94,19 +99,36 @@ def _signed(done: str, action: Row, now: datetime, *, text: str) -> str:
 
 
 def _asked(job: Row, attempts: Sequence[Row]) -> str:
-    """Return how often the bank was asked: `7 times from … to …, 1 of them an inquiry`."""
-    count = sum(map(conversations, attempts))
-    inquiries = sum(conversations(r) for r in attempts if r["kind"] == ClaimKind.INQUIRY)
-    first, last = clock(attempts[0]["started_at"]), clock(attempts[-1]["started_at"])
-    text = f"The bank was asked {times(count)}"
-    text += f" at {first} UTC" if first == last else f", from {first} to {last} UTC"
+    """
+    Return how often the bank was asked: `7 times from … to …, 1 of them an inquiry`.
+
+    A call that ended before anything was sent asked nobody; it is counted apart.
+    """
+    asked = [row for row in attempts if _was_sent(row)]
+    count = sum(map(conversations, asked))
+    tried = sum(map(conversations, attempts)) - count
+    unsent = f"{counted(tried, 'more call')} ended before anything was sent" if tried else ""
+    if not asked:
+        calls = f"{counted(tried, 'call')} ended before that"
+        return f"Nothing was sent to the bank: {calls}{_when(attempts)}."
+    text = f"The bank was asked {times(count)}{_when(asked)}"
+    inquiries = sum(conversations(row) for row in asked if row["kind"] == ClaimKind.INQUIRY)
     if inquiries:
         text += f", {_share(inquiries, count)} to learn what became of the token"
     requeued = job["requeued_at"]
     if requeued is not None:
-        since = sum(conversations(row) for row in attempts if row["started_at"] >= requeued)
+        since = sum(conversations(row) for row in asked if row["started_at"] >= requeued)
         text += f", {times(since) if since else 'not yet'} since it was requeued"
-    return f"{text}."
+    return f"{text}; {unsent}." if unsent else f"{text}."
+
+
+def _when(attempts: Sequence[Row]) -> str:
+    first, last = clock(attempts[0]["started_at"]), clock(attempts[-1]["started_at"])
+    return f" at {first} UTC" if first == last else f", from {first} to {last} UTC"
+
+
+def _was_sent(row: Row) -> bool:
+    return row["heard"] not in NOTHING_SENT
 
 
 def _by_decision(attempts: Sequence[Row]) -> Iterator[str]:
@@ -139,7 +161,8 @@ def _counts(rows: Iterable[tuple[str, Row]]) -> Counter[str]:
 def _last(row: Row, now: datetime) -> str:
     http = f" (HTTP {row['http_status']})" if row["http_status"] else ""
     at = moment(row["finished_at"], now)
-    return ended(f"Last heard at {at}: {_heard(row)}{http}: {shown(row['detail'])}")
+    what = "Last heard" if _was_sent(row) else "Last tried"
+    return ended(f"{what} at {at}: {_heard(row)}{http}: {shown(row['detail'])}")
 
 
 def _heard(row: Row) -> str:

@@ -17,7 +17,9 @@ from worker.explain.partner import PartnerView
 from worker.store import JobFile, Store
 
 MOST_ACTIONS = 100
-EXPLAINED = frozenset({"requeue", "reissue", "rejudge", "end", "set_right"})
+EXPLAINED = frozenset(
+    {"requeue", "reopen", "reissue", "rejudge", "discard", "seen", "end", "set_right"}
+)
 """The actions that are part of a job's history."""
 
 
@@ -86,6 +88,7 @@ def read_job(uid: str, *, store: Store, settings: Settings) -> StoredJob | Prune
         heard=frozenset(row["heard"] for row in file.attempts),
         maintenance=Maintenance.read(settings.maintenance or ""),
         same_token=tuple(other["partner_txn_uid"] for other in file.same_token),
+        drift=None if file.job["outcome"] is None else store.drifts.latest(uid),
     )
     explained = [each for each in actions if each["action"] in EXPLAINED]
     events = store.outbox.events(uid=uid, most=MOST_ACTIONS)

@@ -5,7 +5,7 @@ from worker.domain.states import Outcome, State
 STANDS = {
     State.PENDING: "accepted, the bank has not been asked yet",
     State.IN_FLIGHT: "a worker asks the bank now",
-    State.RETRYABLE: "waits to ask again; the bank has not acted",
+    State.RETRYABLE: "waits to ask again; the last call had no effect",
     State.IN_DOUBT: "the bank may have acted; it is asked again until it says so",
     State.SUCCEEDED: "final: nobody can pay with the token any more",
     State.REFUSED: "final: the bank will not cancel",

@@ -6,18 +6,21 @@ from datetime import datetime, timedelta
 
 from worker.domain.bounds import later
 from worker.domain.claims import ClaimKind
+from worker.domain.heard import NOTHING_SENT
+from worker.domain.judgement import UNKNOWN_WORDS
 from worker.domain.limits import has_expired, valid_expiry
 from worker.domain.maintenance import Maintenance
 from worker.domain.states import Outcome, State
 from worker.domain.wire import UNSENDABLE
 from worker.explain import Row
+from worker.explain.audit import drift_sentence
 from worker.explain.meanings import TO_DO
 from worker.explain.partner import PartnerView
+from worker.explain.pauses import NO_CREDENTIALS, discard_command, resume_command
 from worker.explain.text import counted, hint, moment, shown, typed
 
 LATE = timedelta(minutes=1)
 """A job that is due for longer with nothing in its way: perhaps no worker runs."""
-UNKNOWN_WORDS = {"unknown_code", "unknown_status"}
 DUPLICATE = "duplicate"
 REASON = "--reason WHY"
 FINAL = "Nothing: this is final."
@@ -62,6 +65,7 @@ class JobContext:
     All that an explanation is made from.
 
     `heard` is what was heard in any attempt, `same_token` the uids of jobs with the same token.
+    `drift` is the last audit that contradicts the job's end; None if none does.
     """
 
     job: Row
@@ -71,6 +75,13 @@ class JobContext:
     heard: frozenset[str] = frozenset()
     maintenance: Maintenance = field(default_factory=Maintenance)
     same_token: tuple[str, ...] = ()
+    drift: Row | None = None
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether any call left for the bank."""
+        only_tried = bool(self.heard) and self.heard <= NOTHING_SENT
+        return bool(self.job["conversations"]) and not only_tried
 
     @property
     def expiry(self) -> datetime | None:
@@ -112,14 +123,44 @@ def _final(context: JobContext) -> NextSteps:
         new_uid = shown(job["continued_by"])
         follow = Advice("To follow the job that continues it", f"kplus-cancel why {typed(new_uid)}")
         return NextSteps([f"{FINAL} Job {new_uid} continues it: act on that one."], None, [follow])
+    if context.drift is not None:
+        return _drifted(context, context.drift)
     return NextSteps([f"{FINAL} {TO_DO[outcome]}"], None, list(_advice_at_end(context, outcome)))
+
+
+def _drifted(context: JobContext, drift: Row) -> NextSteps:
+    """Explain a final job whose end the bank has contradicted since."""
+    uid = typed(shown(context.job["partner_txn_uid"]))
+    doubted = (
+        "The order system was told the outcome above: hold back what it does on it. "
+        "Reopened, the job asks the bank again, and its new end is told with a higher number."
+    )
+    expires = _expires(context)
+    return NextSteps(
+        [f"Nothing by itself: this is final. {drift_sentence(drift, context.now)}", doubted],
+        None,
+        [
+            *_resume_partner(context),
+            Advice("To reopen it", f"kplus-cancel requeue {uid}{expires} {REASON}"),
+            Advice(
+                "If the bank only repeats its first answer to that uid, to cancel under another",
+                f"kplus-cancel reissue {uid} --as NEWUID{expires} {REASON}",
+            ),
+            Advice("If nothing is left to do, to say so", f"kplus-cancel seen {uid} {REASON}"),
+        ],
+    )
+
+
+def _expires(context: JobContext) -> str:
+    """Return the option without which an expired token is not tried again."""
+    return " --expires WHEN" if context.expired and not context.partner.inquires else ""
 
 
 def _advice_at_end(context: JobContext, outcome: Outcome) -> Iterator[Advice]:
     job, uid = context.job, shown(context.job["partner_txn_uid"])
     if outcome not in {Outcome.REFUSED, Outcome.LAPSED, Outcome.GAVE_UP, Outcome.UNKNOWN}:
         return
-    expires = " --expires WHEN" if context.expired and not context.partner.inquires else ""
+    expires = _expires(context)
     requeue = f"kplus-cancel requeue {typed(uid)}{expires} {REASON}"
     reissue = f"kplus-cancel reissue {typed(uid)} --as NEWUID{expires} {REASON}"
     if UNSENDABLE in context.heard:
@@ -185,7 +226,7 @@ def _waiting(context: JobContext) -> NextSteps:
         because = f", after partner {partner.name} has cooled down ({partner.reason})"
         return NextSteps([f"The bank is asked {moment(at, now)}{because}.", *after], at, advice)
     if at > now:
-        again = "again at " if job["conversations"] else "at "
+        again = "again at " if context.was_asked else "at "
         return NextSteps([f"The bank is asked {again}{moment(at, now)}.", *after], at, advice)
     due = f"It is due since {moment(at, now)}: the next free worker asks the bank."
     delays = list(partner.delays(now))
@@ -202,13 +243,18 @@ def _doubt(job: Row) -> Iterator[str]:
 
 
 def _resume_partner(context: JobContext) -> Iterator[Advice]:
-    """Yield how a resting partner takes calls again."""
-    partner, name = context.partner, context.partner.name
-    resume = f"kplus-cancel partners resume {typed(name)} {REASON}"
-    if partner.paused:
-        if partner.paused_by is None:
-            yield Advice(partner.remedy())
+    """Yield how a resting partner takes calls again; `resume` only where it helps."""
+    partner = context.partner
+    resume = resume_command(partner.partner_id)
+    if partner.paused and partner.paused_by is not None:
         yield Advice("To let its calls begin again", resume)
+    elif partner.paused:
+        yield Advice(partner.remedy())
+        if partner.cause is NO_CREDENTIALS:
+            discard = discard_command(partner.partner_id)
+            yield Advice("If its name is mistyped, to end its jobs", discard)
+        elif not partner.cause.resumes:
+            yield Advice("Once that is mended, to let its calls begin again", resume)
     elif partner.is_cooling(context.now) and context.job["outcome"] is None:
         yield Advice("If the bank is up, to call at once", resume)
 
@@ -237,6 +283,16 @@ def _limits(context: JobContext) -> Iterator[str]:
     oldest = later(job["requeued_at"] or job["created_at"], context.limits.max_age)
     if context.expired:
         yield f"The token expired at {moment(at, now)}. {_asked_after_expiry(context)}."
+    if context.partner.paused and not (at and context.partner.inquires is False):
+        yield (
+            "A pause ends no job: its age counts on, and the first conversation after the pause "
+            f"that leaves it undecided past {moment(oldest, now)} ends it as {_undecided(context)}."
+        )
+        return
+    if context.partner.paused:
+        lapses = f"it ends as {_undecided(context, lapses=True)} at {moment(at, now)}"
+        yield f"A pause ends no job, but the token's own expiry does: {lapses}."
+        return
     if oldest <= now:
         end = f"it ends as {_undecided(context)}"
         yield f"It is past its longest age since {moment(oldest, now)}: undecided next time, {end}."

@@ -9,6 +9,7 @@ from worker.config.settings import Settings
 from worker.domain.gate import is_cooling, is_probing, is_proven
 from worker.domain.partners import Partner, PartnerMode
 from worker.explain import Row
+from worker.explain.pauses import PauseCause, cause_of
 from worker.explain.text import NEVER, ended, hint, moment, shown
 from worker.store import Store
 
@@ -103,14 +104,15 @@ class PartnerView:
             f"It is paused since {since}, by {who}: {self.reason}"
         )
 
+    @property
+    def cause(self) -> PauseCause:
+        """What mends the cause for which a worker paused it."""
+        return cause_of(self.row["reason"] if self.row else None)
+
     def remedy(self) -> str:
         """Return what to do about the reason for which a worker paused it."""
-        if self.partner is None:
-            return f"Give the workers the credentials of partner {self.name}"
-        return (
-            "Mend what the reason names: secret, certificate, account or address. "
-            "A worker that sees other credentials resumes the partner by itself"
-        )
+        here = f" (there are no credentials of partner {self.name} here)"
+        return self.cause.sentence + (here if self.partner is None else "")
 
     def probe_sentence(self, job: Row, now: datetime) -> str:
         """Return that the partner's other jobs wait for this job's call; empty if they do not."""

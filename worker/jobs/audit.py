@@ -7,12 +7,13 @@ drift: a person must look into it.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from worker.domain.claims import Evidence
-from worker.domain.decision import Case, Decision
-from worker.domain.judgement import PAYABLE, decide_inquiry
+from worker.domain.decision import Decision
+from worker.domain.judgement import PAYABLE
+from worker.domain.judgement import judge as judge_answer
 from worker.domain.kplus import Answer, InquiryRequest
 from worker.domain.partners import Partner
 from worker.domain.states import Outcome
@@ -27,6 +28,8 @@ GONE = frozenset({Outcome.CANCELLED, Outcome.ALREADY_CANCELLED, Outcome.EXPIRED,
 """Outcomes of a token that can no longer be paid."""
 AUDITED = sorted(GONE | {Outcome.PAID})
 """Outcomes that say what became of the token. The others leave it open."""
+UNTOUCHED = "nothing was sent to cancel it, and the job is as it was"
+"""What an audit that finds drift has done about it."""
 GATE_TIMEOUT = timedelta(seconds=10)
 """The longest wait for a partner's gate that other calls keep closed."""
 GATE_PAUSE = timedelta(seconds=0.5)
@@ -104,19 +107,11 @@ def _ask(
     before = context.monotonic()
     heard = _inquire(partner, begun, context)
     duration = timedelta(seconds=context.monotonic() - before)
-    at = claim.started_at + duration
-    case = Case(
-        request=claim.on_the_wire,
-        attempts=claim.attempts,
-        doubted=True,
-        created_at=at,  # an audit has neither age nor limits
-        expires_at=None,
-        at=at,
-        jitter=context.random(),
-        inquiries=0,
-    )
-    decision = decide_inquiry(heard, case, context.policy)
+    # The answer alone: nothing follows from it, neither another call nor a wait.
+    decision = judge_answer(heard, claim.on_the_wire, context.policy.dialect)
     verdict = judge(sampled.held, decision)
+    if verdict is AuditVerdict.DRIFTS:
+        decision = replace(decision, reason=f"{decision.reason}; {UNTOUCHED}")
     evidence = Evidence(
         wire_uid=claim.on_the_wire.partner_txn_uid,
         duration=duration,

@@ -36,8 +36,11 @@ RETURN_PAUSE_SECONDS = 2.0
 
 _READ_LENGTH = 32 * 1024
 """How much of a rejected message is redacted: twice what is kept of it."""
+MOST_WARNED = 1000
+"""After so many partners without credentials no other is warned of: the names are a sender's."""
 
 _warned_of_secret = threading.Event()
+_warned_of_partners: set[str] = set()
 
 
 def register(app: Celery, runtime: PerProcess[Runtime], liveness: Liveness) -> None:
@@ -101,6 +104,8 @@ def _accept(order: Order, kwargs: Mapping[str, object], runtime: Runtime) -> boo
         detail = "this partnerTxnUid is stored with other content; the stored job stands"
         store_rejected(_as_rejected("conflict", detail, (), kwargs), runtime)
         return False
+    if acceptance.status is Status.ACCEPTED:
+        _warn_of_unknown_partner(str(order.partner_id), runtime)
     # Thousands of duplicates may follow a job's end. Each costs one statement, not a claim.
     return acceptance.state not in FINAL
 
@@ -186,6 +191,16 @@ def _report_text(value: object) -> str:
     """Return a text of a report, which any sender may imitate."""
     text = str(value)
     return redact(text) if len(text) <= _READ_LENGTH else redact_cut(text[:_READ_LENGTH])
+
+
+def _warn_of_unknown_partner(partner_id: str, runtime: Runtime) -> None:
+    """Warn once of each partner without credentials here: perhaps nobody can serve its jobs."""
+    if partner_id in runtime.roster or partner_id in _warned_of_partners:
+        return
+    if len(_warned_of_partners) < MOST_WARNED:
+        _warned_of_partners.add(partner_id)
+        advice = "no credentials here: add it to the partners file, or discard its jobs"
+        log.warning("unknown_partner", partner_id=partner_id, advice=advice)
 
 
 def _warn_of_secret(kwargs: Mapping[str, object]) -> None:

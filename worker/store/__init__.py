@@ -24,10 +24,13 @@ from worker.store.outbox.events import Delivery, Outbox
 from worker.store.partners.cooldown import Cooldown
 from worker.store.partners.modes import UNCONFIGURED, PartnerModes
 from worker.store.reports.conversations import Conversations, JobConversations
+from worker.store.reports.drift import Drifts
 from worker.store.reports.exports import Exports
 from worker.store.reports.filters import EVERY_JOB, JobFilter
 from worker.store.reports.reports import JobFile, Reports, Stats
+from worker.store.reports.seen import Unseen, UnseenEnds, UnseenReport
 from worker.store.reports.unknown_words import UnknownWords
+from worker.store.reports.waiting import Waiting
 
 __all__ = [
     "EVERY_JOB",
@@ -54,6 +57,8 @@ __all__ = [
     "Status",
     "Store",
     "Timeouts",
+    "Unseen",
+    "UnseenEnds",
     "Verdict",
     "is_locked",
     "open_database",
@@ -90,6 +95,9 @@ class Store:
         self.endpoints = Endpoints(database)
         self.actions = Actions(database, self.partners, finisher)
         self.reports = Reports(database)
+        self.drifts = Drifts(database)
+        self.unseen = UnseenReport(database)
+        self.waiting = Waiting(database)
         self.unknown_words = UnknownWords(database)
         self.conversations = Conversations(database)
         self.retention = Retention(database)

@@ -70,7 +70,8 @@ def enqueue(  # noqa: PLR0913 - options, each by its name
         print_json(receipt)
     elif receipt.status is not Status.CONFLICT:
         click.echo(_sentence(receipt))
-    _warn_of_unknown_partner(partner, settings)
+    if receipt.warning:
+        click.echo(f"kplus-cancel enqueue: {shown(receipt.warning)}.", err=True)
     if receipt.status is Status.CONFLICT:
         click.echo(_conflict(receipt, settings), err=True)
         raise click.exceptions.Exit(NO)
@@ -109,11 +110,3 @@ def _conflict(receipt: Receipt, settings: Settings) -> str:
     uid, state, outcome = receipt.partner_txn_uid, receipt.state, receipt.outcome
     sentence = conflict(uid, state=state, outcome=outcome, job=job)
     return f"kplus-cancel enqueue: conflict: {sentence}"
-
-
-def _warn_of_unknown_partner(partner: str | None, settings: Settings) -> None:
-    """Warn if the partner is not configured here: normal for a producer, else a typing error."""
-    roster = settings.roster()
-    if partner is not None and roster and partner not in roster:
-        names = ", ".join(sorted(roster))
-        click.echo(f"Partner {shown(partner)} is not configured here ({names} are).", err=True)

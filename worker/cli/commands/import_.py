@@ -23,7 +23,7 @@ from worker.domain.orders import Order
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
 from worker.explain.orders import LINES
-from worker.explain.text import shown
+from worker.explain.text import counted, shown
 from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.store import Status
 from worker.telemetry.log import configure_logging
@@ -41,11 +41,14 @@ class ImportSummary:
     counts: Counter[Status] = field(default_factory=Counter)
     first: list[dict[str, Any]] = field(default_factory=list)
     last_line: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
 
     def count(self, line: int, receipt: Receipt) -> None:
         """Count a line by what became of it."""
         self.counts[receipt.status] += 1
         self.last_line = line
+        if receipt.warning:
+            self.warnings[receipt.warning] += 1
         if receipt.status is Status.INVALID:
             self._refuse(line, receipt.partner_txn_uid, "invalid", receipt.reason or "")
         elif receipt.status is Status.CONFLICT:
@@ -165,12 +168,18 @@ def _explained(summary: ImportSummary) -> Iterator[None]:
 def _put(summary: ImportSummary, *, dry_run: bool, form: str | None) -> None:
     if wants_json(form):
         counts = {str(status): summary.counts[status] for status in Status}
-        print_json({**counts, "dry_run": dry_run, "refused": summary.first})
+        warnings = [
+            {"warning": text, "lines": lines} for text, lines in summary.warnings.most_common(SHOWN)
+        ]
+        beside = {"dry_run": dry_run, "refused": summary.first, "warnings": warnings}
+        print_json({**counts, **beside})
         return
     click.echo(f"Lines that name an order: {sum(summary.counts.values())}.")
     for status, words in LINES.items():
         if summary.counts[status]:
             click.echo(f"{summary.counts[status]:>10}  {words}")
+    for warning, lines in summary.warnings.most_common(SHOWN):
+        click.echo(f"{counted(lines, 'line')}: {shown(warning)}", err=True)
     for each in summary.first:
         uid = f"{shown(each['partner_txn_uid'])}: " if each["partner_txn_uid"] else ""
         click.echo(f"line {each['line']}: {uid}{shown(each['detail'])}", err=True)

@@ -13,7 +13,7 @@ from worker.cli.ui.output import print_json, wants_json
 from worker.cli.ui.progress import progress
 from worker.config.settings import Settings
 from worker.errors import SettingsError
-from worker.explain.audit import VERDICTS, audit_line
+from worker.explain.audit import REOPEN, VERDICTS, audit_line
 from worker.explain.text import clock, jobs
 from worker.jobs.audit import AUDITED, AuditResult, audit
 from worker.runtime import Runtime
@@ -105,6 +105,8 @@ def _page(
         if lines:
             yield heading(VERDICTS[verdict].capitalize())
             yield listed(lines)
+    if counts[AuditVerdict.DRIFTS]:
+        yield Text(f"    → {REOPEN}")
 
 
 def _line(each: AuditResult) -> str:

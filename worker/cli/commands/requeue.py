@@ -1,11 +1,12 @@
 """`requeue` and `reissue`: a final job tries again, or another one continues it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import click
 
+from worker.cli.ui.bulk import count, found, named, put_refused
 from worker.cli.ui.confirm import ask, put_counts, usage
 from worker.cli.ui.context import hint_at, settings_now, store_of
 from worker.cli.ui.exit_codes import NO
@@ -33,8 +34,6 @@ REQUEUEABLE = (Outcome.GAVE_UP, Outcome.REFUSED, Outcome.LAPSED, Outcome.UNKNOWN
 EXPIRES = "The token's expiry, where the stored one is wrong: Unix seconds, ISO 8601, never."
 NARROWING = tuple(name for name in OPTIONS if name not in {"state", "outcome"})
 
-Batches = Callable[[], Iterator[list[str]]]
-
 
 @click.command
 @click.argument("uids", type=Words(), nargs=-1, metavar="[UID]...")
@@ -43,17 +42,23 @@ Batches = Callable[[], Iterator[list[str]]]
     type=click.Choice([*map(str, REQUEUEABLE)]),
     help="All final jobs with this outcome, instead of named ones.",
 )
-@narrowed_by(*NARROWING, only="With --outcome: ")
-@click.option("--limit", type=click.IntRange(1), help="With --outcome: at most so many.")
+@click.option(
+    "--drifted",
+    is_flag=True,
+    help="All whose end an audit contradicts, succeeded and paid ones too: they are reopened.",
+)
+@narrowed_by(*NARROWING, only="With --outcome or --drifted: ")
+@click.option("--limit", type=click.IntRange(1), help="With these: at most so many.")
 @click.option("--reason", type=Reason(), required=True, help="Why: recorded with who acts.")
 @click.option("--expires", type=Expiry(), help=EXPIRES)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option("--yes", is_flag=True, help="With --outcome: do it without asking.")
+@click.option("--yes", is_flag=True, help="With --outcome or --drifted: do it without asking.")
 @in_two_forms
 def requeue(  # noqa: PLR0913 - options, each by its name
     *,
     uids: tuple[str, ...],
     outcome: str | None,
+    drifted: bool,
     wanted: JobFilter,
     limit: int | None,
     reason: str,
@@ -66,19 +71,23 @@ def requeue(  # noqa: PLR0913 - options, each by its name
     Let final jobs try again, with all their attempts: those named, or all of an outcome.
 
     For jobs that ended refused, lapsed, gave_up or unknown, after the cause is mended.
+    One that succeeded or was paid is reopened, but only where an audit contradicts its end.
     The attempts stay, and so does a job's doubt. Exit code 1 if any job is refused.
     """
-    if bool(uids) == bool(outcome) or (uids and (wanted, limit) != (EVERY_JOB, None)):
-        raise usage(f"name jobs by UID, or choose them by --outcome ({_NARROWING_OPTIONS})")
+    narrowed = (wanted, limit) != (EVERY_JOB, None)
+    if [bool(uids), bool(outcome), drifted].count(True) != 1 or (uids and narrowed):
+        options = f"--outcome or --drifted ({_NARROWING_OPTIONS})"
+        raise usage(f"name jobs by UID, or choose them by {options}")
     settings = settings_now()
     inquirers = settings.roster().inquirers
     with store_of(settings) as store:
-        batches = _named(uids)
+        chosen = named(uids)
         counts: Counts = Counter()
-        if outcome:
-            wanted = replace(wanted, outcome=Outcome(outcome))
-            batches = _found(store, wanted, limit)
-            counts = _counted(store, wanted, limit)
+        if not uids:
+            ended = Outcome(outcome) if outcome else None
+            wanted = replace(wanted, outcome=ended, drifted=drifted)
+            pages = partial(store.reports.finals, wanted, most=limit)
+            chosen, counts = found(pages), count(pages)
             if not wants_json(form):
                 put_counts(counts, none="No job matches.")
             if counts and not dry_run and not yes:
@@ -91,7 +100,7 @@ def requeue(  # noqa: PLR0913 - options, each by its name
             return store.actions.requeue(request, who=operator(), reason=reason)
 
         summary = RequeueSummary()
-        for uid in (uid for batch in batches() for uid in batch):
+        for uid in chosen():
             summary.add(act(uid))
     if not dry_run:
         # The sweep hints at the others, as fast as the workers take them.
@@ -100,23 +109,6 @@ def requeue(  # noqa: PLR0913 - options, each by its name
 
 
 _NARROWING_OPTIONS = ", ".join(f"--{name.replace('_', '-')}" for name in (*NARROWING, "limit"))
-
-
-def _named(uids: Iterable[str]) -> Batches:
-    return lambda: iter([list(dict.fromkeys(uids))])
-
-
-def _found(store: Store, wanted: JobFilter, most: int | None) -> Batches:
-    def batches() -> Iterator[list[str]]:
-        for page in store.reports.finals(wanted, most=most):
-            yield [row["partner_txn_uid"] for row in page]
-
-    return batches
-
-
-def _counted(store: Store, wanted: JobFilter, most: int | None) -> Counts:
-    pages = store.reports.finals(wanted, most=most)
-    return Counter((row["outcome"], row["partner_id"]) for page in pages for row in page)
 
 
 def _report(
@@ -132,16 +124,14 @@ def _report(
             {
                 "dry_run": dry_run,
                 "requeued": summary.requeued,
+                "reopened": summary.reopened,
                 "refused": summary.refused,
                 "counts": count_rows(counts),
             }
         )
     elif summary.requeued or summary.refused:
         click.echo(summary.sentence(dry_run=dry_run, named=named))
-    for row in summary.refused:
-        click.echo(f"kplus-cancel requeue: {shown(row['partner_txn_uid'])}: {row['why']}", err=True)
-    if summary.refused:
-        raise click.exceptions.Exit(NO)
+    put_refused("requeue", summary.refused)
 
 
 @click.command

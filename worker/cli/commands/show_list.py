@@ -1,5 +1,6 @@
 """`show` and `list`: one job with its evidence, and jobs by where they stand."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import click
@@ -47,10 +48,15 @@ def show(*, uid: str, form: str | None) -> None:
 
 @click.command("list")
 @narrowed_by(*OPTIONS)
+@click.option("--unseen", is_flag=True, help="Only ends that a person has to see and nobody has.")
+@click.option("--drifted", is_flag=True, help="Only jobs whose end an audit contradicts.")
 @limited
 @in_two_forms
-def list_jobs(*, wanted: JobFilter, limit: int, form: str | None) -> None:
+def list_jobs(
+    *, wanted: JobFilter, unseen: bool, drifted: bool, limit: int, form: str | None
+) -> None:
     """List jobs, the last changed first. Every filter narrows the list."""
+    wanted = replace(wanted, unseen=unseen, drifted=drifted)
     with store_of(settings_now()) as store:
         rows = store.reports.jobs(wanted, most=limit + 1)
         resting = resting_partners(store)

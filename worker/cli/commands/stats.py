@@ -11,8 +11,9 @@ from worker.explain.attention import read_overview
 @in_two_forms
 def stats(*, form: str | None) -> None:
     """Count jobs by state and outcome; say what waits, who rests, and what needs a person."""
-    with store_of(settings_now()) as store:
-        overview = read_overview(store)
+    settings = settings_now()
+    with store_of(settings) as store:
+        overview = read_overview(store, settings.roster())
     if wants_json(form):
         print_json(overview.document())
         return

@@ -35,6 +35,18 @@ _END: dict[str, object] = {
     "hinted_at": None,
     **NO_LEASE,
 }
+# `conversations` goes on, since it numbers the evidence; `doubted` stays, since it is true.
+_AGAIN: dict[str, object] = {
+    "outcome": None,
+    "finished_at": None,
+    "seen_at": None,
+    "attempts": 0,
+    # The waits before its inquiries are those of a fresh job.
+    "uncounted": JOBS.conversations,
+    "next_attempt_at": Now(),
+    "hinted_at": None,
+    "requeued_at": Now(),
+}
 _WRITTEN: dict[Event, dict[str, object]] = {
     Event.SUCCEED: _END,
     Event.REFUSE: _END,
@@ -47,17 +59,10 @@ _WRITTEN: dict[Event, dict[str, object]] = {
     },
     Event.RETRY: _WAIT,
     Event.DOUBT: {**_WAIT, "doubted": True},
-    # `conversations` goes on, since it numbers the evidence; `doubted` stays, since it is true.
-    Event.REQUEUE: {
-        "outcome": None,
-        "finished_at": None,
-        "attempts": 0,
-        # The waits before its inquiries are those of a fresh job.
-        "uncounted": JOBS.conversations,
-        "next_attempt_at": Now(),
-        "hinted_at": None,
-        "requeued_at": Now(),
-    },
+    Event.DISCARD: {name: value for name, value in _END.items() if name != "outcome"},
+    Event.REQUEUE: _AGAIN,
+    # By the bank's own word an earlier cancel took effect: no refusal of another is believed.
+    Event.REOPEN: {**_AGAIN, "doubted": True},
 }
 
 

@@ -1,12 +1,27 @@
-"""What an operator may do with a final job: try it again, or replace it by a new job."""
+"""
+What an operator may do with a final job: try it again, or replace it by a new job.
+
+A job that has its end, `succeeded` or `paid`, is reopened only if an audit contradicts that end.
+The cancel that ended it may have taken effect, so from then on the job counts as doubted.
+"""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, Executable, bindparam, case, literal, select, update
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Executable,
+    bindparam,
+    case,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from worker.domain.kplus import CancelRequest
 from worker.domain.limits import has_expired
@@ -17,6 +32,7 @@ from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now
 from worker.store.jobs import transitions
 from worker.store.jobs.transitions import move
+from worker.store.reports.drift import has_drifted
 from worker.store.schema.tables import JOBS, cancel_jobs, tombstones
 
 RECORDED = ("state", "outcome", "attempts", "expires_at", "continued_by")
@@ -31,6 +47,9 @@ class Verdict(StrEnum):
     NOT_FOUND = "not_found"
     PRUNED = "pruned"
     NOT_FINAL = "not_final"
+    FINAL = "final"
+    IN_FLIGHT = "in_flight"
+    NOTHING_TO_SEE = "nothing_to_see"
     SUCCEEDED = "succeeded"
     PAID = "paid"
     CONTINUED = "continued"
@@ -50,11 +69,16 @@ class NewExpiry:
 
 @dataclass(frozen=True, slots=True)
 class RequeueResult:
-    """A verdict on one job, and the job's row after it; None if there is no row."""
+    """
+    A verdict on one job, and the job's row after it; None if there is no row.
+
+    `reopens` says that the job had its end, and that an audit contradicts it.
+    """
 
     uid: str
     verdict: Verdict
     job: dict[str, Any] | None = None
+    reopens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +105,8 @@ class Requeues:
         self._database = database
         this = JOBS.partner_txn_uid == bindparam("uid")
         expired = transitions.has_expired().label("has_expired")
-        self._job = select(cancel_jobs, expired, Now().label("now")).where(this)
+        drifted = has_drifted().label("has_drifted")
+        self._job = select(cancel_jobs, expired, drifted, Now().label("now")).where(this)
         self._tombstone = select(tombstones.c.outcome).where(
             tombstones.c.partner_txn_uid == bindparam("uid")
         )
@@ -89,12 +114,13 @@ class Requeues:
         self._expiry = case(
             (has_new_expiry, bindparam("expires_at", type_=Utc())), else_=JOBS.expires_at
         )
-        self._requeue = (
-            move(Event.REQUEUE)
-            .where(this, JOBS.outcome != Outcome.PAID, JOBS.continued_by.is_(None))
-            .values(expires_at=self._expiry)
-            .returning(*cancel_jobs.c)
-        )
+        mine = (this, JOBS.continued_by.is_(None))
+        again = move(Event.REQUEUE).where(*mine, JOBS.outcome != Outcome.PAID)
+        reopened = move(Event.REOPEN).where(*mine, has_drifted())
+        self._again = {
+            False: again.values(expires_at=self._expiry).returning(*cancel_jobs.c),
+            True: reopened.values(expires_at=self._expiry).returning(*cancel_jobs.c),
+        }
         self._link = (
             update(cancel_jobs)
             .where(this, JOBS.state.in_(sorted(FINAL)), JOBS.continued_by.is_(None))
@@ -126,31 +152,46 @@ class Requeues:
         sent = CancelRequest(new_uid or request.uid, row.partner_id, row.token_id, row.reference1)
         if verdict is Verdict.DONE and unsendable(sent):
             verdict = Verdict.UNSENDABLE
-        return RequeueResult(request.uid, verdict, _job(row))
+        reopens = verdict is Verdict.DONE and _has_its_end(row)
+        return RequeueResult(request.uid, verdict, _job(row), reopens=reopens)
 
-    def requeue(self, connection: Connection, request: RequeueRequest) -> RequeueResult:
-        """Let a job that `judge` locked, and found `done`, wait for its turn again."""
+    def requeue(
+        self, connection: Connection, request: RequeueRequest, found: RequeueResult
+    ) -> RequeueResult:
+        """Let a job that `judge` locked, and `found` to be `done`, wait for its turn again."""
         params = {**self._database.times, **request.params()}
-        (row,) = rows_of(connection, self._requeue, params)
-        return RequeueResult(request.uid, Verdict.DONE, _job(row))
+        (row,) = rows_of(connection, self._again[found.reopens], params)
+        return replace(found, job=_job(row))
 
     def reissue(
-        self, connection: Connection, request: RequeueRequest, new_uid: str
+        self,
+        connection: Connection,
+        request: RequeueRequest,
+        found: RequeueResult,
+        new_uid: str,
     ) -> RequeueResult:
         """
         Store a job under `new_uid` in the place of one that `judge` locked.
 
-        `doubted` is copied: an earlier cancel may have taken effect.
+        `doubted` is copied, and set if the old job had its end: an earlier cancel may have
+        taken effect.
         """
-        params = {**self._database.times, **request.params(), "new_uid": new_uid}
+        params = {
+            **self._database.times,
+            **request.params(),
+            "new_uid": new_uid,
+            "reopens": found.reopens,
+        }
         if not rows_of(connection, self._continue, params):
             return RequeueResult(request.uid, Verdict.UID_TAKEN)
         (row,) = rows_of(connection, self._link, {"uid": request.uid, "new_uid": new_uid})
-        return RequeueResult(request.uid, Verdict.DONE, _job(row))
+        return replace(found, job=_job(row))
 
     def _insert_successor(self) -> Executable:
-        copied = ("partner_id", "token_id", "reference1", "doubted", "still_payable_at")
+        copied = ("partner_id", "token_id", "reference1", "still_payable_at")
+        reopens = bindparam("reopens", type_=Boolean())
         fresh = {
+            "doubted": or_(JOBS.doubted, reopens),
             "partner_txn_uid": bindparam("new_uid"),
             "continues": JOBS.partner_txn_uid,
             "state": literal(str(State.PENDING)),
@@ -171,16 +212,19 @@ class Requeues:
 def _judge(row: AnyRow, request: RequeueRequest) -> Verdict:
     if row.state not in FINAL:
         return Verdict.NOT_FINAL
-    if row.state == State.SUCCEEDED:
-        return Verdict.SUCCEEDED
-    if row.outcome == Outcome.PAID:
-        return Verdict.PAID
+    if _has_its_end(row) and not row.has_drifted:
+        return Verdict.SUCCEEDED if row.state == State.SUCCEEDED else Verdict.PAID
     if row.continued_by is not None:
         return Verdict.CONTINUED
     # The bank can be asked once more about an expired token, if the partner can inquire.
     if _expired(row, request.expiry) and row.partner_id not in request.inquirers:
         return Verdict.EXPIRED
     return Verdict.DONE
+
+
+def _has_its_end(row: AnyRow) -> bool:
+    """Say whether the bank said what became of the token: only drift makes that worth a try."""
+    return bool(row.state == State.SUCCEEDED or row.outcome == Outcome.PAID)
 
 
 def _expired(row: AnyRow, expiry: NewExpiry | None) -> bool:

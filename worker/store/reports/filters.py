@@ -10,6 +10,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from worker.domain.states import OUTCOMES, Outcome, State
+from worker.store.reports.drift import drifted_uids, has_drifted
+from worker.store.reports.seen import is_unseen
 from worker.store.schema.tables import JOBS, cancel_attempts
 
 ATTEMPTS = cancel_attempts.c
@@ -26,7 +28,8 @@ class JobFilter:
     heard (`read_timeout`), of any attempt. `changed_since` is the first time that counts,
     `changed_before` the first that does not. `text` stands anywhere in the uid, the token's id,
     the reference or the bank's description; the case of A to Z does not count. `same_token`: the
-    job named a token of another job when it was claimed.
+    job named a token of another job when it was claimed. `unseen`: a person has to see its end,
+    and nobody has. `drifted`: an audit contradicts its end.
     """
 
     state: State | None = None
@@ -37,6 +40,8 @@ class JobFilter:
     changed_before: datetime | None = None
     text: str | None = None
     same_token: bool = False
+    unseen: bool = False
+    drifted: bool = False
 
     @property
     def states(self) -> frozenset[State]:
@@ -64,12 +69,21 @@ class JobFilter:
             yield JOBS.updated_at >= self.changed_since
         if self.changed_before is not None:
             yield JOBS.updated_at < self.changed_before
-        if self.same_token:
-            yield JOBS.same_token
         if self.code is not None:
             yield _has_attempt_with(self.code)
         if self.text is not None:
             yield _contains(self.text)
+        yield from self._marks()
+
+    def _marks(self) -> Iterator[ColumnElement[bool]]:
+        if self.same_token:
+            yield JOBS.same_token
+        if self.unseen:
+            yield is_unseen()
+        if self.drifted:
+            # As a list of the few: one lookup for each job would read the whole table.
+            yield JOBS.partner_txn_uid.in_(drifted_uids())
+            yield has_drifted()
 
 
 EVERY_JOB = JobFilter()

@@ -5,13 +5,23 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Table, and_, bindparam, func, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+)
 
 from worker.domain.states import FINAL, Outcome, State
-from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.engine.database import AnyRow, AnySelect, Database, rows_of
 from worker.store.engine.elements import Now
 from worker.store.jobs.same_token import OTHER, is_other_of
-from worker.store.jobs.transitions import waiting
+from worker.store.jobs.transitions import last_word, waiting
 from worker.store.reports.filters import EVERY_JOB, JobFilter
 from worker.store.schema.tables import (
     JOBS,
@@ -101,16 +111,35 @@ class Reports:
 
         Each comes once, whatever changes meanwhile.
         """
-        statement = (
-            select(JOBS.partner_txn_uid, JOBS.partner_id, JOBS.outcome)
-            .where(JOBS.state.in_(sorted(FINAL)), JOBS.continued_by.is_(None))
-            .where(*wanted.conditions())
-            .order_by(JOBS.partner_txn_uid)
+        statement = select(JOBS.partner_txn_uid, JOBS.partner_id, JOBS.outcome).where(
+            JOBS.state.in_(sorted(FINAL)), JOBS.continued_by.is_(None), *wanted.conditions()
         )
+        yield from self._pages(statement, most, batch)
+
+    def unfinished(
+        self, wanted: JobFilter, *, most: int | None = None, batch: int = BATCH
+    ) -> Iterator[list[dict[str, Any]]]:
+        """
+        Yield jobs that are not final, in batches, by their uid.
+
+        The `outcome` of each is the one that it would end with, undecided.
+        """
+        outcome = last_word().label("outcome")
+        statement = select(JOBS.partner_txn_uid, JOBS.partner_id, outcome).where(
+            # Only of these an index holds the few rows.
+            or_(waiting(), JOBS.lease_id.is_not(None)),
+            *wanted.conditions(),
+        )
+        yield from self._pages(statement, most, batch)
+
+    def _pages(
+        self, statement: AnySelect, most: int | None, batch: int
+    ) -> Iterator[list[dict[str, Any]]]:
+        ordered = statement.order_by(JOBS.partner_txn_uid)
         left, after = most, ""
         while left is None or left > 0:
             size = batch if left is None else min(batch, left)
-            page = statement.where(JOBS.partner_txn_uid > after).limit(size)
+            page = ordered.where(JOBS.partner_txn_uid > after).limit(size)
             rows = [_plain(row) for row in self._database.read(page)]
             if rows:
                 yield rows

@@ -27,7 +27,7 @@ from worker.domain.destinations import Destination, EndpointMode
 from worker.domain.events import OutboxState
 from worker.domain.folding import MANY_CONVERSATIONS
 from worker.domain.partners import PartnerMode
-from worker.domain.states import FINAL, OUTCOMES, WAITING, Outcome, State
+from worker.domain.states import ALARMING, FINAL, OUTCOMES, WAITING, Outcome, State
 from worker.store.engine.column_types import Utc, listed, partial_index
 from worker.store.schema import triggers
 from worker.store.schema.rules import hold
@@ -52,6 +52,18 @@ _WAITS = f"state = '{OutboxState.WAITING}'"
 _DELIVERED = f"state = '{OutboxState.DELIVERED}'"
 _FINAL = f"({listed(sorted(FINAL))})"
 _IS_DUE_SOMETIME = "next_attempt_at IS NOT NULL"
+_ALARMING = listed(sorted(ALARMING))
+
+
+def _unseen(of: str) -> str:
+    # A new end is unseen also where a version that knows no `seen_at` requeued the job.
+    seen = f"{of}seen_at IS NULL OR {of}seen_at < {of}finished_at"
+    return f"{of}outcome IN ({_ALARMING}) AND {of}continued_by IS NULL AND ({seen})"
+
+
+UNSEEN = _unseen("cancel_jobs.")
+"""The condition of an end that a person has to see and nobody has; an index serves it."""
+DRIFTS = "verdict = 'drifts'"
 _OUTCOME_OF_STATE = " OR ".join(
     f"(state = '{state}' AND outcome IS NOT NULL AND outcome IN ({listed(sorted(outcomes))}))"
     for state, outcomes in OUTCOMES.items()
@@ -91,6 +103,7 @@ cancel_jobs = Table(
     Column("same_token", Boolean, nullable=False, server_default=text("false")),
     Column("uncounted", Integer, nullable=False, server_default=text("0")),
     Column("folded_at", Utc),
+    Column("seen_at", Utc),
     CheckConstraint(f"state IN ({listed(sorted(State))})", name="state_known"),
     CheckConstraint(f"outcome IN ({listed(sorted(Outcome))})", name="outcome_known"),
     CheckConstraint(
@@ -129,6 +142,7 @@ cancel_jobs = Table(
     Index("ix_cancel_jobs_counted", "state", "outcome", "attempts"),
     Index("ix_cancel_jobs_token", "token_id"),
     partial_index("ix_cancel_jobs_same_token", "updated_at", where="same_token"),
+    partial_index("ix_cancel_jobs_unseen", "outcome", "finished_at", where=_unseen("")),
     comment="One job a partnerTxnUid: what the order system wants cancelled, and its outcome",
 )
 JOBS = cancel_jobs.c
@@ -226,6 +240,7 @@ audits = Table(
     CheckConstraint("verdict IN ('agrees', 'drifts', 'unheard')", name="verdict_known"),
     CheckConstraint("(finished_at IS NULL) = (verdict IS NULL)", name="finished_is_judged"),
     partial_index("ix_audits_in_flight", "partner_id", where="finished_at IS NULL"),
+    partial_index("ix_audits_drifts", "partner_txn_uid", where=DRIFTS),
     Index("ix_audits_started_at", "started_at"),
     comment="What the bank said when it was asked again about a job that was final",
 )
