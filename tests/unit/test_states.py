@@ -97,7 +97,7 @@ def test_only_what_waits_is_discarded() -> None:
     assert TRANSITIONS[Event.DISCARD].sources == WAITING
 
 
-@pytest.mark.parametrize("event", BY_AN_OPERATOR)
+@pytest.mark.parametrize("event", sorted(BY_AN_OPERATOR))
 def test_what_an_operator_does_has_a_reason(event: Event) -> None:
     assert "an operator, with a reason" in TRANSITIONS[event].guard
 
