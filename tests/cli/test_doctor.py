@@ -57,6 +57,7 @@ def test_where_all_is_well_every_line_is_good_and_the_bank_heard_nothing(
         "schema",
         "clock",
         "progress",
+        "tokens",
         "workers",
         "broker",
         "bank",

@@ -239,3 +239,25 @@ def test_stats_tells_of_claims_whose_worker_fell_silent(
     assert told["in_flight_past_lease"] == 1
     assert "fell silent" in told["attention"][0]["what"]
     assert "fell silent" in run("show", "U1", KPLUS_DATABASE_URL=database).json["next"][0]
+
+
+def test_a_token_that_two_jobs_name_is_told_where_an_operator_looks(
+    run: Run, stored: Store, database: str
+) -> None:
+    for uid in ("U1", "U2"):
+        accept(stored, uid, token_id="T")
+        claimed(stored, uid)
+    told = run("stats", "--json", KPLUS_DATABASE_URL=database).json
+    assert told["same_token"] == 1
+    (item,) = told["attention"]
+    assert "names a token that another job names as well" in item["what"]
+    words = item["command"].removeprefix("kplus-cancel ").split()
+    listed = run(*words, "--json", KPLUS_DATABASE_URL=database).json
+    assert [job["partner_txn_uid"] for job in listed] == ["U2"]
+    shown = run("show", "U1", "--json", KPLUS_DATABASE_URL=database).json
+    assert [other["partner_txn_uid"] for other in shown["named_with"]] == ["U2"]
+    page = run("show", "U1", "--table", KPLUS_DATABASE_URL=database).out
+    assert "token also of" in page
+    checks = run("doctor", "--json", KPLUS_DATABASE_URL=database).json["checks"]
+    (found,) = [each for each in checks if each["check"] == "tokens"]
+    assert (found["ok"], "list --same-token" in found["remedy"]) == (False, True)

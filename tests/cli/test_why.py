@@ -25,6 +25,7 @@ from worker.store import RequeueRequest, Store
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 UNKNOWN = Decision(Event.EXHAUST, "duplicate", "seen", outcome=Outcome.UNKNOWN)
 KEYS = ["partner_txn_uid", "state", "outcome", "stands", "happened", "next", "next_at", "acts"]
+KEYS += ["named_with"]
 
 
 def spend(store: Store, *decisions: Decision, uid: str = "U1") -> None:
@@ -134,6 +135,16 @@ def test_why_tells_a_program_all_of_it(run: Run, stored: Store, database: str) -
     assert "asked again" in done.json["next"]
     assert done.json["next_at"].endswith("Z")
     assert done.json["acts"] == []
+
+
+def test_two_jobs_of_one_token_name_each_other(run: Run, stored: Store, database: str) -> None:
+    accept(stored, "U1", token_id="T", reference1="R1")
+    accept(stored, "U2", token_id="T", reference1="R2")
+    found = run("why", "U1", "--json", KPLUS_DATABASE_URL=database).json
+    assert [other["partner_txn_uid"] for other in found["named_with"]] == ["U2"]
+    assert "Job U2 (pending, reference1 R2) names the same token" in found["happened"][-1]
+    page = run("why", "U2", "--table", KPLUS_DATABASE_URL=database).out
+    assert "→ kplus-cancel why U1" in page
 
 
 @pytest.mark.parametrize(
