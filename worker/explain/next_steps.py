@@ -215,7 +215,8 @@ def _limits(context: JobContext) -> Iterator[str]:
     if at is None and job["expires_at"] is not None:
         still = moment(job["still_payable_at"], now)
         yield f"Its stated expiry does not count: the bank called it payable at {still}."
-    oldest = (job["requeued_at"] or job["created_at"]) + context.limits.max_age
+    since = job["requeued_at"] or job["created_at"]
+    oldest = max(filter(None, (since, context.partner.resumed_at))) + context.limits.max_age
     if context.expired:
         yield f"The token expired at {moment(at, now)}. {_asked_after_expiry(context)}."
     if oldest <= now:

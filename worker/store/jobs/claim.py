@@ -24,7 +24,7 @@ from worker.store.engine.database import AnyRow, AnySelect, Database
 from worker.store.engine.elements import InList, Now, NowPlus
 from worker.store.engine.prepared import Prepared
 from worker.store.jobs.transitions import can_inquire, has_expired, move, past_its_limits, waiting
-from worker.store.partners.conditions import is_healthy, is_open, partner_rests
+from worker.store.partners.conditions import is_healthy, is_open, partner_rests, resumed_at
 from worker.store.schema.tables import JOBS, cancel_jobs
 
 CLAIMED = (
@@ -45,7 +45,7 @@ CLAIMED = (
     JOBS.expires_at,
     JOBS.still_payable_at,
 )
-"""The columns of a job that `as_claim` reads."""
+"""The columns of a job that `as_claim` reads, beside `resumed_at`."""
 
 
 def as_claim(row: AnyRow, *, partner_is_healthy: bool = False) -> Claim:
@@ -57,7 +57,8 @@ def as_claim(row: AnyRow, *, partner_is_healthy: bool = False) -> Claim:
         kind=ClaimKind(row.lease_kind),
         attempts=row.attempts,
         doubted=row.doubted,
-        created_at=row.requeued_at or row.created_at,
+        # No job grows old while its partner is paused.
+        created_at=max(filter(None, (row.requeued_at or row.created_at, row.resumed_at))),
         expires_at=valid_expiry(row.expires_at, still_payable_at=row.still_payable_at),
         started_at=row.updated_at,
         lease_ends_at=row.lease_ends_at,
@@ -111,7 +112,7 @@ def claim_statement() -> ReturningUpdate[Any]:
             next_attempt_at=None,
             hinted_at=None,
         )
-        .returning(*CLAIMED, is_open().label("is_open"))
+        .returning(*CLAIMED, resumed_at().label("resumed_at"), is_open().label("is_open"))
     )
 
 
