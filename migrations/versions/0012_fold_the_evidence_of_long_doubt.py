@@ -2,7 +2,8 @@
 Fold the evidence of long doubt, and count no conversation from before a requeue.
 
 A job that is asked about for days keeps few rows: one row may stand for many conversations that
-ended alike (`folded`, `folded_minutes`). `uncounted` says which conversations lengthen no wait.
+ended alike (`folded`, `folded_minutes`). `uncounted` says which conversations lengthen no wait,
+`partners.resumed_at` when a pause ended: no job ages before it.
 
 Adding the columns rewrites no row. The index holds the few jobs with many conversations, but is
 built by reading the table once: who writes waits that long, less than a second with a million
@@ -35,6 +36,7 @@ def upgrade() -> None:
         "cancel_attempts", sa.Column("folded", sa.Integer(), nullable=False, server_default=_NOUGHT)
     )
     op.add_column("cancel_attempts", sa.Column("folded_minutes", sa.JSON(), nullable=True))
+    op.add_column("partners", sa.Column("resumed_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(
         "ix_cancel_jobs_long",
         "cancel_jobs",
@@ -47,6 +49,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them: what was folded is gone."""
     op.drop_index("ix_cancel_jobs_long", "cancel_jobs")
+    op.drop_column("partners", "resumed_at")
     op.drop_column("cancel_attempts", "folded_minutes")
     op.drop_column("cancel_attempts", "folded")
     op.drop_column("cancel_jobs", "folded_at")

@@ -118,6 +118,7 @@ def test_the_request_is_what_the_specification_asks_for(
             Reply("http_429", advice=timedelta(seconds=300)),
         ),
         (http(status="429 X", headers=["Retry-After: soon"]), Reply("http_429")),
+        (http(status="429 X", headers=["Retry-After: 86401"]), Reply("http_429")),
         (b"what?\r\n\r\n", Reply("protocol_error")),
         (b"", Reply("connection_dropped")),
     ],

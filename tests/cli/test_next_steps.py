@@ -300,6 +300,13 @@ def test_the_age_of_a_requeued_job_counts_from_there() -> None:
     assert "2026-11-23 19:00:00 UTC (in 23 h), its longest age" in text
 
 
+def test_a_job_does_not_age_while_its_partner_is_paused() -> None:
+    resumed = {**PROVEN, "resumed_at": after(hours=-2)}
+    job = context(State.PENDING, created_at=after(days=-9))
+    found = next_steps(replace(job, partner=replace(job.partner, row=resumed)))
+    assert "2026-11-23 18:00:00 UTC (in 22 h), its longest age" in " ".join(found.next)
+
+
 def test_a_paused_partner_outranks_the_jobs_own_turn() -> None:
     found = ahead(State.PENDING, "paused")
     assert found.next[0] == (

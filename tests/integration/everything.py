@@ -117,7 +117,7 @@ EVERYTHING: Final[Rows] = {
     ),
     "partners": (
         _partner("ACTIVE", "active", credentials="c1", proven_at=NOON, slot_at=NOON, pace=2.5),
-        _partner("PAUSED", "paused", reason="wrong secret"),
+        _partner("PAUSED", "paused", reason="wrong secret", resumed_at=NOON - HOUR),
         _partner("COOLING", "cooling", reason="faults", resume_at=NOON),
         _partner("PROBED", "active", probe_id="p1", probe_ends_at=NOON),
     ),

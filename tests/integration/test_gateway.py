@@ -127,3 +127,19 @@ def test_a_slip_in_retry_after_does_not_stop_a_partner(
         clock.forward(1)
         swept()
     assert {row(context.store, uid)["outcome"] for uid in ("U1", "X1")} == {"cancelled"}
+
+
+@pytest.mark.parametrize("act", ["ratelimit1", "busy1", "http403"])
+def test_a_job_does_not_grow_old_while_its_partner_is_paused(
+    context: AttemptContext, sandbox: Sandbox, clock: Clock, swept: Callable[[], int], act: str
+) -> None:
+    """For weeks, perhaps: the first call after the pause is not the last of the job."""
+    sandbox.script("T1", cancel=["wrongsecret", act, "ok"])
+    accept(context.store, "T1")
+    assert swept() == 1
+    clock.forward(20 * context.policy.max_age)
+    context.store.actions.resume_partner(PARTNER_ID, who="ploy", reason="mended")
+    for _ in range(30):
+        swept()
+        clock.forward(1)
+    assert row(context.store)["outcome"] == "cancelled"

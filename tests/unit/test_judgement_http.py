@@ -24,7 +24,9 @@ from worker.errors import (
 WITHOUT_AN_ENVELOPE = [b"", b"<html></html>", b"{}", b"[" * 9999, b'{"message": "Forbidden"}']
 
 
-@pytest.mark.parametrize("http_status", [403, 404, 405, 300, 301, 302, 307, 308, 399])
+@pytest.mark.parametrize(
+    "http_status", [403, 404, 405, 407, 421, 451, 511, 300, 301, 302, 307, 308, 399]
+)
 @pytest.mark.parametrize("body", [*WITHOUT_AN_ENVELOPE, "statusCode"])
 def test_a_gateway_that_turns_us_away_lets_the_partner_rest(
     http_status: int, body: bytes | str

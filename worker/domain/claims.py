@@ -24,7 +24,8 @@ class Claim:
 
     `number` counts the job's conversations; `attempts` includes this one if it is a cancel.
     `started_at` is the database's time of the claim, `wait` the time until the call may begin.
-    The job's age counts from `created_at`, or from an operator's requeue. `uncounted` are the
+    The job's age counts from `created_at`: when it was accepted, requeued, or its partner's last
+    pause ended, whichever is latest. `uncounted` are the
     conversations that lengthen no wait before an inquiry: those before the last requeue, and
     cancels that spent no attempt. If `partner_is_healthy`, a good answer changes nothing in its
     partner's row.

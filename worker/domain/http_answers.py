@@ -5,8 +5,13 @@ from worker.domain.kplus import Answer
 from worker.domain.states import Event
 
 RETRY_STATUSES = frozenset({408, 425, 429, 503})
-GATEWAY_STATUSES = frozenset({403, 404, 405}) | frozenset(range(300, 400))
-"""What a gateway in front of the bank says of us; it says nothing of the token."""
+GATEWAY_STATUSES = frozenset({403, 404, 405, 407, 421, 451, 511}) | frozenset(range(300, 400))
+"""
+What a gateway in front of the bank says of us; it says nothing of the token.
+
+Beside the usual ones: a proxy and a network that want a password (407, 511), a server that is
+none for this host (421), and a block by law (451).
+"""
 UNAUTHORIZED = 401
 TOO_MANY_REQUESTS = 429
 CLIENT_ERRORS = 400

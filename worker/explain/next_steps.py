@@ -280,14 +280,13 @@ def _limits(context: JobContext) -> Iterator[str]:
     if at is None and job["expires_at"] is not None:
         still = moment(job["still_payable_at"], now)
         yield f"Its stated expiry does not count: the bank called it payable at {still}."
-    oldest = later(job["requeued_at"] or job["created_at"], context.limits.max_age)
+    since = job["requeued_at"] or job["created_at"]
+    since = max(filter(None, (since, context.partner.resumed_at)))
+    oldest = later(since, context.limits.max_age)
     if context.expired:
         yield f"The token expired at {moment(at, now)}. {_asked_after_expiry(context)}."
     if context.partner.paused and not (at and context.partner.inquires is False):
-        yield (
-            "A pause ends no job: its age counts on, and the first conversation after the pause "
-            f"that leaves it undecided past {moment(oldest, now)} ends it as {_undecided(context)}."
-        )
+        yield "A pause ends no job: its age counts from the end of the pause."
         return
     if context.partner.paused:
         lapses = f"it ends as {_undecided(context, lapses=True)} at {moment(at, now)}"

@@ -81,6 +81,12 @@ class PartnerView:
         return self.row is not None and self.row["mode"] == PartnerMode.PAUSED
 
     @property
+    def resumed_at(self) -> datetime | None:
+        """When its last pause ended: no job ages before that. None if it was never paused."""
+        at: datetime | None = self.row.get("resumed_at") if self.row else None
+        return at
+
+    @property
     def paused_by(self) -> str | None:
         """The operator who paused it; None if a worker did."""
         return shown(self.pause["who"]) if self.pause else None

@@ -23,6 +23,8 @@ from worker.telemetry.about import USER_AGENT
 
 MOST_BYTES = 64 * 1024
 """How much of an answer is read, so that its connection can be reused. Nothing is stored."""
+LONGEST_ADVICE = timedelta(days=1)
+"""A receiver that asks for more time is taken to have made a slip."""
 GRACE_SECONDS = 2.0
 """What a thread gets beyond the deadline, which does not bound the lookup of a name."""
 
@@ -96,7 +98,7 @@ class WebhookSender:
         advice = read_retry_after(response.headers.get("retry-after"), at=self._clock())
         return Reply(
             f"http_{response.status_code}",
-            advice=believed(advice),
+            advice=believed(advice, LONGEST_ADVICE),
             gone=response.status_code == HTTPStatus.GONE,
         )
 

@@ -27,7 +27,7 @@ from worker.store.engine.elements import InList, Now, NowPlus, one_more
 from worker.store.engine.prepared import Prepared
 from worker.store.jobs.same_token import names_the_token_of
 from worker.store.jobs.transitions import can_inquire, has_expired, move, past_its_limits, waiting
-from worker.store.partners.conditions import is_healthy, is_open, partner_rests
+from worker.store.partners.conditions import is_healthy, is_open, partner_rests, resumed_at
 from worker.store.schema.tables import JOBS, cancel_jobs
 
 CLAIMED = (
@@ -48,7 +48,7 @@ CLAIMED = (
     JOBS.expires_at,
     JOBS.still_payable_at,
 )
-"""The columns of a job that `as_claim` reads."""
+"""The columns of a job that `as_claim` reads, beside `resumed_at`."""
 
 
 def as_claim(row: AnyRow, *, partner_is_healthy: bool = False) -> Claim:
@@ -60,13 +60,19 @@ def as_claim(row: AnyRow, *, partner_is_healthy: bool = False) -> Claim:
         kind=ClaimKind.INQUIRY if row.lease_kind == ClaimKind.INQUIRY else ClaimKind.CANCEL,
         attempts=row.attempts,
         doubted=row.doubted,
-        created_at=row.requeued_at or _existing(row.created_at, row.updated_at),
+        created_at=_aging_since(row),
         expires_at=valid_expiry(row.expires_at, still_payable_at=row.still_payable_at),
         started_at=row.updated_at,
         lease_ends_at=_existing(row.lease_ends_at, row.updated_at),
         partner_is_healthy=partner_is_healthy,
         uncounted=row.uncounted,
     )
+
+
+def _aging_since(row: AnyRow) -> datetime:
+    """Return when a job's age begins: no job grows old while its partner is paused."""
+    since = row.requeued_at or _existing(row.created_at, row.updated_at)
+    return max(filter(None, (since, row.resumed_at)))
 
 
 def _existing(at: datetime, instead: datetime) -> datetime:
@@ -120,7 +126,7 @@ def claim_statement() -> ReturningUpdate[Any]:
             hinted_at=None,
             same_token=names_the_token_of(cancel_jobs),
         )
-        .returning(*CLAIMED, is_open().label("is_open"))
+        .returning(*CLAIMED, resumed_at().label("resumed_at"), is_open().label("is_open"))
     )
 
 

@@ -29,7 +29,7 @@ from worker.store.jobs.finish import Finisher
 from worker.store.jobs.fold import Folding
 from worker.store.jobs.transitions import EVENT_COLUMNS, last_word, move, past_its_limits, waiting
 from worker.store.jobs.turn import HINTS, Turn
-from worker.store.partners.conditions import partner_rests, probing, proven, rests
+from worker.store.partners.conditions import partner_rests, probing, proven, rests, resumed_at
 from worker.store.schema.tables import JOBS, cancel_jobs, partners
 
 HINTS_UNTIL_PROVEN = 2
@@ -192,7 +192,7 @@ def _partner_changed_since() -> ColumnElement[bool]:
 def dead_statement() -> Select[Any]:
     """Return the statement that finds claims whose lease has ended, the oldest first."""
     return (
-        select(*CLAIMED)
+        select(*CLAIMED, resumed_at().label("resumed_at"))
         .where(JOBS.state == State.IN_FLIGHT, JOBS.lease_ends_at <= Now())
         .order_by(JOBS.lease_ends_at)
         .limit(bindparam("most"))

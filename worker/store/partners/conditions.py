@@ -1,5 +1,7 @@
 """Conditions on a partner's row, which the statements share."""
 
+from datetime import datetime
+
 from sqlalchemy import ColumnElement, Float, and_, literal, literal_column, or_, select
 
 from worker.domain.gate import PROOF_LASTS
@@ -49,6 +51,12 @@ def is_healthy() -> ColumnElement[bool]:
     """Return the condition, never NULL, under which a good answer changes nothing: `_prove`."""
     young = ROW.proven_at > NowPlus(literal(-RENEWED_AFTER, Float()))
     return _its_partner(ROW.mode == PartnerMode.ACTIVE, ROW.failures == 0, young)
+
+
+def resumed_at() -> ColumnElement[datetime]:
+    """Return when the last pause of a job's partner ended; NULL if it was never paused."""
+    job: ColumnElement[str] = literal_column(str(JOBS.partner_id))
+    return select(ROW.resumed_at).where(ROW.partner_id == job).scalar_subquery()
 
 
 def _its_partner(*where: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -153,10 +153,16 @@ _ACTIVE: dict[str, object] = {
 
 def _resume(*where: ColumnElement[bool]) -> ReturningUpdate[Any]:
     """Return what lets a partner take calls again; it must prove itself again."""
+    was_paused = ROW.mode == PartnerMode.PAUSED
     return (
         update(partners)
         .where(*where)
-        .values(**_ACTIVE, proven_at=None, updated_at=Now())
+        .values(
+            **_ACTIVE,
+            proven_at=None,
+            updated_at=Now(),
+            resumed_at=case((was_paused, Now()), else_=ROW.resumed_at),
+        )
         .returning(ROW.partner_id)
     )
 

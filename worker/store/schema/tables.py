@@ -260,6 +260,7 @@ partners = Table(
     Column("probe_ends_at", Utc),
     Column("slot_at", Utc),
     Column("pace", Float),
+    Column("resumed_at", Utc),
     CheckConstraint(f"mode IN ({listed(PartnerMode)})", name="mode_known"),
     CheckConstraint(f"({_COOLING}) = (resume_at IS NOT NULL)", name="cooling_ends"),
     CheckConstraint(f"{_ACTIVE} OR reason IS NOT NULL", name="rest_has_a_reason"),
