@@ -214,6 +214,14 @@ def test_the_fast_look_at_a_log_line_agrees_with_the_slow_one(form: str) -> None
     assert [is_clean(event) for event in events] == [False, False, False, True]
 
 
+@given(st.text())
+def test_no_text_ends_a_redaction(text: str) -> None:
+    """It stands in every log line: what it raised would end a job."""
+    clean = redact(text)
+    assert redact_cut(text) is not None
+    assert is_clean({"event": text}) == (clean == text)
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 MAX_RETRY_AFTER = timedelta(days=1)
+_LONGEST_DATE = 64
 
 
 def read_retry_after(value: str | None, *, at: datetime) -> timedelta | None:
@@ -19,6 +20,8 @@ def read_retry_after(value: str | None, *, at: datetime) -> timedelta | None:
     if text.isascii() and text.isdigit():
         # Nine digits are enough; Python refuses to read an integer of thousands of digits.
         return min(timedelta(seconds=int(text.lstrip("0")[:9] or "0")), MAX_RETRY_AFTER)
+    if len(text) > _LONGEST_DATE:
+        return None
     try:
         until = parsedate_to_datetime(text)
     except (ValueError, OverflowError):

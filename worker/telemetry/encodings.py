@@ -45,6 +45,7 @@ _DECIMAL = re.compile(rb"[0-9]{1,3}+")
 _CHAIN = 4
 """From so many marks between them on, digits are read as a list of bytes."""
 _BYTE_VALUES = 256
+_BASE64_GROUP, _HEX_GROUP = 4, 2
 
 
 def _table(alphabet: bytes, other: bytes) -> bytes:
@@ -140,6 +141,8 @@ def _unpacked(text: bytes, *, apart: bool) -> list[bytes]:
 
 def _from_base64(digits: bytes, *, apart: bool) -> list[bytes]:
     """Decode from each of the first four places; all in one call, unless they are kept apart."""
+    if len(digits) < _BASE64_GROUP:
+        return []
     zeros = (b"", b"A", b"AA", b"AAA")
     left = -len(digits)
     parts = (
@@ -153,6 +156,8 @@ def _from_base64(digits: bytes, *, apart: bool) -> list[bytes]:
 
 def _from_hex(digits: bytes, *, apart: bool) -> list[bytes]:
     """Decode from each of the first two places."""
+    if len(digits) < _HEX_GROUP:
+        return []
     parts = (digits + b"0", digits[1:]) if len(digits) % 2 else (digits, digits[1:] + b"0")
     return list(map(a2b_hex, parts)) if apart else [a2b_hex(b"".join(parts))]
 
