@@ -69,14 +69,19 @@ def unescaped(text: bytes) -> bytes:
 
 
 def views(
-    text: bytes, *, shortest: int, plus_is_blank: bool = False, apart: bool = False
+    text: bytes,
+    *,
+    shortest: int,
+    plus_is_blank: bool = False,
+    apart: bool = False,
+    unpack: bool = True,
 ) -> Iterator[tuple[bytes, bool]]:
     """
     Yield a text as it is, and as it reads without up to `DEPTH` layers of encodings.
 
     True beside a view says that it is no text: it is all that base64 and hexadecimal may stand
-    for. With `apart` each of those ends where the text does. Left out is what is shorter than
-    `shortest`. `plus_is_blank` reads `+` as a blank too, as forms do.
+    for, unless `unpack` is False. With `apart` each of those ends where the text does. Left out is
+    what is shorter than `shortest`. `plus_is_blank` reads `+` as a blank too, as forms do.
     """
     yield text, False
     seen, level = {text}, [_without_nuls(text)]
@@ -85,7 +90,7 @@ def views(
         for view in level:
             dense = squeezed(view)
             # Four characters of base64 are three bytes.
-            long_enough = 3 * len(dense) >= 4 * shortest
+            long_enough = unpack and 3 * len(dense) >= 4 * shortest
             packed = _unpacked(dense, apart=apart) if long_enough else []
             yield from ((each, True) for each in packed)
             for child in _decoded(view, packed, forms=plus_is_blank, first=depth == 0):

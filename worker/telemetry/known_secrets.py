@@ -44,10 +44,16 @@ class _Known:
     shortest: int = 0
     longest: int = 0
 
-    def views(self, text: str, *, apart: bool = False) -> Iterator[tuple[bytes, bool]]:
+    def views(
+        self, text: str, *, apart: bool = False, unpack: bool = True
+    ) -> Iterator[tuple[bytes, bool]]:
         """Yield all views of a text that may hold a secret."""
         return views(
-            _as_bytes(text), shortest=self.shortest, plus_is_blank=self.has_blanks, apart=apart
+            _as_bytes(text),
+            shortest=self.shortest,
+            plus_is_blank=self.has_blanks,
+            apart=apart,
+            unpack=unpack,
         )
 
 
@@ -179,10 +185,7 @@ def _breaks_off(text: str) -> bool:
         return False
     whole = _HALF_ESCAPE.sub("", text[-_LONGEST_ESCAPE:])
     for end in {text, text[:-_LONGEST_ESCAPE] + whole}:
-        ends_packed = end[-1:] in _PACKED_DIGITS
-        for view, packed in known.views(end, apart=True):
-            if packed and not ends_packed:
-                continue
+        for view, _packed in known.views(end, apart=True, unpack=end[-1:] in _PACKED_DIGITS):
             tail = squeezed(view[-2 * known.longest :])
             if any(_ends_with_start(tail, needle) for needle in known.needles):
                 return True
