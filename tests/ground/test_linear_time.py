@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -136,13 +137,13 @@ def registry() -> dict[str, Found]:
             if call.func.attr == "compile":  # type: ignore[attr-defined]
                 continue
             argument = call.args[0]
-            pattern = (
+            source: Any = (
                 argument.value
                 if isinstance(argument, ast.Constant)
                 else getattr(module, ast.unparse(argument))
             )
             found[f"{name}: line {call.lineno}"] = Found(
-                re.compile(pattern),
+                re.compile(source),
                 frozenset({str(call.func.attr)}),  # type: ignore[attr-defined]
             )
     for name, example in EXAMPLES.items():
