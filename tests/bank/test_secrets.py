@@ -12,13 +12,15 @@ from structlog.tracebacks import ExceptionDictTransformer
 from tests.bank.conftest import NOON, MakeBank, MakePeer, partner_at
 from tests.bank.peer import CANCELLED, REQUEST, Play, answering, hearing_then, http
 from tests.bank.tls_files import HERE
+from tests.servers.secret_forms import forms
 from tests.unit.cases import FIRST, POLICY
 from worker.bank import Bank
 from worker.bank.identity import partner_context
+from worker.bank.redaction import cleaner
 from worker.domain.judgement import decide
-from worker.domain.kplus import MAX_TEXT_LENGTH, Answer, Envelope
+from worker.domain.kplus import MAX_TEXT_LENGTH, Answer, CancelRequest, Envelope, read_envelope
 from worker.errors import BankError
-from worker.telemetry.redaction import redact
+from worker.telemetry.redaction import protect, redact
 
 CANARY = "canary/4f1d'9c\\\"zz-0815"
 
@@ -127,6 +129,44 @@ def test_an_echoed_secret_is_replaced_in_every_word(bank: Bank, serve: MakePeer,
     assert answer.envelope.tokens[0].status == ("[redacted]",)
 
 
+@pytest.mark.parametrize("bank_says", ["wrong: {}", "{}", "wrong: {}.", "{} (EMA)", "{}(EMA)."])
+def test_no_form_of_a_secret_leaves_a_trace_in_any_field(bank_says: str) -> None:
+    """The short code is read off the redacted text: a secret may end like one."""
+    secret = "p@ss(CANARY12)"
+    protect([secret])
+    for name, form in forms(secret).items():
+        said = bank_says.format(form)
+        entry = {"tokenId": said, "reference1": said, "status": [said, said]}
+        fields = ("partnerTxnUid", "partnerId", "statusCode", "errorCode", "errorDesc")
+        body = dumps({**dict.fromkeys(fields, said), "tokenList": [entry]}).encode()
+        envelope, _ = read_envelope(body, clean=cleaner(REQUEST))
+        assert envelope is not None
+        assert envelope.short_code == ("EMA" if "EMA" in bank_says else None), name
+        assert form not in repr(envelope).replace("\\\\", "\\"), name
+        assert "CANARY12" not in repr(envelope), name
+        texts = [envelope.error_desc, envelope.status_code, envelope.tokens[0].token_id]
+        assert all("[redacted]" in str(text) for text in texts), name
+
+
+def test_a_number_that_is_the_secret_is_redacted() -> None:
+    protect(["4111111111111119"])
+    body = b'{"statusCode":"10","errorDesc":4111111111111119}'
+    envelope, _ = read_envelope(body, clean=cleaner(REQUEST))
+    assert envelope is not None
+    assert envelope.error_desc == "[redacted]"
+
+
+def test_the_secret_of_another_partner_is_redacted_too(
+    make_bank: MakeBank, serve: MakePeer
+) -> None:
+    bank, other = make_bank(), "another/partners(SECRET1)"
+    bank.cancel(partner_at(serve(answering(http())).url, secret=other), REQUEST)
+    body = dumps({"statusCode": "10", "errorDesc": f"not yours: {other}"}).encode()
+    envelope = bank.cancel(partner_at(serve(answering(http(body))).url), REQUEST).envelope
+    assert envelope is not None
+    assert (envelope.error_desc, envelope.short_code) == ("not yours: [redacted]", None)
+
+
 @pytest.mark.parametrize("shift", range(MAX_TEXT_LENGTH - 30, MAX_TEXT_LENGTH + 2, 3))
 def test_a_secret_cut_by_the_limit_of_a_word_is_replaced(
     bank: Bank, serve: MakePeer, shift: int
@@ -142,19 +182,21 @@ def test_a_secret_cut_by_the_limit_of_a_word_is_replaced(
 
 def test_our_own_ids_stay_even_where_they_contain_the_secret(bank: Bank, serve: MakePeer) -> None:
     """A test partner's secret may be a part of its id; the judgement must find the echo."""
+    request = CancelRequest("UID-1", "KP-OWN-SECRET", "TOKEN-1", "R")
     body = dumps(
         {
-            "partnerTxnUid": REQUEST.partner_txn_uid,
-            "partnerId": REQUEST.partner_id,
+            "partnerTxnUid": request.partner_txn_uid,
+            "partnerId": request.partner_id,
             "statusCode": "00",
-            "errorDesc": f"of {REQUEST.partner_id}",
-            "tokenList": [{"tokenId": REQUEST.token_id, "reference1": "another"}],
+            "errorDesc": f"of {request.partner_id}",
+            "tokenList": [{"tokenId": request.token_id, "reference1": "another"}],
         }
     ).encode()
-    partner = partner_at(serve(answering(http(body))).url, secret=REQUEST.partner_id)
-    envelope = bank.cancel(partner, REQUEST).envelope
+    settings = {"partner_id": request.partner_id, "secret": request.partner_id}
+    partner = partner_at(serve(answering(http(body))).url, **settings)
+    envelope = bank.cancel(partner, request).envelope
     assert envelope is not None
-    assert envelope.foreign_ids(REQUEST) == []
+    assert envelope.foreign_ids(request) == []
     assert envelope.missing_ids() == []
     assert envelope.error_desc == "of [redacted]"
 

@@ -1,47 +1,23 @@
 """Looking for a secret in every dress, in every table, in every key."""
 
-import base64
-import html
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from redis import Redis
 from sqlalchemy import Engine, inspect, text
 
+from tests.servers.secret_forms import forms
+
 
 def dresses(secret: str) -> dict[str, str]:
     """Return the secret as it is and as encodings show it, by the name of each form."""
-    written = json.dumps(secret)[1:-1]
-    plain = {
-        "plain": secret,
-        "JSON": written,
-        "JSON in JSON": json.dumps(written)[1:-1],
-        "JSON of PHP": written.replace("/", "\\/"),
-        "URL": quote(secret, safe=""),
-        "URL in small letters": quote(secret, safe="").replace("%2B", "%2b").replace("%2F", "%2f"),
-        "path": quote(secret),
-        "form": quote_plus(secret),
-        "HTML": html.escape(secret),
-        "hex": secret.encode().hex(),
-    }
-    packed = {
-        f"base64 of {name}, shifted by {shift}": _packed(form, shift)
-        for name, form in plain.items()
-        for shift in range(3)
-    }
-    for_urls = {
-        f"{name}, for URLs": form.replace("+", "-").replace("/", "_")
-        for name, form in packed.items()
-    }
-    return plain | packed | for_urls
+    return {name: form for name, form in forms(secret).items() if name not in UNSTORABLE}
 
 
-def _packed(form: str, shift: int) -> str:
-    """Return what is the same in base64 whatever stands before and after."""
-    return base64.b64encode(("x" * shift + form).encode()).decode()[4 if shift else 0 : -4]
+UNSTORABLE = {"UTF-16", "UTF-32"}
+"""Forms with NULs, which no database stores."""
 
 
 def traces(secrets: Mapping[str, str], places: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 from uuid import uuid4
 
+from tests.servers.secret_forms import forms
 from worker.broker.app import CANCEL_TOKEN
 
 JSON = "application/json"
@@ -45,6 +46,8 @@ def bodies(secret: str) -> list[bytes]:
         _item(_kwargs(), task=f"task of {secret}"),
         _item(_kwargs(), headers={"kwargsrepr": secret, "argsrepr": secret, secret: secret}),
         _item(_kwargs(), headers={"task": None, "note": secret}),
+        # In every encoding, and in mixes of them.
+        *(_item(_kwargs(note=form)) for form in forms(secret).values()),
         # In what is no message at all.
         f"garbage {secret}".encode(),
         json.dumps({"body": secret, "headers": {"key": secret}}).encode(),

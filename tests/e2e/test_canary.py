@@ -26,8 +26,8 @@ from worker.store.schema.tables import rejected_messages
 pytestmark = [pytest.mark.e2e, pytest.mark.broker]
 
 SECRETS = {
-    "KP-REAL": "canary+c2VjcmV0/b2Yt/dGhlLXBhcnRuZXI==",
-    "KP-ODD": "canary \"odd\" \\sec/ret\\ <&> 100% 'so'",
+    "KP-REAL": "canary+c2VjcmV0/b2Yt(dGhlLXBhcnRuZXI)",
+    "KP-ODD": 'c@n "odd" \\sec/ret\\ <&> 100% \'(CANARY12)',
     "KP-WRONG": "canary/dGhlLWJhbmsta25vd3MtYW5vdGhlcg==",
 }
 TOKENS = (

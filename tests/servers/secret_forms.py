@@ -9,6 +9,7 @@ from random import Random
 from urllib.parse import quote, quote_plus
 
 Encoding = Callable[[str], str]
+HALF = 0.5
 
 
 def _packed(text: str, *, shift: int = 0) -> str:
@@ -26,16 +27,24 @@ def _each(form: str) -> Encoding:
 
 def some_of(encode: Encoding, *, seed: int) -> Encoding:
     """Return an encoding of some characters only; those that are no letters are always."""
-    chance = Random(seed)  # noqa: S311 - a test that can be repeated
-    return lambda text: "".join(
-        encode(char) if not char.isalnum() or chance.random() < 0.5 else char for char in text
-    )
+
+    def encoded(text: str) -> str:
+        chance = Random(seed)  # noqa: S311 - the same each time
+        return "".join(
+            encode(char) if not char.isalnum() or chance.random() < HALF else char for char in text
+        )
+
+    return encoded
 
 
 def mixed(*encodings: Encoding, seed: int) -> Encoding:
     """Return a mix: each character in another encoding."""
-    chance = Random(seed)  # noqa: S311 - a test that can be repeated
-    return lambda text: "".join(chance.choice(encodings)(char) for char in text)
+
+    def encoded(text: str) -> str:
+        chance = Random(seed + sum(map(ord, text)))  # noqa: S311 - the same each time
+        return "".join(chance.choice(encodings)(char) for char in text)
+
+    return encoded
 
 
 def _each_byte(form: str) -> Encoding:

@@ -22,7 +22,7 @@ uid; only a plain refusal of that second try would be accepted too early.
 import re
 import ssl
 
-_ALERT = re.compile(r"ALERT_(\w+)$")
+_ALERT = re.compile(r"ALERT_(\w{1,64})\Z")
 _CHECK = "check client_cert and client_key"
 _ADVICE = {
     "certificate_required": "it wants one: set client_cert and client_key",

@@ -9,7 +9,9 @@ from worker.sandbox.play import Scenario
 from worker.sandbox.rules import MODES
 from worker.sandbox.scenarios import GROUPS
 
-_PART = re.compile(r"(<!-- table: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PART = re.compile(
+    r"(<!-- table: (?P<name>\w{1,64}+) -->\n)(?:(?!<!-- ).)*+(<!-- end -->)", re.DOTALL
+)
 
 
 def renewed(page: str) -> str:

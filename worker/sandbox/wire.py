@@ -57,14 +57,14 @@ class Reader:
         return self._exactly(int(length))
 
     def _chunks(self) -> bytes:
-        body = b""
+        body = bytearray()
         while True:
             size = self._until(b"\r\n", MAX_HEAD_BYTES).partition(b";")[0]
             if not re.fullmatch(rb"[0-9A-Fa-f]{1,7}", size) or len(body) > MAX_BODY_BYTES:
                 raise WireError
             chunk = self._exactly(int(size, 16) + 2)[:-2]
             if not chunk:
-                return body
+                return bytes(body)
             body += chunk
 
     def _until(self, mark: bytes, longest: int) -> bytes:

@@ -45,6 +45,7 @@ _DECIMAL = re.compile(rb"[0-9]{1,3}+")
 _CHAIN = 4
 """From so many marks between them on, digits are read as a list of bytes."""
 _BYTE_VALUES = 256
+_BASE64_GROUP, _HEX_GROUP = 4, 2
 
 
 def _table(alphabet: bytes, other: bytes) -> bytes:
@@ -68,14 +69,19 @@ def unescaped(text: bytes) -> bytes:
 
 
 def views(
-    text: bytes, *, shortest: int, plus_is_blank: bool = False, apart: bool = False
+    text: bytes,
+    *,
+    shortest: int,
+    plus_is_blank: bool = False,
+    apart: bool = False,
+    unpack: bool = True,
 ) -> Iterator[tuple[bytes, bool]]:
     """
     Yield a text as it is, and as it reads without up to `DEPTH` layers of encodings.
 
     True beside a view says that it is no text: it is all that base64 and hexadecimal may stand
-    for. With `apart` each of those ends where the text does. Left out is what is shorter than
-    `shortest`. `plus_is_blank` reads `+` as a blank too, as forms do.
+    for, unless `unpack` is False. With `apart` each of those ends where the text does. Left out is
+    what is shorter than `shortest`. `plus_is_blank` reads `+` as a blank too, as forms do.
     """
     yield text, False
     seen, level = {text}, [_without_nuls(text)]
@@ -84,7 +90,7 @@ def views(
         for view in level:
             dense = squeezed(view)
             # Four characters of base64 are three bytes.
-            long_enough = 3 * len(dense) >= 4 * shortest
+            long_enough = unpack and 3 * len(dense) >= 4 * shortest
             packed = _unpacked(dense, apart=apart) if long_enough else []
             yield from ((each, True) for each in packed)
             for child in _decoded(view, packed, forms=plus_is_blank, first=depth == 0):
@@ -140,6 +146,8 @@ def _unpacked(text: bytes, *, apart: bool) -> list[bytes]:
 
 def _from_base64(digits: bytes, *, apart: bool) -> list[bytes]:
     """Decode from each of the first four places; all in one call, unless they are kept apart."""
+    if len(digits) < _BASE64_GROUP:
+        return []
     zeros = (b"", b"A", b"AA", b"AAA")
     left = -len(digits)
     parts = (
@@ -153,6 +161,8 @@ def _from_base64(digits: bytes, *, apart: bool) -> list[bytes]:
 
 def _from_hex(digits: bytes, *, apart: bool) -> list[bytes]:
     """Decode from each of the first two places."""
+    if len(digits) < _HEX_GROUP:
+        return []
     parts = (digits + b"0", digits[1:]) if len(digits) % 2 else (digits, digits[1:] + b"0")
     return list(map(a2b_hex, parts)) if apart else [a2b_hex(b"".join(parts))]
 

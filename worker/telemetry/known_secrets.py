@@ -5,6 +5,7 @@ A secret stays known until the process ends: after a rotation the old one is sti
 """
 
 import re
+import string
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,8 @@ MIN_CUT_LENGTH = 6
 _WINDOW = 128
 _MOST_REPLACED = 32
 _LONGEST_ESCAPE = 10
+_PACKED_DIGITS = string.ascii_letters + string.digits + "+/-_=]"
+"""How base64, hexadecimal and lists of numbers may end."""
 _HALF_ESCAPE = re.compile(
     r"(?:%[0-9A-Fa-f]?|\\(?:[Uu][0-9A-Fa-f]{0,7}|x[0-9A-Fa-f]?)?|&[#A-Za-z0-9]{0,8})\Z"
 )
@@ -41,10 +44,16 @@ class _Known:
     shortest: int = 0
     longest: int = 0
 
-    def views(self, text: str, *, apart: bool = False) -> Iterator[tuple[bytes, bool]]:
+    def views(
+        self, text: str, *, apart: bool = False, unpack: bool = True
+    ) -> Iterator[tuple[bytes, bool]]:
         """Yield all views of a text that may hold a secret."""
         return views(
-            _as_bytes(text), shortest=self.shortest, plus_is_blank=self.has_blanks, apart=apart
+            _as_bytes(text),
+            shortest=self.shortest,
+            plus_is_blank=self.has_blanks,
+            apart=apart,
+            unpack=unpack,
         )
 
 
@@ -176,7 +185,7 @@ def _breaks_off(text: str) -> bool:
         return False
     whole = _HALF_ESCAPE.sub("", text[-_LONGEST_ESCAPE:])
     for end in {text, text[:-_LONGEST_ESCAPE] + whole}:
-        for view, _packed in known.views(end, apart=True):
+        for view, _packed in known.views(end, apart=True, unpack=end[-1:] in _PACKED_DIGITS):
             tail = squeezed(view[-2 * known.longest :])
             if any(_ends_with_start(tail, needle) for needle in known.needles):
                 return True

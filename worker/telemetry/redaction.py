@@ -32,6 +32,7 @@ _MAX_WORD_LENGTH = 40
 _clean_words: set[str] = set()
 """Short texts of log lines that held nothing: most come again and again."""
 _NUMBERS = (int, float)
+_LARGE = 10**7
 _OWN_FIELDS = frozenset({"level", "logger", "timestamp"})
 """Fields of a log line that only our own code writes."""
 
@@ -126,7 +127,10 @@ def is_clean(event: Mapping[str, object]) -> bool:
         if isinstance(value, str):
             if value not in _clean_words and name not in _OWN_FIELDS:
                 texts.append(value)
-        elif value is not None and not isinstance(value, _NUMBERS):
+        elif isinstance(value, int):
+            if not -_LARGE < value < _LARGE:  # long enough to be a secret
+                return False
+        elif value is not None and not isinstance(value, float):
             return False
     if not _is_clean_text("\0".join(texts)):
         return False
