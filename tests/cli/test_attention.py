@@ -59,7 +59,7 @@ def test_ends_that_nobody_has_seen_are_told_until_somebody_has(
     listed = run("list", "--outcome", "paid", "--unseen", **settings).json
     assert {each["partner_txn_uid"] for each in listed} == {"U0", "V0"}
     for outcome in ALARMING:
-        run("seen", "--outcome", outcome, "--reason", "dealt with", "--yes", **settings)
+        run("seen", "--outcome", str(outcome), "--reason", "dealt with", "--yes", **settings)
     assert needs(run, settings) == []
     assert not [
         each
