@@ -64,6 +64,16 @@ WRONG_USAGE: Final[list[tuple[tuple[str, ...], str]]] = [
     ((*REQUEUE, "U1", "--expires", "2026-01-01T00:00:00Z"), "'--expires': lies in the past"),
     ((*REQUEUE, "--outcome", "gave_up", "--limit", "0"), "'--limit'"),
     (("reissue", "U1", "--as", "U2"), "Missing option '--reason'"),
+    ((*REQUEUE, "--drifted", "--outcome", "unknown"), "--outcome or --drifted"),
+    ((*REQUEUE, "U1", "--drifted"), "--outcome or --drifted"),
+    (("discard", "U1"), "Missing option '--reason'"),
+    (("discard", "--reason", "why"), "name jobs by UID"),
+    (("discard", "U1", "--reason", " "), "say why in 1 to 500 printable characters"),
+    (("discard", "--outcome", "unknown", "--reason", "why"), "--outcome"),
+    (("seen", "U1"), "Missing option '--reason'"),
+    (("seen", "--reason", "why"), "name jobs by UID"),
+    (("seen", "--outcome", "cancelled", "--reason", "why"), "--outcome"),
+    (("seen", "U1", "--outcome", "paid", "--reason", "why"), "name jobs by UID"),
     (REISSUE, "Missing option '--as'"),
 ]
 

@@ -173,5 +173,8 @@ def _proved(address: BankAddress, secure: ssl.SSLSocket) -> Finding:
 
 
 def _unreachable(address: BankAddress, text: str) -> Finding:
-    remedy = "check KPLUS_BANK_URL, the firewall and the route; jobs wait meanwhile"
+    remedy = (
+        "check the address (KPLUS_BANK_URL, KPLUS_INQUIRY_URL, or the partner's own), "
+        "the firewall and the route; jobs wait meanwhile"
+    )
     return failed(address.name, text, remedy, severity=Severity.UNREACHABLE)

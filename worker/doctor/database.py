@@ -122,10 +122,11 @@ def _clock(database: Database) -> Finding:
 def _progress(store: Store) -> Iterator[Finding]:
     now = datetime.now(UTC)
     resting = list(resting_partners(store).values())
-    waiting = store.waiting.of_partners([row["partner_id"] for row in resting], most=MOST)
+    waiting = store.waiting.longest_by_partner()
     for row in resting:
         # A partner that nobody can serve, and that has no jobs, harms nobody.
-        if row["reason"] != UNCONFIGURED or row["partner_id"] in waiting:
+        idle = waiting.complete and row["partner_id"] not in waiting.by_partner
+        if row["reason"] != UNCONFIGURED or not idle:
             yield _rest(row, now)
     yield _due_jobs(store, longest_due(store, resting, now))
     for item in unseen_ends(store.unseen.read(), now):

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_tz
 
-<<<<<<< HEAD
 LONGEST_BELIEVED = timedelta(hours=1)
 """A longer wait is a slip of the server's, if no setting says otherwise."""
 NEAR = timedelta(days=1)
@@ -20,13 +19,10 @@ _TWO_DIGIT_YEAR = re.compile(r"-[0-9]{2}\s")
 _UNITS = (1, 10**3, 10**6, 10**9)
 """Since 1970 clocks count seconds, milliseconds, microseconds or nanoseconds."""
 _MOST_DIGITS = 20
+_LONGEST_DATE = 64
 _BUDDHIST = -543
 _BUDDHIST_TWO_DIGITS = (57, -43)
 """The same of a year of two digits, which is read as one of 1969 to 2068."""
-=======
-MAX_RETRY_AFTER = timedelta(days=1)
-_LONGEST_DATE = 64
->>>>>>> w-redact
 
 
 def read_retry_after(value: str | None, *, at: datetime) -> timedelta | None:
@@ -40,7 +36,6 @@ def read_retry_after(value: str | None, *, at: datetime) -> timedelta | None:
     """
     if value is None or not value.isascii():
         return None
-<<<<<<< HEAD
     waits = [_read(text.strip(), at) for text in _VALUE.findall(value)]
     return max((wait for wait in waits if wait is not None), default=None)
 
@@ -79,14 +74,8 @@ def _read_date(text: str, at: datetime) -> timedelta | None:
 
 def _moments(text: str) -> Iterator[datetime]:
     """Yield what a date may mean, the plain reading first."""
-=======
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        # Nine digits are enough; Python refuses to read an integer of thousands of digits.
-        return min(timedelta(seconds=int(text.lstrip("0")[:9] or "0")), MAX_RETRY_AFTER)
-    if len(text) > _LONGEST_DATE:
-        return None
->>>>>>> w-redact
+    if len(text) > _LONGEST_DATE:  # the library takes quadratic time
+        return
     try:
         parsed = parsedate_tz(text)
     except (ValueError, OverflowError, IndexError, TypeError):  # of a date that is odd enough

@@ -10,7 +10,7 @@ from worker.domain.partners import PartnerMode
 from worker.domain.states import Outcome
 from worker.explain import Row
 from worker.explain.partner import resting_partners
-from worker.explain.pauses import NO_CREDENTIALS, discard_command, paused_by_operator, remedy
+from worker.explain.pauses import NO_CREDENTIALS, discard_command, remedy
 from worker.explain.text import ended, hint, jobs, moment, shown, span
 from worker.store import (
     UNCONFIGURED,
@@ -50,6 +50,7 @@ class Overview:
     unseen: Unseen
     unknown_words: int
     unserved: Mapping[str, int]
+    looked_at_all: bool
     longest_due: timedelta
     rejected: Mapping[str, int]
     rejected_at: datetime | None
@@ -96,6 +97,7 @@ def read_overview(store: Store, configured: Collection[str] = ()) -> Overview:
     now = datetime.now(UTC)
     newest = store.rejected_messages.latest(most=1)
     resting = list(resting_partners(store).values())
+    waiting = store.waiting.longest_by_partner()
     return Overview(
         counts=store.reports.stats(),
         resting=resting,
@@ -103,7 +105,8 @@ def read_overview(store: Store, configured: Collection[str] = ()) -> Overview:
         same_token=count_of_same_token(store, now),
         unseen=store.unseen.read(),
         unknown_words=store.waiting.on_unknown_words(most=MOST),
-        unserved=_unserved(store, configured, resting),
+        unserved=_unserved(waiting.by_partner, configured, resting),
+        looked_at_all=waiting.complete,
         longest_due=longest_due(store, resting, now),
         rejected=store.rejected_messages.counts(),
         rejected_at=newest[0].last_at if newest else None,
@@ -122,23 +125,28 @@ def longest_due(store: Store, resting: Iterable[Row], now: datetime) -> timedelt
     return store.waiting.longest_due(without=closed)
 
 
-def _unserved(store: Store, configured: Collection[str], resting: Iterable[Row]) -> dict[str, int]:
-    """Return how many jobs wait for each partner without credentials, `MOST` at most."""
-    found = [row["partner_id"] for row in resting if row["reason"] == UNCONFIGURED]
-    counts = store.waiting.of_partners(found, most=MOST) if found else {}
-    if configured:
-        counts |= store.waiting.of_other_partners(configured, most=MOST)
-    return counts
+def _unserved(
+    waiting: Mapping[str, int], configured: Collection[str], resting: Iterable[Row]
+) -> dict[str, int]:
+    """Return how many of the waiting jobs are of each partner without credentials."""
+    found = {row["partner_id"] for row in resting if row["reason"] == UNCONFIGURED}
+    return {
+        name: count
+        for name, count in waiting.items()
+        if name in found or (configured and name not in configured)
+    }
 
 
 def attention(overview: Overview) -> Iterator[AttentionItem]:
     """Yield what needs a person, what may cost money first; nothing if all is well."""
     counts, now = overview.counts, overview.now
     yield from unseen_ends(overview.unseen, now)
-    yield from _nobody_serves(overview.unserved)
+    unserved = overview.unserved
+    yield from _nobody_serves(unserved)
     for row in overview.resting:
-        # Without jobs nobody waits for its credentials; with jobs they were named above.
-        if row["reason"] != UNCONFIGURED or paused_by_operator(row):
+        # Without jobs nobody waits for its credentials; with jobs it was named above.
+        name = row["partner_id"]
+        if row["reason"] != UNCONFIGURED or not (overview.looked_at_all or name in unserved):
             yield resting_partner(row, now)
     if overview.unknown_words:
         yield AttentionItem(
@@ -202,7 +210,7 @@ def unseen_ends(unseen: Unseen, now: datetime) -> Iterator[AttentionItem]:
 def _nobody_serves(unserved: Mapping[str, int]) -> Iterator[AttentionItem]:
     for partner_id, count in sorted(unserved.items()):
         yield AttentionItem(
-            f"{_at_least(count)} of partner {shown(partner_id)}: nobody serves them. "
+            f"{jobs(count)} of partner {shown(partner_id)}: nobody serves them. "
             f"{NO_CREDENTIALS.mend}.",
             discard_command(partner_id),
         )

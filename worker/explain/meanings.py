@@ -9,7 +9,7 @@ STANDS = {
     State.IN_DOUBT: "the bank may have acted; it is asked again until it says so",
     State.SUCCEEDED: "final: nobody can pay with the token any more",
     State.REFUSED: "final: the bank will not cancel",
-    State.EXHAUSTED: "final: undecided within the limits",
+    State.EXHAUSTED: "final: undecided",
 }
 
 ENDS = {
@@ -18,8 +18,8 @@ ENDS = {
     Outcome.EXPIRED: "The bank says the token has expired: nobody can pay with it.",
     Outcome.PAID: "Too late: the customer has paid. The order needs a refund, not a cancel.",
     Outcome.REFUSED: "The bank refused. A person must look at its codes.",
-    Outcome.LAPSED: "The token's own expiry passed before the bank answered.",
-    Outcome.GAVE_UP: "The bank never took it up within the limits: the token may still be paid.",
+    Outcome.LAPSED: "The token's own expiry passed; the bank never said what became of it.",
+    Outcome.GAVE_UP: "The bank never took it up: the token may still be paid.",
     Outcome.UNKNOWN: "The bank may or may not have cancelled it. A person must ask the bank.",
 }
 

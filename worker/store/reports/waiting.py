@@ -1,6 +1,7 @@
 """Jobs that wait for a person: on words that nobody has taught, or for credentials."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, select
@@ -17,6 +18,18 @@ ATTEMPTS = cancel_attempts.c
 _UNKNOWN: ColumnElement[bool] = literal_column(
     f"cancel_attempts.heard IN ({listed(sorted(UNKNOWN_WORDS))})", Boolean()
 )
+
+
+LOOKED_AT = 10_000
+"""So many of the jobs that wait are looked at: an index has no partner, and the table is large."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCounts:
+    """How many jobs wait for each partner; `complete` if all that wait were looked at."""
+
+    by_partner: dict[str, int]
+    complete: bool
 
 
 class Waiting:
@@ -46,19 +59,15 @@ class Waiting:
         ((count,),) = self._database.read(select(func.count()).select_from(found))
         return int(count)
 
-    def of_partners(self, partner_ids: Collection[str], *, most: int) -> dict[str, int]:
-        """Count the jobs that wait for these partners, by partner."""
-        return self._by_partner(JOBS.partner_id.in_(sorted(partner_ids)), most)
-
-    def of_other_partners(self, partner_ids: Collection[str], *, most: int) -> dict[str, int]:
-        """Count the jobs that wait for any partner but these, by partner."""
-        return self._by_partner(JOBS.partner_id.not_in(sorted(partner_ids)), most)
-
-    def _by_partner(self, whose: ColumnElement[bool], most: int) -> dict[str, int]:
-        found = select(JOBS.partner_id).where(waiting(), whose).limit(most).subquery()
-        name = found.c.partner_id
+    def longest_by_partner(self) -> WaitingCounts:
+        """Count the jobs that wait longest, by partner: what nobody serves is among them."""
+        longest = (
+            select(JOBS.partner_id).where(waiting()).order_by(JOBS.next_attempt_at).limit(LOOKED_AT)
+        ).subquery()
+        name = longest.c.partner_id
         rows = self._database.read(select(name, func.count()).group_by(name))
-        return {row[0]: row[1] for row in rows}
+        counts = {row[0]: int(row[1]) for row in rows}
+        return WaitingCounts(counts, complete=sum(counts.values()) < LOOKED_AT)
 
     def longest_due(self, *, without: Collection[str]) -> timedelta:
         """Return how long the oldest due job waits that is of none of these partners."""
