@@ -136,9 +136,13 @@ class Runtime:
             closed=self.is_closed,
         )
 
+    def closed_until(self) -> datetime | None:
+        """Return when the bank's maintenance ends, or None if the bank is open."""
+        return self._maintenance.closed_until(datetime.now(UTC))
+
     def is_closed(self) -> bool:
         """Say whether no call may begin: the bank is in maintenance, or this worker stops."""
-        return self.stopping() or self._maintenance.closed_until(datetime.now(UTC)) is not None
+        return self.stopping() or self.closed_until() is not None
 
     @property
     def high_water(self) -> int:

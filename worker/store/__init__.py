@@ -21,7 +21,7 @@ from worker.store.operators.retention import MIN_AGE, Retention
 from worker.store.outbox.endpoints import Endpoint, Endpoints, EndpointStatus
 from worker.store.outbox.events import Delivery, Outbox
 from worker.store.partners.cooldown import Cooldown
-from worker.store.partners.modes import UNCONFIGURED, PartnerModes
+from worker.store.partners.modes import UNCONFIGURED, PartnerModes, Rest
 from worker.store.reports.conversations import Conversations, JobConversations
 from worker.store.reports.exports import Exports
 from worker.store.reports.filters import EVERY_JOB, JobFilter
@@ -49,6 +49,7 @@ __all__ = [
     "RejectedMessage",
     "RequeueRequest",
     "RequeueResult",
+    "Rest",
     "Stats",
     "Status",
     "Store",
