@@ -36,6 +36,8 @@ from worker.errors import SettingsError
 
 CANCEL_URL = "https://kbankapi.tech/v1/kplus/payment/cancel-token"
 UidPrefix = Annotated[str, Field(pattern=UID_PREFIX)]
+SHORTEST = 0.001
+"""Seconds: nothing is shorter. Between this and the longest every time can be computed."""
 SETTLE_MARGIN = timedelta(seconds=1)
 """The time for a slow commit after the bank's answer."""
 
@@ -71,26 +73,29 @@ class Settings(OutcomeSettings):
         None, "TOML, more of the bank's codes and statuses, and their meaning"
     )
     request_dt: RequestDt = setting(RequestDt.UNIX, "`unix`, `unix_ms` or `iso8601`")
-    deadline_seconds: float = setting(15, "the bank call as a whole", gt=0, le=300)
-    lease_seconds: float = setting(60, "how long a claim holds a job", gt=0, le=3600)
+    deadline_seconds: float = setting(15, "the bank call as a whole", ge=SHORTEST, le=300)
+    lease_seconds: float = setting(60, "how long a claim holds a job", ge=SHORTEST, le=3600)
     max_attempts: int = setting(20, "after so many attempts a job ends", ge=1, le=10_000)
-    max_age_seconds: float = setting(86400, "after so long a job ends", gt=0, le=366 * 86400)
-    backoff_base_seconds: float = setting(2, "the first wait; half of it is random", gt=0, le=3600)
-    backoff_cap_seconds: float = setting(300, "no wait is longer", gt=0, le=86400)
-    cooldown_base_seconds: float = setting(
-        5, "a partner's first rest after a run of faults; it doubles", gt=0, le=3600
+    max_age_seconds: float = setting(86400, "after so long a job ends", ge=SHORTEST, le=366 * 86400)
+    backoff_base_seconds: float = setting(
+        2, "the first wait; half of it is random", ge=SHORTEST, le=3600
     )
-    cooldown_cap_seconds: float = setting(300, "no rest is longer", gt=0, le=86400)
-    inquiry_base_seconds: float = setting(2, "wait before the first inquiry", gt=0, le=3600)
+    backoff_cap_seconds: float = setting(300, "no wait is longer", ge=SHORTEST, le=86400)
+    cooldown_base_seconds: float = setting(
+        5, "a partner's first rest after a run of faults; it doubles", ge=SHORTEST, le=3600
+    )
+    cooldown_cap_seconds: float = setting(300, "no rest is longer", ge=SHORTEST, le=86400)
+    inquiry_base_seconds: float = setting(2, "wait before the first inquiry", ge=SHORTEST, le=3600)
     maintenance: str | None = setting(
         None,
         "when the bank is closed, Bangkok's time: `22:00-02:30, 2026-12-05T22:00/2026-12-06T06:00`",
     )
-    sweep_seconds: float = setting(1, "pause between two passes of the sweep", gt=0, le=60)
+    sweep_seconds: float = setting(1, "pause between two passes of the sweep", ge=SHORTEST, le=60)
     stall_seconds: float | None = setting(
         None,
         "a worker without progress for so long ends itself; unset: three leases, at least 180",
-        gt=0,
+        ge=SHORTEST,
+        le=86400,
     )
     concurrency: int = setting(16, "bank calls at once in one worker process", ge=1, le=1024)
     uid_length: int = setting(64, "the longest partnerTxnUid that is accepted", ge=1, le=64)
