@@ -30,7 +30,7 @@ from worker.jobs.sweep import HINT_AGAIN_AFTER, SweepContext
 from worker.outbox.celery_message import CeleryPublisher
 from worker.outbox.relay import Relay
 from worker.outbox.webhook import WebhookSender
-from worker.store import Cooldown, Store, open_database
+from worker.store import Cooldown, RejectedLimits, Store, open_database
 from worker.telemetry.log import get_logger
 from worker.telemetry.redaction import protect
 
@@ -91,6 +91,7 @@ class Runtime:
             cooldown=cooldown,
             inquiry_uids=settings.inquiry_uids,
             destinations=settings.destinations,
+            rejected=RejectedLimits(settings.rejected_messages, settings.rejected_bytes),
         )
 
     @once

@@ -97,6 +97,19 @@ class Settings(OutcomeSettings):
         ge=SHORTEST,
         le=86400,
     )
+    rejected_messages: int = setting(
+        1000,
+        "how many different messages that cannot become a job are kept of each reason: the first "
+        "half, and the newest",
+        ge=2,
+        le=1_000_000,
+    )
+    rejected_bytes: int = setting(
+        4_000_000,
+        "how much of their bodies is kept of each reason; after that the beginning of each",
+        ge=0,
+        le=1_000_000_000,
+    )
     concurrency: int = setting(16, "bank calls at once in one worker process", ge=1, le=1024)
     uid_length: int = setting(64, "the longest partnerTxnUid that is accepted", ge=1, le=64)
     inquiry_uid_prefix: UidPrefix = setting(

@@ -30,6 +30,7 @@ class Overview:
     past_lease: int
     recent_unknown: int
     rejected: Mapping[str, int]
+    rejected_not_kept: Mapping[str, int]
     rejected_at: datetime | None
     endpoints: list[EndpointStatus]
     now: datetime
@@ -46,6 +47,7 @@ class Overview:
             "in_flight_past_lease": self.past_lease,
             "partners_not_active": self.resting,
             "rejected_messages": self.rejected,
+            "rejected_not_kept": self.rejected_not_kept,
             "told": [_endpoint_document(status) for status in self.endpoints],
             "attention": list(attention(self)),
         }
@@ -70,6 +72,7 @@ def read_overview(store: Store) -> Overview:
         past_lease=len(store.backlog.dead(most=MOST)),
         recent_unknown=len(store.reports.jobs(recent, most=MOST)),
         rejected=store.rejected_messages.counts(),
+        rejected_not_kept=store.rejected_messages.not_kept(),
         rejected_at=newest[0].last_at if newest else None,
         endpoints=store.endpoints.statuses(),
         now=now,

@@ -13,6 +13,7 @@ from celery.signals import setup_logging
 
 from worker.broker.embedded import EmbeddedBroker, ensure
 from worker.broker.hints import Hints
+from worker.broker.prints import silence
 from worker.config.settings import Settings
 from worker.domain.destinations import Destination
 from worker.forksafe import PerProcess
@@ -21,7 +22,6 @@ from worker.outbox.celery_message import CeleryPublisher
 from worker.outbox.relay import deliver
 from worker.outbox.webhook import WebhookSender
 from worker.private import make_private
-from worker.process.celery_prints import silence
 from worker.process.heartbeat import Heartbeat
 from worker.process.liveness import Liveness
 from worker.process.loop import Loop, step

@@ -12,7 +12,11 @@ from worker.store.jobs.accept import Acceptance, Status
 from worker.store.jobs.bulk import Bulk
 from worker.store.jobs.finish import Finisher
 from worker.store.jobs.jobs import Jobs
-from worker.store.jobs.rejected_messages import RejectedMessage, RejectedMessages
+from worker.store.jobs.rejected_messages import (
+    RejectedLimits,
+    RejectedMessage,
+    RejectedMessages,
+)
 from worker.store.jobs.sweep import Backlog
 from worker.store.operators.actions import Actions
 from worker.store.operators.audits import Audits
@@ -46,6 +50,7 @@ __all__ = [
     "JobFile",
     "JobFilter",
     "NewExpiry",
+    "RejectedLimits",
     "RejectedMessage",
     "RequeueRequest",
     "RequeueResult",
@@ -74,6 +79,7 @@ class Store:
         cooldown: Cooldown | None = None,
         inquiry_uids: InquiryUids | None = None,
         destinations: Collection[Destination] = (),
+        rejected: RejectedLimits | None = None,
     ) -> None:
         self.database = database
         self.partners = PartnerModes(database, cooldown or Cooldown())
@@ -83,7 +89,7 @@ class Store:
         self.bulk = Bulk(database)
         self.audits = Audits(database, self.partners, uids)
         self.backlog = Backlog(database, finisher)
-        self.rejected_messages = RejectedMessages(database)
+        self.rejected_messages = RejectedMessages(database, rejected)
         self.outbox = Outbox(database)
         self.endpoints = Endpoints(database)
         self.actions = Actions(database, self.partners, finisher)
