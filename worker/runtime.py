@@ -30,7 +30,7 @@ from worker.jobs.sweep import HINT_AGAIN_AFTER, SweepContext
 from worker.outbox.celery_message import CeleryPublisher
 from worker.outbox.relay import Relay
 from worker.outbox.webhook import WebhookSender
-from worker.store import Cooldown, Store, open_database
+from worker.store import Cooldown, RejectedLimits, Store, open_database
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -89,6 +89,7 @@ class Runtime:
             cooldown=cooldown,
             inquiry_uids=settings.inquiry_uids,
             destinations=settings.destinations,
+            rejected=RejectedLimits(settings.rejected_messages, settings.rejected_bytes),
         )
 
     @once
@@ -135,9 +136,13 @@ class Runtime:
             closed=self.is_closed,
         )
 
+    def closed_until(self) -> datetime | None:
+        """Return when the bank's maintenance ends, or None if the bank is open."""
+        return self._maintenance.closed_until(datetime.now(UTC))
+
     def is_closed(self) -> bool:
         """Say whether no call may begin: the bank is in maintenance, or this worker stops."""
-        return self.stopping() or self._maintenance.closed_until(datetime.now(UTC)) is not None
+        return self.stopping() or self.closed_until() is not None
 
     @property
     def high_water(self) -> int:

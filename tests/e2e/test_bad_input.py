@@ -14,6 +14,7 @@ from tests.e2e import bad_commands
 from tests.e2e.bad_commands import COMMANDS
 from tests.e2e.bad_messages import MESSAGES, PARTNER, STORED, Message
 from tests.e2e.bad_settings import BAD_SETTINGS
+from tests.e2e.bad_worker_settings import BAD_WORKER_SETTINGS
 from tests.e2e.batch import Command, Heard, run_all, run_alone
 from tests.servers.databases import KINDS, Databases
 from tests.servers.waiting import eventually
@@ -183,7 +184,7 @@ def test_an_order_for_a_partner_that_nobody_knows_waits_with_the_reason(bench: B
     assert (file.job["state"], file.job["attempts"]) == ("retryable", 0)
 
 
-TYPED = COMMANDS | BAD_SETTINGS
+TYPED = COMMANDS | BAD_SETTINGS | BAD_WORKER_SETTINGS
 GOOD_ONES = {
     "first an order": Command(
         ("enqueue", "--uid", bad_commands.STORED, "--token", "T1", "--reference1", "R1"), 0
@@ -234,6 +235,7 @@ def test_a_bad_command_or_setting_is_named_under_its_exit_code(desk: Desk, name:
 def test_of_commands_and_of_settings_more_than_forty_kinds_are_tried() -> None:
     assert len(COMMANDS) >= 40
     assert len(BAD_SETTINGS) >= 40
+    assert len(BAD_WORKER_SETTINGS) >= 60
 
 
 def test_good_commands_before_and_after_the_bad_ones_are_done(desk: Desk) -> None:

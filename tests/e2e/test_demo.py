@@ -109,7 +109,6 @@ def test_the_proof_holds_for_a_worker_that_celerys_own_command_starts(
     with stage(tmp_path) as parts:
         proof = play(parts, jobs=48, screen=_NoReporter())
         assert "celery.apps.worker" in parts.log.read_text()
-        assert "[config]" in parts.log.read_text(), "the banner, which only Celery's command prints"
     assert proof.holds, proof.claims
 
 

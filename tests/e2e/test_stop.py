@@ -58,7 +58,7 @@ def _runs(pid: int) -> bool:
 def ask(worker: WorkerProcess, number: signal.Signals = TERM) -> None:
     """Send a first signal; return when its handler has run."""
     worker.signal(number)
-    worker.wait_until(lambda: "shutdown (MainProcess)" in worker.told())
+    worker.wait_until(lambda: "worker_stopping" in worker.told())
 
 
 def held(broker_url: str, sandbox: Sandbox, tokens: Sequence[str]) -> None:

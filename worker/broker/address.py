@@ -4,15 +4,18 @@ import math
 import ssl
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import certifi
 
-from worker.broker.transports import TRANSPORTS
+from worker.broker.transports import RABBITMQ, TRANSPORTS
 from worker.errors import SettingsError
+from worker.net.address import check_host
 
 _SENTINEL_KEYS: Final = frozenset({"master_name", "sentinel_username", "sentinel_password"})
+_LARGEST_DATABASE: Final = 2**31 - 1
 _TLS_KEYS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 
 
@@ -29,6 +32,8 @@ def broker_settings(url: str, *, lease: timedelta, timeout: timedelta) -> dict[s
     hosts = [_split(part) for part in url.split(";")]
     if {host.scheme for host in hosts} != {scheme}:
         raise _refused(f"all of its addresses must begin with {scheme}://, like the first")
+    if scheme not in RABBITMQ:
+        _check_database(hosts)
     query = _query(hosts, scheme)
     wait = timeout.total_seconds()
     return {
@@ -136,10 +141,24 @@ def _query(hosts: list[SplitResult], scheme: str) -> dict[str, str]:
     return query
 
 
+def files_of(url: str) -> list[tuple[str, Path]]:
+    """Return the files that a broker's URL names, each with the name of its option."""
+    queries = [parse_qsl(urlsplit(part).query) for part in url.split(";")]
+    return [(name, Path(value)) for query in queries for name, value in query if name in _TLS_KEYS]
+
+
+def _check_database(hosts: list[SplitResult]) -> None:
+    """Refuse what kombu would refuse in every connection: a database of Redis is a number."""
+    for path in {host.path.strip("/") for host in hosts} - {""}:
+        if not (path.isascii() and path.isdigit() and int(path) <= _LARGEST_DATABASE):
+            raise _refused("its path must be the number of a database of Redis, such as /0")
+
+
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         if parts.hostname and parts.port != 0:
+            check_host(parts.hostname)
             return parts
     except ValueError:
         pass

@@ -10,6 +10,16 @@ UNREADABLE: Final = "application/vnd.kplus.unreadable"
 COMPRESSION: Final = "compression"
 
 
+class Returned:
+    """How many messages this process has given back to their queues."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+
+
+RETURNED: Final = Returned()
+
+
 class SealedMessage(Message):
     """
     A message that is not unpacked. Its header still says that it is compressed.
@@ -26,3 +36,9 @@ class SealedMessage(Message):
         parts["headers"] = {name: headers[name] for name in headers if name != COMPRESSION}
         super().__init__(*args, **parts)
         self.headers = headers
+
+    def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 -- kombu's signature
+        """Reject a message, as in kombu; count it if it is given back."""
+        parent: Any = super()  # untyped in its stubs
+        parent.reject(requeue=requeue)
+        RETURNED.messages += requeue

@@ -27,7 +27,7 @@ class OutcomeSettings(BaseSettings):
     webhook_ca_bundle: Path | None = setting(
         None, "PEM, the authorities that the receiver is checked against; unset: the public ones"
     )
-    webhook_deadline_seconds: float = setting(10, "one post as a whole", gt=0, le=60)
+    webhook_deadline_seconds: float = setting(10, "one post as a whole", ge=0.001, le=60)
     outcome_task: str | None = setting(None, "the Celery task that is sent for each outcome")
     outcome_queue: str | None = setting(None, "the queue that it is sent to, on our broker")
     outcome_max_attempts: int = setting(
@@ -37,7 +37,7 @@ class OutcomeSettings(BaseSettings):
         le=10_000,
     )
     outcome_max_age_seconds: float = setting(
-        3 * 86400, "the same so long after its first try", gt=0, le=366 * 86400
+        3 * 86400, "the same so long after its first try", ge=0.001, le=366 * 86400
     )
 
     @model_validator(mode="after")

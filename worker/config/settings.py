@@ -37,6 +37,8 @@ from worker.telemetry.redaction import protect
 
 CANCEL_URL = "https://kbankapi.tech/v1/kplus/payment/cancel-token"
 UidPrefix = Annotated[str, Field(pattern=UID_PREFIX)]
+SHORTEST = 0.001
+"""Seconds: nothing is shorter. Between this and the longest every time can be computed."""
 SETTLE_MARGIN = timedelta(seconds=1)
 """The time for a slow commit after the bank's answer."""
 
@@ -77,29 +79,45 @@ class Settings(OutcomeSettings):
         None, "TOML, more of the bank's codes and statuses, and their meaning"
     )
     request_dt: RequestDt = setting(RequestDt.UNIX, "`unix`, `unix_ms` or `iso8601`")
-    deadline_seconds: float = setting(15, "the bank call as a whole", gt=0, le=300)
-    lease_seconds: float = setting(60, "how long a claim holds a job", gt=0, le=3600)
+    deadline_seconds: float = setting(15, "the bank call as a whole", ge=SHORTEST, le=300)
+    lease_seconds: float = setting(60, "how long a claim holds a job", ge=SHORTEST, le=3600)
     max_attempts: int = setting(20, "after so many attempts a job ends", ge=1, le=10_000)
-    max_age_seconds: float = setting(86400, "after so long a job ends", gt=0, le=366 * 86400)
-    backoff_base_seconds: float = setting(2, "the first wait; half of it is random", gt=0, le=3600)
-    backoff_cap_seconds: float = setting(300, "no wait is longer", gt=0, le=86400)
+    max_age_seconds: float = setting(86400, "after so long a job ends", ge=SHORTEST, le=366 * 86400)
+    backoff_base_seconds: float = setting(
+        2, "the first wait; half of it is random", ge=SHORTEST, le=3600
+    )
+    backoff_cap_seconds: float = setting(300, "no wait is longer", ge=SHORTEST, le=86400)
     cooldown_base_seconds: float = setting(
-        5, "a partner's first rest after a run of faults; it doubles", gt=0, le=3600
+        5, "a partner's first rest after a run of faults; it doubles", ge=SHORTEST, le=3600
     )
-    cooldown_cap_seconds: float = setting(300, "no rest is longer", gt=0, le=86400)
+    cooldown_cap_seconds: float = setting(300, "no rest is longer", ge=SHORTEST, le=86400)
     max_retry_after_seconds: float = setting(
-        3600, "a longer `Retry-After` of the bank is taken for a slip", gt=0, le=86400
+        3600, "a longer `Retry-After` of the bank is taken for a slip", ge=SHORTEST, le=86400
     )
-    inquiry_base_seconds: float = setting(2, "wait before the first inquiry", gt=0, le=3600)
+    inquiry_base_seconds: float = setting(2, "wait before the first inquiry", ge=SHORTEST, le=3600)
     maintenance: str | None = setting(
         None,
         "when the bank is closed, Bangkok's time: `22:00-02:30, 2026-12-05T22:00/2026-12-06T06:00`",
     )
-    sweep_seconds: float = setting(1, "pause between two passes of the sweep", gt=0, le=60)
+    sweep_seconds: float = setting(1, "pause between two passes of the sweep", ge=SHORTEST, le=60)
     stall_seconds: float | None = setting(
         None,
         "a worker without progress for so long ends itself; unset: three leases, at least 180",
-        gt=0,
+        ge=SHORTEST,
+        le=86400,
+    )
+    rejected_messages: int = setting(
+        1000,
+        "how many different messages that cannot become a job are kept of each reason: the first "
+        "half, and the newest",
+        ge=2,
+        le=1_000_000,
+    )
+    rejected_bytes: int = setting(
+        4_000_000,
+        "how much of their bodies is kept of each reason; after that the beginning of each",
+        ge=0,
+        le=1_000_000_000,
     )
     concurrency: int = setting(16, "bank calls at once in one worker process", ge=1, le=1024)
     uid_length: int = setting(64, "the longest partnerTxnUid that is accepted", ge=1, le=64)

@@ -7,6 +7,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from worker.broker.transports import TRANSPORTS
+from worker.config.sqlite_file import sqlite_file
 from worker.telemetry.credentials import is_credential
 
 DATABASE_BACKENDS = ("sqlite", "postgresql")
@@ -21,6 +22,10 @@ def check_database_url(url: str) -> None:
             parts.get_dialect()  # raises if the driver is unknown
     except (ArgumentError, ValueError):
         backend = ""
+    if backend == "sqlite" and sqlite_file(url) is None and ":///file:" not in url:
+        raise ValueError(
+            "KPLUS_DATABASE_URL must name the file of an SQLite database: sqlite:////path/file.db"
+        )
     if backend not in DATABASE_BACKENDS:
         message = (
             "KPLUS_DATABASE_URL must be an SQLAlchemy URL of PostgreSQL or SQLite, such as "

@@ -19,6 +19,8 @@ KINDS: Final = "queues"
 """The key under which `_rabbitmq` adds our queues, by name and kind."""
 ANSWER_TIMEOUT = timedelta(seconds=3)
 """The longest wait for one answer of the broker."""
+NO_SUCH_DATABASE: Final = "DB index is out of range"
+"""What Redis answers where it has fewer databases than the URL's number."""
 CONFIGURED = "check KPLUS_BROKER_URL, and that the server runs; jobs wait in the table meanwhile"
 
 
@@ -45,7 +47,9 @@ def refuse_a_forgetful_broker(settings: Settings) -> None:
         return
     try:
         finding = _evicts(_ask(settings))
-    except BrokerUnavailable:
+    except BrokerUnavailable as error:
+        if NO_SUCH_DATABASE in str(error):
+            raise SettingsError(f"KPLUS_BROKER_URL: {error}: choose another database") from None
         return
     if finding is not None:
         raise SettingsError(f"{finding.check}: {finding.text}: {finding.remedy}")

@@ -12,6 +12,8 @@ from worker.domain.kplus import BANGKOK
 DAY = timedelta(days=1)
 _ANY_DAY = later(EARLIEST, 3 * DAY), later(LATEST, -3 * DAY)
 """Times that have a day before and a day after them, in Bangkok too."""
+FIRST_YEAR, LAST_YEAR = 2000, 2100
+"""Beyond these a window is a slip, and near the end of the calendar no time can be computed."""
 _DAILY = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])\Z")
 
 
@@ -82,7 +84,8 @@ def _window(text: str) -> DailyWindow | DatedWindow:
     except ValueError:
         message = (
             f"{text!r} is no window: write 22:00-02:30 for every day, or "
-            "2026-12-05T22:00/2026-12-06T06:00 for one, in Bangkok's time"
+            "2026-12-05T22:00/2026-12-06T06:00 for one, in Bangkok's time, "
+            f"from {FIRST_YEAR} to {LAST_YEAR}"
         )
         raise ValueError(message) from None
 
@@ -99,7 +102,7 @@ def _daily(text: str) -> DailyWindow:
 
 def _dated(text: str) -> DatedWindow:
     begins, ends = (_moment(part.strip()) for part in text.split("/"))
-    if ends <= begins:
+    if ends <= begins or begins.year < FIRST_YEAR or ends.year > LAST_YEAR:
         raise ValueError
     return DatedWindow(begins, ends)
 

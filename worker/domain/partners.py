@@ -50,8 +50,8 @@ class Partner(BaseModel):
     client_key: Path | None = None
     client_key_password_file: Path | None = None
     ca_bundle: Path | None = None
-    rate_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    max_concurrency: int | None = Field(default=None, gt=0)
+    rate_per_second: float | None = Field(default=None, ge=0.001, le=1e6, allow_inf_nan=False)
+    max_concurrency: int | None = Field(default=None, gt=0, le=1_000_000)
 
     _tls_files: str = PrivateAttr(default="")
 

@@ -53,6 +53,7 @@ class Overview:
     looked_at_all: bool
     longest_due: timedelta
     rejected: Mapping[str, int]
+    rejected_not_kept: Mapping[str, int]
     rejected_at: datetime | None
     endpoints: list[EndpointStatus]
     now: datetime
@@ -74,6 +75,7 @@ class Overview:
             "waiting_unserved": self.unserved,
             "partners_not_active": self.resting,
             "rejected_messages": self.rejected,
+            "rejected_not_kept": self.rejected_not_kept,
             "told": [_endpoint_document(status) for status in self.endpoints],
             "attention": list(attention(self)),
         }
@@ -109,6 +111,7 @@ def read_overview(store: Store, configured: Collection[str] = ()) -> Overview:
         looked_at_all=waiting.complete,
         longest_due=longest_due(store, resting, now),
         rejected=store.rejected_messages.counts(),
+        rejected_not_kept=store.rejected_messages.not_kept(),
         rejected_at=newest[0].last_at if newest else None,
         endpoints=store.endpoints.statuses(),
         now=now,

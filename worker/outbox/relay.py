@@ -148,6 +148,7 @@ class _Round:
             if self._failures:
                 self._context.store.endpoints.record_success(self._context.destination)
                 self._failures = 0
+                log.info("receiver_rest_over", destination=str(self._context.destination))
             return
         self._last_fault = reply.fault
         _record_failure(self._context, delivery, reply)
@@ -172,6 +173,9 @@ class _Round:
         self._closed = True
         run = self._failures + 1
         wait = ENDPOINT_BACKOFF.wait(run, jitter=self._context.random(), retry_after=advice)
+        name = str(self._context.destination)
+        seconds = round(wait.total_seconds(), 1)
+        log.warning("receiver_rests", destination=name, fault=fault, failures=run, seconds=seconds)
         endpoints = self._context.store.endpoints
         endpoints.back_off(self._context.destination, fault, failures=run, wait=wait)
 

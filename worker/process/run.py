@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from socket import gethostname
 from typing import Any
@@ -12,6 +13,7 @@ from celery.signals import setup_logging
 
 from worker.broker.embedded import EmbeddedBroker, ensure
 from worker.broker.hints import Hints
+from worker.broker.prints import silence
 from worker.config.settings import Settings
 from worker.domain.destinations import Destination
 from worker.forksafe import PerProcess
@@ -23,11 +25,13 @@ from worker.private import make_private
 from worker.process.heartbeat import Heartbeat
 from worker.process.liveness import Liveness
 from worker.process.loop import Loop, step
+from worker.process.rests import Rests
 from worker.process.shutdown import SETTLE_TIME, Shutdown
 from worker.process.tasks import register
 from worker.process.watchdog import Watchdog
 from worker.runtime import Runtime, broker_url, create_celery
 from worker.telemetry.log import configure_logging, get_logger
+from worker.telemetry.prints import printed_lines_logged
 
 log = get_logger(__name__)
 
@@ -56,6 +60,14 @@ def run_worker(
     configure_logging(level=level)
     # Celery's warning about root has six lines. As a log event it is one line.
     logging.captureWarnings(capture=True)
+    silence()
+    # The banner is for people. In a file it would be the only lines that are no events.
+    program["quiet"] = quiet or not sys.stdout.isatty()
+    with printed_lines_logged():
+        return _run(settings, pool=pool, level=level, hostname=hostname, **program)
+
+
+def _run(settings: Settings, *, pool: str, level: str, hostname: str | None, **program: Any) -> int:
     shutdown = Shutdown(within=settings.deadline + SETTLE_TIME)
     shutdown.listen()
     runtime = PerProcess(lambda: Runtime(settings, stopping=shutdown))
@@ -68,11 +80,12 @@ def run_worker(
             # Gossip cannot tell two workers of one name on one host apart.
             hostname=hostname or f"kplus-cancel-{os.getpid()}@{gethostname()}",
             loglevel=level,
-            quiet=quiet,
             **program,
         )
         worker.start()
-        return int(worker.exitcode or 0)
+        exit_code = int(worker.exitcode or 0)
+        shutdown.tell_end(exit_code)
+        return exit_code
     finally:
         runtime().close()
         if broker is not None:
@@ -87,12 +100,14 @@ def build_worker(
     app = create_celery(settings, url=url or "", pool=pool)
     liveness = Liveness()
     register(app, runtime, liveness)
-    hints = Hints(app)
+    hints, rests = Hints(app), Rests()
 
     def sweep_once() -> bool:
         if broker is not None:
             broker.renew()
         runtime().follow_roster()
+        rests.see(runtime().store.partners.rests())
+        rests.see_bank(runtime().closed_until())
         sweep(runtime().sweep(hints))
         return False
 

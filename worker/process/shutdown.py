@@ -9,10 +9,17 @@ import math
 import mmap
 import os
 import signal
+import time
 from datetime import timedelta
 from types import FrameType
 
 from celery.signals import worker_ready, worker_shutting_down
+from celery.worker import state
+
+from worker.broker.sealed import RETURNED
+from worker.telemetry.log import get_logger
+
+log = get_logger(__name__)
 
 SETTLE_TIME = timedelta(seconds=20)
 """Time for a stop beyond the calls under way: outcomes, messages and the sweep."""
@@ -31,6 +38,10 @@ class Shutdown:
         # Memory shared with prefork's children. There is no lock: a signal handler can interrupt
         # the thread that holds it.
         self._stops = mmap.mmap(-1, 1)
+        self._signal: str | None = None
+        self._began = 0.0
+        self._under_way = 0
+        self._returned = 0
 
     def __call__(self) -> bool:
         """Say whether no new work may begin."""
@@ -41,9 +52,30 @@ class Shutdown:
         worker_shutting_down.connect(self._begin, weak=False)
         worker_ready.connect(_quit_at_once, weak=False)
 
-    def _begin(self, **_signal: object) -> None:
+    def tell_end(self, exit_code: int) -> None:
+        """Say that this worker has stopped: why, and what became of the work it had."""
+        # Celery still holds what it could not acknowledge; the broker gets it back with the line.
+        returned = RETURNED.messages - self._returned + len(state.reserved_requests)
+        log.info(
+            "worker_stopped",
+            signal=self._signal,
+            exit_code=exit_code,
+            calls_then=self._under_way,
+            messages_given_back=returned,
+            seconds=round(time.monotonic() - self._began, 1) if self._signal else None,
+        )
+
+    def _begin(self, sig: object = None, **_signal: object) -> None:
         """Run inside Celery's handler of the first SIGTERM or Ctrl-C."""
         self._stops[0] = 1
+        self._signal, self._began = str(sig), time.monotonic()
+        self._under_way, self._returned = len(state.active_requests), RETURNED.messages
+        log.info(
+            "worker_stopping",
+            signal=self._signal,
+            calls=self._under_way,
+            within_seconds=math.ceil(self._within.total_seconds()),
+        )
         # From now on the kernel ends the process, even if all of its threads hang.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
@@ -56,4 +88,6 @@ def _quit_at_once(**_signal: object) -> None:
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:
+    name = signal.Signals(number).name
+    log.warning("worker_ends_at_once", signal=name, calls=len(state.active_requests))
     os._exit(128 + number)

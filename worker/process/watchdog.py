@@ -5,11 +5,11 @@ Nothing is lost: each row holds its job's state, and leases end. This thread use
 could hang together with the other threads.
 """
 
-import faulthandler
 import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -22,6 +22,8 @@ log = get_logger(__name__)
 EXIT_CODE = 1
 CHECKS_PER_STALL = 20
 """How often it checks within the longest time that a stall may last."""
+DEEPEST_STACK = 40
+"""How many frames of each thread are logged, from the innermost outwards."""
 LONGEST_PAUSE_SECONDS = 5.0
 """Readers of the heartbeat expect a fresh one."""
 
@@ -71,12 +73,24 @@ class Watchdog:
         slow = stall.duration > self._stall_timeout / 2
         self._heartbeat.beat(stalled=f"{stall.what} for {seconds:.0f} s" if slow else None)
         if stall.duration > self._stall_timeout:
-            log.critical("worker_stalled", what=stall.what, seconds=round(seconds))
+            log.critical(
+                "worker_stalled", what=stall.what, seconds=round(seconds), threads=_stacks()
+            )
             self._end()
 
 
 def _end() -> None:
     """End at once: an orderly end would wait for the thread that hangs."""
-    # The stack of each thread, without its variables.
-    faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)
     os._exit(EXIT_CODE)
+
+
+def _stacks() -> dict[str, list[str]]:
+    """Return where each thread stands, without its variables."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return {
+        f"{names.get(number, 'unknown')} {number}": [
+            f"{frame.filename}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_stack(top, limit=-DEEPEST_STACK)
+        ]
+        for number, top in sys._current_frames().items()  # noqa: SLF001 - there is no other way
+    }

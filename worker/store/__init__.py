@@ -13,7 +13,11 @@ from worker.store.jobs.bulk import Bulk
 from worker.store.jobs.finish import Finisher
 from worker.store.jobs.jobs import Jobs
 from worker.store.jobs.misfits import Misfits, refuses_row
-from worker.store.jobs.rejected_messages import RejectedMessage, RejectedMessages
+from worker.store.jobs.rejected_messages import (
+    RejectedLimits,
+    RejectedMessage,
+    RejectedMessages,
+)
 from worker.store.jobs.sweep import Backlog
 from worker.store.operators.actions import Actions
 from worker.store.operators.audits import Audits
@@ -22,7 +26,7 @@ from worker.store.operators.retention import MIN_AGE, Retention
 from worker.store.outbox.endpoints import Endpoint, Endpoints, EndpointStatus
 from worker.store.outbox.events import Delivery, Outbox
 from worker.store.partners.cooldown import Cooldown
-from worker.store.partners.modes import UNCONFIGURED, PartnerModes
+from worker.store.partners.modes import UNCONFIGURED, PartnerModes, Rest
 from worker.store.reports.conversations import Conversations, JobConversations
 from worker.store.reports.drift import Drifts
 from worker.store.reports.exports import Exports
@@ -50,9 +54,11 @@ __all__ = [
     "JobFile",
     "JobFilter",
     "NewExpiry",
+    "RejectedLimits",
     "RejectedMessage",
     "RequeueRequest",
     "RequeueResult",
+    "Rest",
     "Stats",
     "Status",
     "Store",
@@ -80,6 +86,7 @@ class Store:
         cooldown: Cooldown | None = None,
         inquiry_uids: InquiryUids | None = None,
         destinations: Collection[Destination] = (),
+        rejected: RejectedLimits | None = None,
     ) -> None:
         self.database = database
         self.partners = PartnerModes(database, cooldown or Cooldown())
@@ -90,7 +97,7 @@ class Store:
         self.audits = Audits(database, self.partners, uids)
         self.backlog = Backlog(database, finisher)
         self.misfits = Misfits(database, finisher)
-        self.rejected_messages = RejectedMessages(database)
+        self.rejected_messages = RejectedMessages(database, rejected)
         self.outbox = Outbox(database)
         self.endpoints = Endpoints(database)
         self.actions = Actions(database, self.partners, finisher)

@@ -30,12 +30,14 @@ def rejected(*, limit: int, bodies: bool, form: str | None) -> None:
     List messages that could not become a job, the last seen first.
 
     They are kept redacted, once however often they came, and never tried again: the sender
-    has to send them anew. A conflict names a partnerTxnUid that is stored with other
-    content; the stored job stands.
+    has to send them anew. Of a flood the first and the newest of each reason are kept, and the
+    rest counted (KPLUS_REJECTED_MESSAGES, KPLUS_REJECTED_BYTES). A conflict names a
+    partnerTxnUid that is stored with other content; the stored job stands.
     """
     with store_of(settings_now()) as store:
         rows = [row._asdict() for row in store.rejected_messages.latest(most=limit)]
         kept = sum(store.rejected_messages.counts().values())
+        not_kept = store.rejected_messages.not_kept()
     if wants_json(form):
         print_json(rows)
     else:
@@ -44,6 +46,8 @@ def rejected(*, limit: int, bodies: bool, form: str | None) -> None:
         put(*_page(rows, bodies=bodies))
     if kept > len(rows):
         click.echo(f"{len(rows)} of {kept} are shown: raise --limit for more.", err=True)
+    for reason, count in sorted(not_kept.items()):
+        click.echo(f"{count} more of {reason} were counted, and not kept.", err=True)
 
 
 def _page(rows: Sequence[Row], *, bodies: bool) -> "Iterator[RenderableType]":

@@ -10,6 +10,7 @@ from worker.broker.hints import Hints
 from worker.cli.ui.context import database_of, ready_schema, refuse_missing_file, settings_now
 from worker.cli.ui.output import print_json, wants_json
 from worker.config.settings import Settings
+from worker.config.trial import try_settings
 from worker.doctor.broker import refuse_a_forgetful_broker
 from worker.explain.text import jobs
 from worker.jobs.sweep import SweepResult, sweep
@@ -59,6 +60,7 @@ def start(settings: Settings, *, pool: str, level: str, **program: Any) -> int:
     `celery -A worker worker` comes here too. See `run_worker` for `program`.
     """
     configure_logging(level=level)
+    try_settings(settings)
     ready_schema(settings)
     refuse_a_forgetful_broker(settings)
     return run_worker(settings, pool=pool, level=level, **program)

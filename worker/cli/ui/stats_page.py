@@ -62,6 +62,8 @@ def _rejected(overview: Overview) -> Iterator[RenderableType]:
         (count, cell(reason)) for reason, count in sorted(overview.rejected.items())
     )
     yield table(_COUNTED[:2], rows)
+    for reason, count in sorted(overview.rejected_not_kept.items()):
+        yield indented(f"{count} more of {reason} were counted, and not kept.")
 
 
 _COUNTED = (Heading("", number=True), Heading(""), Heading("", whole=False))

@@ -1,16 +1,33 @@
-"""Messages that could not become a job: stored redacted, and counted if they come again."""
+"""Messages that could not become a job: redacted, counted if they come again, and bounded."""
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, case, delete, func, literal, select, update
 
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
 from worker.store.engine.elements import Now, one_more
-from worker.store.schema.tables import rejected_messages
+from worker.store.schema.tables import rejected_counts, rejected_messages
 
 LONGEST_BODY = 16 * 1024
+SHORT_BODY = 256
+"""What is kept of a body once its kind holds all the bytes it may."""
+CONFLICT = "conflict"
 _KEPT = rejected_messages.c
+_COUNTS = rejected_counts.c
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedLimits:
+    """
+    How many different messages of one kind are kept, and how many bytes of their bodies.
+
+    A kind is a reason; messages that name a uid are a kind beside those that name none.
+    """
+
+    messages: int = 1000
+    bytes: int = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +40,12 @@ class RejectedMessage:
     task: str | None = None
     uid: str | None = None
 
-    def row(self) -> dict[str, str | None]:
+    @property
+    def kind(self) -> str:
+        """The messages that it shares places with."""
+        return storable(self.reason, 32) + ("+uid" if self.uid else "")
+
+    def row(self) -> dict[str, Any]:
         """Return the columns, bounded and storable."""
         return {
             "reason": storable(self.reason, 32),
@@ -42,18 +64,49 @@ class RejectedMessage:
 class RejectedMessages:
     """The statements about rejected messages. Their bodies must be redacted already."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, limits: RejectedLimits | None = None) -> None:
         self._database = database
+        self._limits = limits or RejectedLimits()
+        again = {"deliveries": one_more(_KEPT.deliveries), "last_at": Now()}
+        self._again = (
+            update(rejected_messages)
+            .where(_KEPT.digest == bindparam("this_digest"))
+            .values(**again)
+            .returning(_KEPT.digest)
+        )
         new = database.insert(rejected_messages).values(first_at=Now(), last_at=Now())
-        self._keep = new.on_conflict_do_update(
-            index_elements=["digest"],
-            set_={"deliveries": one_more(_KEPT.deliveries), "last_at": Now()},
+        self._keep = new.on_conflict_do_update(index_elements=["digest"], set_=again)
+        self._count = (
+            database.insert(rejected_counts)
+            .values(seen=1, not_kept=0, bytes=0)
+            .on_conflict_do_update(index_elements=["kind"], set_={"seen": _COUNTS.seen + 1})
+            .returning(_COUNTS.seen, _COUNTS.bytes)
+        )
+        self._clear_place = (
+            delete(rejected_messages)
+            .where(_KEPT.kind == bindparam("this_kind"), _KEPT.place == bindparam("this_place"))
+            .returning(func.length(_KEPT.body))
+        )
+        left = _COUNTS.bytes + bindparam("more_bytes")
+        self._update_count = (
+            update(rejected_counts)
+            .where(_COUNTS.kind == bindparam("this_kind"))
+            .values(
+                not_kept=_COUNTS.not_kept + bindparam("cleared"),
+                # Pruned rows have left their bytes: a ring that begins anew counts anew.
+                bytes=case((left > 0, left), else_=literal(0)),
+            )
         )
         self._add = new.on_conflict_do_nothing()
         self._latest = (
             select(rejected_messages).order_by(_KEPT.last_at.desc()).limit(bindparam("most"))
         )
         self._counts = select(_KEPT.reason, func.count()).group_by(_KEPT.reason)
+        self._not_kept = (
+            select(_COUNTS.reason, func.sum(_COUNTS.not_kept))
+            .where(_COUNTS.not_kept > 0)
+            .group_by(_COUNTS.reason)
+        )
 
     def keep(
         self,
@@ -65,7 +118,9 @@ class RejectedMessages:
         """
         Store a message once, and count how often it is delivered.
 
-        With `counted=False` a stored one stays as it is: that takes the right to insert alone,
+        Of each kind the first and the newest are kept, up to the limits; the rest are counted.
+        A conflict is always kept: it is about an order that is stored. With `counted=False` a
+        stored one stays as it is, and no limit applies: that takes the right to insert alone,
         which is all that a producer has. With a `connection` the row joins the caller's
         transaction.
         """
@@ -74,8 +129,11 @@ class RejectedMessages:
         statement = self._keep if counted else self._add
         if connection is not None:
             rows_of(connection, statement, {**self._database.times, **row})
-            return
-        self._database.run(statement, **row)
+        elif message.reason == CONFLICT or not counted:
+            self._database.run(statement, **row)
+        elif not self._database.run(self._again, this_digest=row["digest"]):
+            with self._database.writing() as own:
+                self._keep_in_place(own, message.kind, row)
 
     def latest(self, *, most: int) -> list[AnyRow]:
         """Return the messages seen last, newest first."""
@@ -84,3 +142,27 @@ class RejectedMessages:
     def counts(self) -> dict[str, int]:
         """Return how many different messages are stored, by reason."""
         return {row[0]: row[1] for row in self._database.read(self._counts)}
+
+    def not_kept(self) -> dict[str, int]:
+        """Return how many different messages gave their place to newer ones, by reason."""
+        return {row[0]: int(row[1]) for row in self._database.read(self._not_kept)}
+
+    def _keep_in_place(self, connection: Connection, kind: str, row: dict[str, Any]) -> None:
+        times = self._database.times
+        # It locks the kind's row: workers that keep the same kind take different places.
+        ((seen, held),) = rows_of(connection, self._count, {"kind": kind, "reason": row["reason"]})
+        place = self._place(seen)
+        where = {"this_kind": kind, "this_place": place}
+        cleared = [length for (length,) in rows_of(connection, self._clear_place, where)]
+        if held - sum(cleared) + len(row["body"]) > self._limits.bytes:
+            row = {**row, "body": row["body"][:SHORT_BODY]}
+        rows_of(connection, self._keep, {**times, **row, "kind": kind, "place": place})
+        more = len(row["body"]) - sum(cleared)
+        counted = {"this_kind": kind, "cleared": len(cleared), "more_bytes": more}
+        rows_of(connection, self._update_count, counted)
+
+    def _place(self, seen: int) -> int:
+        """Return the place of the message with this number: half keep theirs, half take turns."""
+        most = self._limits.messages
+        firsts = most // 2
+        return seen if seen <= firsts else firsts + 1 + (seen - firsts - 1) % (most - firsts)

@@ -4,7 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Table, bindparam, delete, func, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    func,
+    select,
+    update,
+)
 
 from worker.domain.bounds import EARLIEST
 from worker.domain.events import OutboxState
@@ -21,6 +32,7 @@ from worker.store.schema.tables import (
     operator_actions,
     outbox,
     partners,
+    rejected_counts,
     rejected_messages,
     tombstones,
 )
@@ -120,7 +132,10 @@ class Retention:
     def messages(self, *, older_than: timedelta, most: int = BATCH) -> int:
         """Delete rejected messages that came last that long ago; return how many."""
         key = rejected_messages.c.digest
-        return self._delete(key, self._old_messages, rejected_messages.c.last_at, older_than, most)
+        done = self._delete(key, self._old_messages, rejected_messages.c.last_at, older_than, most)
+        if done:
+            self._database.run(_recount())
+        return done
 
     def count_actions(self, *, older_than: timedelta) -> int:
         """Return how many operators' actions are that old; those on partners paused now stay."""
@@ -197,6 +212,15 @@ def _old() -> tuple[ColumnElement[bool], ...]:
         JOBS.outcome == bindparam("outcome"),
         JOBS.updated_at < NowPlus("ago_seconds"),
     )
+
+
+def _recount() -> Update:
+    """Return what counts the bytes of rejected messages anew: pruned ones take none."""
+    message, count = rejected_messages.c, rejected_counts.c
+    held = select(func.coalesce(func.sum(func.length(message.body)), 0)).where(
+        message.kind == count.kind, message.place.is_not(None)
+    )
+    return update(rejected_counts).values(bytes=held.correlate(rejected_counts).scalar_subquery())
 
 
 def _old_actions() -> ColumnElement[bool]:

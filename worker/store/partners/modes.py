@@ -1,6 +1,8 @@
 """A partner's mode: one row that every worker and every claim reads."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -41,6 +43,16 @@ LONGEST_REASON = 2000
 UNCONFIGURED = "no credentials are configured for this partner"
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A partner's rest: why, until when, and whether it is over: then a first call may begin."""
+
+    resume_at: datetime
+    reason: str | None
+    failures: int
+    is_over: bool
+
+
 class PartnerModes:
     """The statements that change a partner's mode, and what a conversation says about it."""
 
@@ -60,6 +72,9 @@ class PartnerModes:
         )
         self._list = select(partners).order_by(ROW.partner_id)
         self._one = select(partners).where(this)
+        self._rests = select(
+            ROW.partner_id, ROW.reason, ROW.resume_at, ROW.failures, Now().label("now")
+        ).where(ROW.mode == PartnerMode.COOLING)
 
     def record(
         self, connection: Connection, claim: Claim, decision: Decision, evidence: Evidence
@@ -135,6 +150,18 @@ class PartnerModes:
         """Return a partner's row; None if it has none, and so is active."""
         rows = rows_of(connection, self._one, {"partner": partner_id})
         return rows[0]._asdict() if rows else None
+
+    def rests(self) -> dict[str, Rest]:
+        """Return the last rest of each partner that has not proved itself since."""
+        return {
+            row.partner_id: Rest(
+                resume_at=row.resume_at,
+                reason=row.reason,
+                failures=row.failures,
+                is_over=row.resume_at <= row.now,
+            )
+            for row in self._database.read(self._rests)
+        }
 
     def all(self) -> list[AnyRow]:
         """Return every partner that has ever rested."""

@@ -6,6 +6,7 @@ No statement, ours or an operator's, can store a job with columns that contradic
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -279,8 +280,29 @@ rejected_messages = Table(
     Column("deliveries", Integer, nullable=False, server_default=text("1")),
     Column("first_at", Utc, nullable=False),
     Column("last_at", Utc, nullable=False),
+    Column("kind", String(40)),
+    Column("place", Integer),
     Index("ix_rejected_messages_last_at", "last_at"),
+    Index(
+        "uq_rejected_messages_place",
+        "kind",
+        "place",
+        unique=True,
+        postgresql_where=text("place IS NOT NULL"),
+        sqlite_where=text("place IS NOT NULL"),
+    ),
     comment="Messages that could not become a job, redacted; the same one again is counted",
+)
+
+rejected_counts = Table(
+    "rejected_counts",
+    metadata,
+    Column("kind", String(40), primary_key=True),
+    Column("reason", String(32), nullable=False),
+    Column("seen", BigInteger, nullable=False),
+    Column("not_kept", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    comment="How many different rejected messages of each kind came, and were not kept",
 )
 
 operator_actions = Table(
