@@ -20,6 +20,13 @@ AHEAD = timedelta(seconds=1)
 """So far ahead a call may take its slot, and wait for it in its worker."""
 HEADROOM = 0.9
 """The part of a partner's rate that is used: calls arrive a little unevenly."""
+LATE = timedelta(seconds=0.1)
+"""
+So long after its slot a call may leave; a later one takes another slot.
+
+Calls that leave within one second have their slots within 1.1 seconds: at 0.9 of the rate that
+is the rate itself, and one more at the edge.
+"""
 
 
 def is_cooling(row: Row, *, now: datetime) -> bool:

@@ -37,6 +37,33 @@ class Now(FunctionElement[datetime]):
         super().__init__(bindparam("now", type_=Utc()))
 
 
+class Instant(FunctionElement[datetime]):
+    """
+    The time at which this part of a statement runs, after its row was locked; else as `Now`.
+
+    `Now` is the time at which the statement began. Of two statements that wait for the same row
+    the one that began first may come to it last: what they write in turns needs this time.
+    """
+
+    type = Utc()
+    inherit_cache = True
+
+    def __init__(self) -> None:
+        super().__init__(bindparam("now", type_=Utc()))
+
+
+class InstantPlus(FunctionElement[datetime]):
+    """`Instant` plus seconds, which may be negative: an expression, or a parameter's name."""
+
+    type = Utc()
+    inherit_cache = True
+
+    def __init__(self, seconds: str | ColumnElement[float]) -> None:
+        if isinstance(seconds, str):
+            seconds = bindparam(seconds, type_=Float())
+        super().__init__(bindparam("now", type_=Utc()), seconds)
+
+
 class NowPlus(FunctionElement[datetime]):
     """`Now` plus seconds, which may be negative: an expression, or the name of a parameter."""
 
@@ -116,6 +143,12 @@ _compiled_as(Now, postgresql="coalesce({}, statement_timestamp())", sqlite="{}")
 _compiled_as(
     NowPlus,
     postgresql="(coalesce({}, statement_timestamp()) + make_interval(secs => {}))",
+    sqlite=f"{PLUS_SECONDS}({{}}, {{}})",
+)
+_compiled_as(Instant, postgresql="coalesce({}, clock_timestamp())", sqlite="{}")
+_compiled_as(
+    InstantPlus,
+    postgresql="(coalesce({}, clock_timestamp()) + make_interval(secs => {}))",
     sqlite=f"{PLUS_SECONDS}({{}}, {{}})",
 )
 _compiled_as(
