@@ -29,6 +29,8 @@ SERVER_ERRORS = 500
 
 PAYABLE = "payable"
 """The word in `heard` for a token that can still be paid."""
+FOREIGN_ECHO = "foreign_echo"
+"""The word in `heard` for an answer with other ids than ours."""
 LEASE_ENDED = "lease_ended"
 """The word in `heard` for a conversation whose worker did not report before its lease ended."""
 
@@ -100,17 +102,24 @@ def judge(result: Answer | BankError, request: CancelRequest, dialect: Dialect) 
     if decision.pause_reason is not None:
         return decision
     throttled = isinstance(result, Answer) and result.http_status == TOO_MANY_REQUESTS
+    failed = _bank_failed(result)
     return replace(
         decision,
-        bank_failed=_bank_failed(result),
+        bank_failed=failed,
         throttled=throttled,
-        proves_partner=_is_about_the_token(decision) and not throttled,
+        proves_partner=_is_in_its_own_words(result, decision) and not (throttled or failed),
     )
 
 
-def _is_about_the_token(decision: Decision) -> bool:
-    """Say whether the answer speaks about the token: then the bank has accepted our credentials."""
-    return decision.outcome is not None or decision.heard in {PAYABLE, CodeVerdict.DUPLICATE}
+def _is_in_its_own_words(result: Answer | BankError, decision: Decision) -> bool:
+    """
+    Say whether the bank answered our call by an envelope: it is there, and takes our calls.
+
+    It need not speak about the token, nor in words of the dialect. What it says against our
+    credentials pauses the partner before. The answer to another call proves nothing.
+    """
+    is_readable = isinstance(result, Answer) and result.envelope is not None
+    return is_readable and decision.heard != FOREIGN_ECHO
 
 
 def _bank_failed(result: Answer | BankError) -> bool:
@@ -159,7 +168,7 @@ def _judge_envelope(
 ) -> Decision:
     foreign = envelope.foreign_ids(request)
     if foreign:
-        return _doubt("foreign_echo", f"the answer's {' and '.join(foreign)} is not ours")
+        return _doubt(FOREIGN_ECHO, f"the answer's {' and '.join(foreign)} is not ours")
     if envelope.status_code == SUCCESS:
         return _judge_success(answer, envelope, request, dialect)
     return _judge_code(answer, envelope, request, dialect)

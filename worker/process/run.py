@@ -11,7 +11,7 @@ from celery.bootsteps import StartStopStep
 from celery.signals import setup_logging
 
 from worker.broker.embedded import EmbeddedBroker, ensure
-from worker.broker.hints import Hints
+from worker.broker.hints import PAUSE_OF_SWEEP_SECONDS, Hints
 from worker.config.settings import Settings
 from worker.domain.destinations import Destination
 from worker.forksafe import PerProcess
@@ -85,7 +85,7 @@ def build_worker(
     app = create_celery(settings, url=url or "", pool=pool)
     liveness = Liveness()
     register(app, runtime, liveness)
-    hints = Hints(app)
+    hints = Hints(app, pause=PAUSE_OF_SWEEP_SECONDS)
 
     def sweep_once() -> bool:
         if broker is not None:

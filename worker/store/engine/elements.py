@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from json import dumps
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import (
     Boolean,
@@ -11,9 +11,14 @@ from sqlalchemy import (
     FunctionElement,
     Select,
     String,
+    TableValuedAlias,
     TypeDecorator,
     bindparam,
+    cast,
+    column,
+    func,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import Float
@@ -93,11 +98,17 @@ class StringList(TypeDecorator[list[str]]):
     cache_ok = True
 
     def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str | None:
-        """Return a PostgreSQL array, or a JSON array; only their brackets differ."""
+        """Return a PostgreSQL array, or a JSON array."""
         if value is None:
             return None
         array = dumps(value, ensure_ascii=False)
-        return f"{{{array[1:-1]}}}" if dialect.name == "postgresql" else array
+        if dialect.name != "postgresql":
+            return array
+        if "\\" not in array:
+            return f"{{{array[1:-1]}}}"
+        # PostgreSQL knows no such escapes as JSON's: its `\n` is the letter n.
+        quoted = (each.replace("\\", "\\\\").replace('"', '\\"') for each in value)
+        return "{" + ",".join(f'"{each}"' for each in quoted) + "}"
 
 
 class InList(FunctionElement[bool]):
@@ -110,6 +121,15 @@ class InList(FunctionElement[bool]):
         super().__init__(column, bindparam(name, type_=StringList()))
 
 
+def rows_of_list(name: str, *, is_sqlite: bool) -> TableValuedAlias:
+    """Return the strings of a parameter as rows of its name, with one column `value`."""
+    given = bindparam(name, type_=StringList())
+    if is_sqlite:
+        return func.json_each(given).table_valued(column("value", String()), name=name)
+    array = func.unnest(cast(given, postgresql.ARRAY(String())))
+    return array.table_valued(column("value", String()), name=name).render_derived(name=name)
+
+
 class InQuery(FunctionElement[bool]):
     """Whether a column is in a query's rows; each of them is looked up by its key."""
 
@@ -118,6 +138,10 @@ class InQuery(FunctionElement[bool]):
 
     def __init__(self, column: ColumnElement[str], query: Select[tuple[str]]) -> None:
         super().__init__(column, query.scalar_subquery())
+
+    def self_group(self, against: Any = None) -> Self:  # noqa: ARG002 - as the library calls it
+        """Return it as it is: SQLite looks nothing up by its key for `(a IN (...)) = 1`."""
+        return self
 
 
 def _compiled_as(kind: type[FunctionElement[Any]], *, postgresql: str, sqlite: str) -> None:

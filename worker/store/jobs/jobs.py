@@ -60,7 +60,7 @@ class Jobs:
         self._unhint = (
             update(cancel_jobs)
             .where(JOBS.partner_txn_uid == bindparam("uid"), waiting())
-            .values(hinted_at=None)
+            .values(hinted_at=None, hints=0)
         )
         self._settle = {event: settle_statement(event, State.IN_FLIGHT) for event in SETTLING}
         self._settle_late = {
@@ -109,7 +109,11 @@ class Jobs:
             raise JobNotFound(f"no job is stored under {uid}")
         if row.lease_id is not None:
             return as_claim(row, partner_is_healthy=row.is_healthy)
-        return self._claim_through_gate(params, roster) if row.may_be_claimed else None
+        if row.may_be_claimed:
+            return self._claim_through_gate(params, roster)
+        if row.is_refused:
+            self._take_hint_back(uid)
+        return None
 
     def _claim_through_gate(self, params: Mapping[str, object], roster: Roster) -> Claim | None:
         with suppress(_GateClosed):
@@ -120,9 +124,12 @@ class Jobs:
                 claim = as_claim(rows[0])
                 slot = self._enter(connection, claim, rows[0], roster)
             return claim if slot is None else self._gate.admit(claim, slot)
-        # The next hint is due when its partner is ready, not when this one has aged.
-        self._database.run(self._unhint, uid=params["uid"])
+        self._take_hint_back(params["uid"])
         return None
+
+    def _take_hint_back(self, uid: object) -> None:
+        """Let the next hint be due when the partner is ready, not when this one has aged."""
+        self._database.run(self._unhint, uid=uid)
 
     def _enter(
         self, connection: Connection, claim: Claim, row: AnyRow, roster: Roster

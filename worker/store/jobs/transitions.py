@@ -54,6 +54,7 @@ _WRITTEN: dict[Event, dict[str, object]] = {
         "attempts": 0,
         "next_attempt_at": Now(),
         "hinted_at": None,
+        "hints": 0,
         "requeued_at": Now(),
     },
 }

@@ -40,7 +40,7 @@ from worker.domain.partners import Partner
 from worker.domain.states import State
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Instant, InstantPlus, Now, NowPlus, Plus
-from worker.store.partners.conditions import probing, proven, rests
+from worker.store.partners.conditions import first_call_runs, probing, proven, rests
 from worker.store.schema.tables import JOBS, audits, partners
 
 ROW = partners.c
@@ -86,6 +86,7 @@ class Gate:
             **self._database.times,
             "partner": partner.partner_id,
             "lease_id": claim.lease_id,
+            "uid": claim.request.partner_txn_uid,
             "lease_seconds": (claim.lease_ends_at - claim.started_at).total_seconds(),
             "spacing_seconds": spacing_seconds(partner),
         }
@@ -159,7 +160,6 @@ def _enter(database: Database) -> Executable:
     """Return the guarded upsert: a partner that has never called has no row yet."""
     slot = next_slot()
     shorter = ROW.pace * PACE_FACTOR
-    needs_proof = not_(proven())
     lease_id = bindparam("lease_id", type_=String())
     return (
         database.insert(partners)
@@ -170,16 +170,14 @@ def _enter(database: Database) -> Executable:
             slot_at=Now(),
             probe_id=lease_id,
             probe_ends_at=NowPlus("lease_seconds"),
+            probe_uid=bindparam("uid", type_=String()),
         )
         .on_conflict_do_update(
             index_elements=["partner_id"],
             set_={
                 "slot_at": slot,
                 "pace": case((shorter > LAST_PACE, shorter), else_=None),
-                "probe_id": case((needs_proof, lease_id), else_=ROW.probe_id),
-                "probe_ends_at": case(
-                    (needs_proof, NowPlus("lease_seconds")), else_=ROW.probe_ends_at
-                ),
+                **_first_calls(),
             },
             where=and_(
                 not_(rests()),
@@ -189,6 +187,21 @@ def _enter(database: Database) -> Executable:
         )
         .returning(ROW.slot_at, ROW.pace, Instant().label("now"))
     )
+
+
+def _first_calls() -> dict[str, object]:
+    """Return what is written of a call that goes first; nothing if the partner is proven."""
+    first = and_(not_(proven()), not_(first_call_runs()))
+    second = and_(not_(proven()), first_call_runs())
+    lease_id, ends_at = bindparam("lease_id", type_=String()), NowPlus("lease_seconds")
+    uid = bindparam("uid", type_=String())
+    return {
+        "probe_id": case((first, lease_id), else_=ROW.probe_id),
+        "probe_ends_at": case((first, ends_at), else_=ROW.probe_ends_at),
+        "second_probe_id": case((second, lease_id), else_=ROW.second_probe_id),
+        "second_probe_ends_at": case((second, ends_at), else_=ROW.second_probe_ends_at),
+        "probe_uid": case((not_(proven()), uid), else_=ROW.probe_uid),
+    }
 
 
 def _enter_again() -> ReturningUpdate[Any]:
