@@ -42,7 +42,7 @@ JOBS: Final = (
         conversations=2,
         doubted=True,
     ),
-    _job("RETRYABLE", "retryable", error_code="general_error", **WAITS),
+    _job("RETRYABLE", "retryable", error_code="general_error", **WAITS, hints=3),
     _job("IN-DOUBT", "in_doubt", **{**WAITS, "doubted": True}),
     _job("REQUEUED", "pending", next_attempt_at=NOON, conversations=4, requeued_at=NOON),
     _job("PAYABLE", "retryable", **WAITS, expires_at=NOON, still_payable_at=NOON),
@@ -109,7 +109,16 @@ EVERYTHING: Final[Rows] = {
         _partner("ACTIVE", "active", credentials="c1", proven_at=NOON, slot_at=NOON, pace=2.5),
         _partner("PAUSED", "paused", reason="wrong secret"),
         _partner("COOLING", "cooling", reason="faults", resume_at=NOON),
-        _partner("PROBED", "active", probe_id="p1", probe_ends_at=NOON),
+        _partner(
+        "PROBED",
+        "active",
+        probe_id="p1",
+        probe_ends_at=NOON,
+        second_probe_id="p2",
+        second_probe_ends_at=NOON,
+        probe_uid="PENDING",
+        failed_probes=1,
+    ),
     ),
     "rejected_messages": (
         {

@@ -9,6 +9,7 @@ from worker.doctor.finding import Finding, Severity, failed
 from worker.doctor.outbox import outcomes
 from worker.domain.partners import PartnerMode
 from worker.errors import StoreUnavailable
+from worker.explain.partner import first_call_sentence
 from worker.store import Database, Store, open_database
 from worker.store.schema import migrate
 
@@ -111,10 +112,13 @@ def _progress(store: Store) -> Iterator[Finding]:
         else:
             remedy = f"none: it is tried again at {row.resume_at:%H:%M:%S} UTC"
         yield failed(f"calls of {row.partner_id}", text, remedy)
-    yield _due_jobs(store, resting=bool(resting))
+    calls, now = store.first_calls.under_way(), datetime.now(UTC)
+    for call in calls:
+        yield Finding(f"calls of {call.partner_id}", first_call_sentence(call, now))
+    yield _due_jobs(store, resting=bool(resting), waiting=[call.partner_id for call in calls])
 
 
-def _due_jobs(store: Store, *, resting: bool) -> Finding:
+def _due_jobs(store: Store, *, resting: bool, waiting: list[str]) -> Finding:
     counts, past_lease = store.reports.stats(), len(store.backlog.dead(most=MOST))
     oldest = counts.oldest_due or timedelta(0)
     text = f"{counts.due} due, the oldest for {oldest.total_seconds():.0f} s"
@@ -124,6 +128,8 @@ def _due_jobs(store: Store, *, resting: bool) -> Finding:
     if oldest <= SLOW and not past_lease:
         return Finding("progress", text)
     remedy = "start a worker (`kplus-cancel worker`), or look into its log"
+    if waiting and not past_lease:
+        remedy = f"none: a worker runs, and {', '.join(waiting)} waits for the answer of one call"
     if resting:
         remedy += "; jobs of resting partners wait as well"
     return failed("progress", text, remedy)

@@ -1,16 +1,16 @@
 """A summary of the whole table, and what in it needs a person."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.domain.partners import PartnerMode
 from worker.domain.states import Outcome
 from worker.explain import Row
-from worker.explain.partner import resting_partners
-from worker.explain.text import hint, jobs, moment, shown, span
-from worker.store import EndpointStatus, JobFilter, Stats, Store
+from worker.explain.partner import first_call_document, first_call_sentence, resting_partners
+from worker.explain.text import hint, jobs, moment, shown, span, typed
+from worker.store import EndpointStatus, FirstCall, JobFilter, Stats, Store
 
 SLOW = timedelta(minutes=1)
 """A job that is due for longer means that no worker keeps up."""
@@ -33,6 +33,7 @@ class Overview:
     rejected_at: datetime | None
     endpoints: list[EndpointStatus]
     now: datetime
+    first_calls: list[FirstCall] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """Return the overview as JSON has it."""
@@ -45,6 +46,7 @@ class Overview:
             "oldest_due_seconds": counts.oldest_due,
             "in_flight_past_lease": self.past_lease,
             "partners_not_active": self.resting,
+            "partners_waiting_for_a_call": [first_call_document(each) for each in self.first_calls],
             "rejected_messages": self.rejected,
             "told": [_endpoint_document(status) for status in self.endpoints],
             "attention": list(attention(self)),
@@ -73,6 +75,7 @@ def read_overview(store: Store) -> Overview:
         rejected_at=newest[0].last_at if newest else None,
         endpoints=store.endpoints.statuses(),
         now=now,
+        first_calls=store.first_calls.under_way(),
     )
 
 
@@ -81,9 +84,14 @@ def attention(overview: Overview) -> Iterator[AttentionItem]:
     counts, now = overview.counts, overview.now
     for row in overview.resting:
         yield resting_partner(row, now)
+    for call in overview.first_calls:
+        if call.following:
+            what = f"Partner {shown(call.partner_id)} {first_call_sentence(call, now)}."
+            yield AttentionItem(what, f"kplus-cancel why {typed(shown(call.partner_txn_uid))}")
     if counts.oldest_due is not None and counts.oldest_due > SLOW:
         resting = " Jobs of resting partners wait as well." if overview.resting else ""
-        waited = f"the oldest has waited {span(counts.oldest_due)}: is a worker running?{resting}"
+        asks = "" if overview.first_calls else ": is a worker running?"
+        waited = f"the oldest has waited {span(counts.oldest_due)}{asks or '.'}{resting}"
         yield AttentionItem(f"Due now: {jobs(counts.due)}, {waited}", "kplus-cancel doctor")
     if overview.past_lease:
         yield AttentionItem(

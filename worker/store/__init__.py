@@ -25,6 +25,7 @@ from worker.store.partners.modes import UNCONFIGURED, PartnerModes
 from worker.store.reports.conversations import Conversations, JobConversations
 from worker.store.reports.exports import Exports
 from worker.store.reports.filters import EVERY_JOB, JobFilter
+from worker.store.reports.first_calls import FirstCall, FirstCalls
 from worker.store.reports.reports import JobFile, Reports, Stats
 from worker.store.reports.unknown_words import UnknownWords
 
@@ -42,6 +43,7 @@ __all__ = [
     "Endpoint",
     "EndpointStatus",
     "Evidence",
+    "FirstCall",
     "JobConversations",
     "JobFile",
     "JobFilter",
@@ -87,6 +89,7 @@ class Store:
         self.endpoints = Endpoints(database)
         self.actions = Actions(database, self.partners, finisher)
         self.reports = Reports(database)
+        self.first_calls = FirstCalls(database)
         self.unknown_words = UnknownWords(database)
         self.conversations = Conversations(database)
         self.retention = Retention(database)
