@@ -15,13 +15,13 @@ from worker.store.engine.prepared import with_literals
 from worker.store.jobs.accept import accept_steps
 from worker.store.jobs.attempts import evidence_statements
 from worker.store.jobs.claim import claim_steps
-from worker.store.jobs.settle import settle_statement, with_evidence
 from worker.store.jobs.hinting import (
     front_statement,
     hint_statement,
     take_back_statement,
     waiting_partners_statement,
 )
+from worker.store.jobs.settle import settle_statement, with_evidence
 from worker.store.jobs.sweep import dead_statement
 
 DATABASES = {"PostgreSQL": "postgresql://user@host/name", "SQLite": "sqlite:///unused.db"}

@@ -65,15 +65,18 @@ class Room:
         return Room(most, self.must_prove, self.last_probe)
 
 
-def room_of(row: Row | None, partner: Partner | None, *, now: datetime) -> Room:
+def room_of_new(partner: Partner | None) -> Room:
+    """Return the room of a partner that was never called; it is None if not configured here."""
+    # One call, and a spare if its message is lost.
+    return Room(2, must_prove=True) if partner is not None else Room()
+
+
+def room_of(row: Row, partner: Partner | None, *, now: datetime) -> Room:
     """
     Return a partner's room: the gate would turn more away, and they would be hinted at again.
 
-    `row` is None if it has never been called, `partner` if it is not configured here.
+    `partner` is None if it is not configured here.
     """
-    if row is None:
-        # One call, and a spare if its message is lost.
-        return Room(2, must_prove=True) if partner is not None else Room()
     if row["mode"] == PartnerMode.PAUSED or is_cooling(row, now=now):
         return Room(0)
     if not is_proven(row, now=now):
@@ -196,7 +199,10 @@ def as_probes(jobs: Sequence[Due], last_probe: str | None) -> list[Due]:
     One that the bank has answered before, then one that it was never asked about, and so on in
     turns; then those to which it said nothing; last the one that just went first, and failed.
     """
-    answered, new, silent, last = [], [], [], []
+    answered: list[Due] = []
+    new: list[Due] = []
+    silent: list[Due] = []
+    last: list[Due] = []
     for job in jobs:
         if job.partner_txn_uid == last_probe:
             last.append(job)

@@ -36,7 +36,7 @@ from sqlalchemy import (
 
 from worker.domain.limits import has_expired, valid_expiry
 from worker.domain.partners import Roster
-from worker.domain.turns import HOLDS, ONE_IN, SUSPECT_AFTER, Room, Turns, room_of
+from worker.domain.turns import HOLDS, ONE_IN, SUSPECT_AFTER, Room, Turns, room_of, room_of_new
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import InList, InQuery, Now, NowPlus, rows_of_list
 from worker.store.jobs.batches import a_batch, in_batch
@@ -169,9 +169,11 @@ class _Rooms:
             rows = rows_of(self.connection, self._statement, {**self.params, "names": new})
             stored = {row.partner_id: row for row in rows}
             for name in new:
-                row = stored.get(name)
-                found = (row._asdict(), row.now) if row is not None else (None, None)
-                room = room_of(found[0], self.roster.get(name), now=found[1])
+                row, partner = stored.get(name), self.roster.get(name)
+                if row is None:
+                    room = room_of_new(partner)
+                else:
+                    room = room_of(row._asdict(), partner, now=row.now)
                 self._known[name] = room.without(self._hinted.get(name, 0))
         return self._known
 
@@ -276,7 +278,7 @@ def firsts_statement(*, is_sqlite: bool) -> Select[Any]:
         return select(each).select_from(names.join(each, true()))
     # It has no LATERAL: the keys of a partner's first jobs, then the jobs.
     found = firsts.subquery("firsts")
-    part = literal_column("0").label("part")
+    part = literal_column("0", Integer()).label("part")
     chosen = InQuery(JOBS.partner_txn_uid, select(found.c.partner_txn_uid))
     return select(*READ, Now().label("now"), part).select_from(names.join(cancel_jobs, chosen))
 

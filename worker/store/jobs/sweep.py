@@ -1,15 +1,16 @@
 """What the sweep does between attempts: lost claims, jobs past their limits, due jobs."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import BindParameter, Select, bindparam, select
 
 from worker.domain.claims import Claim
 from worker.domain.partners import Roster
 from worker.domain.states import WAITING, Event, Outcome
-from worker.store.engine.database import Database
+from worker.store.engine.column_types import Utc
+from worker.store.engine.database import AnyRow, Database
 from worker.store.engine.elements import Now
 from worker.store.jobs.batches import a_batch, in_batch
 from worker.store.jobs.claim import CLAIMED, as_claim
@@ -17,6 +18,10 @@ from worker.store.jobs.finish import Finisher
 from worker.store.jobs.hinting import Hinting
 from worker.store.jobs.transitions import EVENT_COLUMNS, last_word, move, past_its_limits, waiting
 from worker.store.schema.tables import JOBS
+
+READS_FOR_ONE = 10
+"""So many jobs past their expiry are read for each that may be ended."""
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Backlog:
@@ -30,7 +35,9 @@ class Backlog:
         self._database = database
         self._finisher = finisher
         self._dead = dead_statement()
-        overdue = a_batch(waiting(), past_its_limits()).limit(bindparam("most"))
+        self._expired = expired_statement()
+        uids: BindParameter[str] = bindparam("uids", expanding=True)
+        overdue = a_batch(JOBS.partner_txn_uid.in_(uids), waiting(), past_its_limits())
         self._exhaust = (
             move(Event.EXHAUST, only_from=WAITING)
             .where(in_batch(overdue))
@@ -38,6 +45,7 @@ class Backlog:
             .returning(*EVENT_COLUMNS)
         )
         self._hinting = Hinting(database)
+        self._expired_since = LONG_AGO
 
     def dead(self, *, most: int) -> list[Claim]:
         """Return claims whose lease has ended and that nobody settled, the oldest first."""
@@ -47,10 +55,19 @@ class Backlog:
         """
         End waiting jobs that are past their expiry; return them with their outcome.
 
-        Jobs of a partner in `inquirers` stay: they get one last inquiry.
+        Jobs of a partner in `inquirers` stay: they get one last inquiry. However many of them
+        wait for it, a call reads a bounded number; the next call goes on behind them.
         """
+        reads = READS_FOR_ONE * most
+        given = {"inquirers": inquirers, "since": self._expired_since, "most": reads}
+        found = self._database.read(self._expired, **given)
+        uids = [row.partner_txn_uid for row in found if row.is_over][:most]
+        if len(uids) < most:
+            self._expired_since = _behind(found) if len(found) == reads else LONG_AGO
+        if not uids:
+            return []
         with self._database.writing() as connection:
-            params = {**self._database.times, "most": most, "inquirers": inquirers}
+            params = {**self._database.times, "uids": uids, "inquirers": inquirers}
             rows = self._finisher.run(connection, self._exhaust, params)
         return [(row.partner_txn_uid, Outcome(row.outcome)) for row in rows]
 
@@ -67,6 +84,27 @@ class Backlog:
     def unhint(self, uids: Sequence[str]) -> None:
         """Take back the stamp of jobs whose hint was not sent: the next pass hints at them."""
         self._hinting.unhint(uids)
+
+
+def _behind(found: Sequence[AnyRow]) -> datetime:
+    """Return the expiry at which the next reading begins: it must not read the same jobs again."""
+    first, last = found[0].expires_at, found[-1].expires_at
+    moved: datetime = last if last > first else last + timedelta(microseconds=1)
+    return moved
+
+
+def expired_statement() -> Select[Any]:
+    """Return the statement that reads waiting jobs past their expiry, from a moment on."""
+    return (
+        select(JOBS.partner_txn_uid, JOBS.expires_at, past_its_limits().label("is_over"))
+        .where(
+            waiting(),
+            JOBS.expires_at <= Now(),
+            JOBS.expires_at >= bindparam("since", type_=Utc()),
+        )
+        .order_by(JOBS.expires_at, JOBS.next_attempt_at)
+        .limit(bindparam("most"))
+    )
 
 
 def dead_statement() -> Select[Any]:

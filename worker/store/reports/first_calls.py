@@ -54,7 +54,9 @@ class FirstCalls:
                     continue
                 params = {**times, "partner": row.partner_id}
                 ((new, hinted),) = rows_of(connection, self._following, params)
-                found[row.partner_id] = FirstCall(*row, following=min(new + hinted, MOST))
+                found[row.partner_id] = FirstCall(
+                    row.partner_id, row.partner_txn_uid, row.updated_at, min(new + hinted, MOST)
+                )
             return list(found.values())
 
 
