@@ -45,12 +45,12 @@ def is_proven(row: Row, *, now: datetime) -> bool:
 def first_calls(row: Row, *, now: datetime) -> list[str]:
     """Return the leases of the first calls that are under way, for whose answers others wait."""
     pairs = (("probe_id", "probe_ends_at"), ("second_probe_id", "second_probe_ends_at"))
-    return [row[lease] for lease, ends in pairs if row[lease] is not None and row[ends] > now]
+    return [row[lease] for lease, ends in pairs if row.get(lease) is not None and row[ends] > now]
 
 
 def most_first_calls(row: Row) -> int:
     """Return how many first calls may be under way: after one that proved nothing, two."""
-    return 2 if row["failed_probes"] else 1
+    return 2 if row.get("failed_probes") else 1
 
 
 def is_probing(row: Row, *, now: datetime) -> bool:

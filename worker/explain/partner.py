@@ -170,9 +170,9 @@ class PartnerView:
                 f"Partner {self.name} {state}: one call goes first, perhaps this job's, "
                 "and the others wait for its answer."
             )
-        ends = [row["probe_ends_at"], row["second_probe_ends_at"]]
+        ends = [row.get("probe_ends_at"), row.get("second_probe_ends_at")]
         until = moment(max(at for at in ends if at is not None), now)
-        about = f", about job {shown(row['probe_uid'])}" if row["probe_uid"] else ""
+        about = f", about job {shown(row['probe_uid'])}" if row.get("probe_uid") else ""
         return (
             f"Partner {self.name} {state}: one call goes first{about}, "
             f"under way until {until} at the latest; this job waits for its answer."
