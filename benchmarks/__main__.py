@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import jobs, latency, memory, producers, starts, tables, webhook
+from benchmarks import backlog, jobs, latency, memory, producers, rates, starts, tables, webhook
 from benchmarks.figures import HEAD, Ratio
 from benchmarks.machine import described
 from benchmarks.stage import Stage
@@ -17,6 +17,8 @@ CASES: dict[str, Callable[[Stage, int], Iterator[Ratio]]] = {
     "webhook": webhook.measure,
     "producers": producers.measure,
     "tables": tables.measure,
+    "backlog": backlog.measure,
+    "rates": rates.measure,
     "starts": starts.measure,
     "memory": memory.measure,
 }

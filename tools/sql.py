@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Dialect, bindparam
+from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tools.sql_format import formatted
@@ -15,9 +15,14 @@ from worker.store.engine.prepared import with_literals
 from worker.store.jobs.accept import accept_steps
 from worker.store.jobs.attempts import evidence_statements
 from worker.store.jobs.claim import claim_steps
+from worker.store.jobs.hinting import (
+    front_statement,
+    hint_statement,
+    take_back_statement,
+    waiting_partners_statement,
+)
 from worker.store.jobs.settle import settle_statement, with_evidence
-from worker.store.jobs.sweep import dead_statement, hint_statement
-from worker.store.schema.tables import JOBS
+from worker.store.jobs.sweep import dead_statement
 
 DATABASES = {"PostgreSQL": "postgresql://user@host/name", "SQLite": "sqlite:///unused.db"}
 """A URL for each: nothing connects to it."""
@@ -38,7 +43,13 @@ def _settle(database: Database) -> list[Any]:
 
 
 def _hint(_database: Database) -> list[Any]:
-    return [hint_statement(JOBS.partner_id == bindparam("partner"))]
+    """Return the statements of a pass; those partner by partner read the same jobs."""
+    return [
+        take_back_statement(),
+        front_statement(),
+        waiting_partners_statement(),
+        hint_statement(),
+    ]
 
 
 def _rescue(_database: Database) -> list[Any]:

@@ -9,6 +9,7 @@ A call never fails because the broker is down or hangs, and never waits for it l
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -23,7 +24,7 @@ from worker.config.sources import PREFIX
 from worker.domain.orders import Order, read_order
 from worker.domain.partners import UnknownPartner
 from worker.domain.states import Outcome, State
-from worker.errors import InvalidOrder
+from worker.errors import InvalidOrder, StoreUnavailable
 from worker.forksafe import PerProcess, once
 from worker.runtime import Runtime, broker_url, create_celery
 from worker.store import Acceptance, RejectedMessage, Status
@@ -90,9 +91,10 @@ class Producer:
         complete = self._complete(order)
         connection = session.connection() if isinstance(session, Session) else session
         jobs = self._runtime.store.jobs
-        acceptance = jobs.accept(complete.row(), hinted=connection is None, connection=connection)
-        if acceptance.status is Status.ACCEPTED and connection is None and self._hints is not None:
-            self._hints.send_within([complete.partner_txn_uid], BUDGET)
+        hinted = connection is None and self._can_send
+        acceptance = jobs.accept(complete.row(), hinted=hinted, connection=connection)
+        if acceptance.status is Status.ACCEPTED and hinted:
+            self._send([complete.partner_txn_uid])
         return self._conclude(complete, acceptance, connection)
 
     def enqueue_many(
@@ -120,7 +122,7 @@ class Producer:
                 yield from self._compare(batch)
             return
         connection = session.connection() if isinstance(session, Session) else session
-        room = 0 if connection is not None or self._hints is None else self._runtime.high_water
+        room = self._runtime.high_water if connection is None and self._can_send else 0
         for batch in _chunks(orders, chunk):
             receipts = self._accept(batch, connection, room)
             room -= sum(receipt.status is Status.ACCEPTED for receipt in receipts[:room])
@@ -146,9 +148,21 @@ class Producer:
                 receipts[at] = self._conclude(order, done[order.partner_txn_uid], connection)
             new = [uid for uid in hinted if done[uid].status is Status.ACCEPTED]
             if new and self._hints is not None:
-                self._hints.send_within(new, BUDGET)
+                self._send(new)
             left = [(at, order) for at, order in left if at not in first]
         return [receipt for receipt in receipts if receipt is not None]
+
+    @property
+    def _can_send(self) -> bool:
+        """Whether hints can be sent now: a stamp without a message would only delay its job."""
+        return self._hints is not None and not self._hints.is_paused
+
+    def _send(self, uids: list[str]) -> None:
+        """Send hints; leave those that were not sent to the next pass of the sweep."""
+        unsent = self._hints.send_within(uids, BUDGET) if self._hints is not None else []
+        # Their orders are stored: with this undone, the sweep hints once the stamps have aged.
+        with suppress(StoreUnavailable):
+            self._runtime.store.backlog.unhint(unsent)
 
     def _compare(self, orders: Sequence[object]) -> Iterator[Receipt]:
         read = [self._read(order) for order in orders]

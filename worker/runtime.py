@@ -159,7 +159,8 @@ class Runtime:
         return SweepContext(
             store=self.store,
             policy=self.policy,
-            high_water=self.high_water if hints else 0,
+            # While the broker is down a stamp would be taken back in the same pass.
+            high_water=self.high_water if hints and not hints.is_paused else 0,
             hint=partial(hints.send, second_queue=blocked) if hints else _send_nothing,
             hint_again_after=BLOCKED_HINT_AGAIN_AFTER if blocked else HINT_AGAIN_AFTER,
             random=random.random,
@@ -188,8 +189,9 @@ class Runtime:
             self.store.close()
 
 
-def _send_nothing(_uids: list[str]) -> None:
+def _send_nothing(uids: list[str]) -> list[str]:
     """Take the place of `Hints.send` without a broker."""
+    return uids
 
 
 def broker_url(settings: Settings) -> str | None:

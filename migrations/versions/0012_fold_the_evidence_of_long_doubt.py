@@ -11,14 +11,14 @@ jobs (measured). Workers of the version before go on: they fold nothing, and cou
 
 Going back loses what was folded: the numbers of `cancel_attempts` then have gaps.
 
-Revision: 0012, after 0010.
+Revision: 0012, after 0011.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 

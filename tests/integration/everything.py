@@ -43,7 +43,14 @@ JOBS: Final = (
         conversations=2,
         doubted=True,
     ),
-    _job("RETRYABLE", "retryable", error_code="general_error", same_token=True, **WAITS),
+    _job(
+        "RETRYABLE",
+        "retryable",
+        error_code="general_error",
+        same_token=True,
+        **WAITS,
+        hints=3,
+    ),
     _job("IN-DOUBT", "in_doubt", **{**WAITS, "doubted": True}),
     _job(
         "REQUEUED",
@@ -119,7 +126,16 @@ EVERYTHING: Final[Rows] = {
         _partner("ACTIVE", "active", credentials="c1", proven_at=NOON, slot_at=NOON, pace=2.5),
         _partner("PAUSED", "paused", reason="wrong secret", resumed_at=NOON - HOUR),
         _partner("COOLING", "cooling", reason="faults", resume_at=NOON),
-        _partner("PROBED", "active", probe_id="p1", probe_ends_at=NOON),
+        _partner(
+            "PROBED",
+            "active",
+            probe_id="p1",
+            probe_ends_at=NOON,
+            second_probe_id="p2",
+            second_probe_ends_at=NOON,
+            probe_uid="PENDING",
+            failed_probes=1,
+        ),
     ),
     "rejected_messages": (
         {

@@ -144,11 +144,14 @@ def test_of_many_workers_one_goes_first(open_store: OpenStore) -> None:
 
 @pytest.mark.parametrize("decision", [DOWN, LOST, UNSEEN])
 def test_calls_go_one_by_one_until_the_bank_has_known_us(line: Line, decision: Decision) -> None:
+    """One, and after one that proved nothing, two at once: one token may be at fault."""
     heard = HEARD if decision is UNSEEN else UNHEARD
-    for _ in range(2):
-        mine = line.call()
-        assert line.enter() is None
-        settle(line.store, mine, decision, heard)
+    first = line.call()
+    assert line.enter() is None
+    settle(line.store, first, decision, heard)
+    _, second = line.call(), line.call()
+    assert line.enter() is None
+    settle(line.store, second, decision, heard)
     line.proves()
     assert [line.enter() is not None for _ in range(3)] == [True] * 3
 
@@ -199,13 +202,34 @@ def test_when_a_cool_down_ends_one_call_goes_first(line: Line) -> None:
     for mine in [line.call() for _ in range(3)]:
         settle(line.store, mine, DOWN)
     assert partner(line.store)["mode"] == "cooling"
-    for rest in (5, 10, 20, 30, 30):
+    for rest, most in ((5, 1), (10, 2), (20, 2), (30, 2), (30, 2)):
         assert line.enter() is None
         line.clock.forward(rest)
-        first = line.call()
+        first = [line.call() for _ in range(most)]
         assert [line.enter() for _ in range(4)] == [None] * 4
-        settle(line.store, first, DOWN)
+        for mine in first:
+            settle(line.store, mine, DOWN)
     assert partner(line.store)["failures"] == 8
+
+
+def test_of_two_first_calls_the_answer_to_either_lets_the_others_begin(line: Line) -> None:
+    """The bank is well; one token is slow, and its call is under way for all of its deadline."""
+    line.hears(LOST)
+    slow, quick = line.call(), line.call()
+    assert line.enter() is None
+    settle(line.store, quick, CANCELLED, ANSWERED)
+    assert all(line.enter() for _ in range(3))
+    settle(line.store, slow, LOST)
+    assert all(line.enter() for _ in range(3))
+
+
+def test_after_a_resume_one_call_goes_first_though_first_calls_had_failed(line: Line) -> None:
+    """A wrong secret costs one call, each time."""
+    line.hears(LOST)
+    line.hears(OURS)
+    line.store.actions.resume_partner("P1", who="op", reason="the secret is right now")
+    line.call()
+    assert line.enter() is None
 
 
 def test_the_return_after_a_rest_is_spread_and_quickens(line: Line) -> None:

@@ -70,8 +70,8 @@ def partner_rows() -> Iterator[dict[str, Any]]:
     """Yield partners of every mode, rest, proof and first call."""
     proofs = [None, *around(gate.PROOF_LASTS)]
     probes = [None, *around()]
-    for number, (mode, proven_at, resume_at, probe) in enumerate(
-        product(PartnerMode, proofs, around(), probes)
+    for number, (mode, proven_at, resume_at, probe, second, failed) in enumerate(
+        product(PartnerMode, proofs, around(), probes, probes, (0, 1))
     ):
         yield {
             "partner_id": f"P{number}",
@@ -81,6 +81,9 @@ def partner_rows() -> Iterator[dict[str, Any]]:
             "proven_at": proven_at,
             "probe_id": None if probe is None else "lease",
             "probe_ends_at": probe,
+            "second_probe_id": None if second is None else "another",
+            "second_probe_ends_at": second,
+            "failed_probes": failed,
         }
 
 

@@ -164,3 +164,15 @@ def test_a_claim_and_the_sweep_never_both_get_a_job(open_store: OpenStore, clock
 def _got(store: Store, uid: str) -> bool:
     mine = store.jobs.claim(uid, lease=LEASE, roster=Roster({}))
     return mine is not None
+
+
+def test_jobs_that_wait_for_an_inquiry_hide_no_expired_job(store: Store, clock: Clock) -> None:
+    """Their partner may be paused for long; what waits behind them is read by later passes."""
+    accept(store, *(f"U{n:02}" for n in range(45)), expires_at=NOON + SECOND)
+    accept(store, "LAST", expires_at=NOON + 2 * SECOND, partner_id="P2")
+    clock.forward(MAX_AGE)
+    passes = [store.backlog.exhaust(most=1, inquirers=["P1"]) for _ in range(9)]
+    assert [uid for ended in passes for uid, _ in ended] == ["LAST"]
+    accept(store, "AGAIN", expires_at=NOON + SECOND, partner_id="P2")
+    passes = [store.backlog.exhaust(most=1, inquirers=[]) for _ in range(60)]
+    assert len([uid for ended in passes for uid, _ in ended]) == 46

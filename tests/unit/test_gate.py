@@ -6,7 +6,10 @@ import pytest
 
 from worker.domain.gate import (
     AHEAD,
+    HEADROOM,
+    LATE,
     PROOF_LASTS,
+    first_calls,
     free_slots,
     is_cooling,
     is_probing,
@@ -19,6 +22,13 @@ from worker.domain.partners import Partner, PartnerMode
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 MOMENT = timedelta(microseconds=1)
+NO_CALL: dict[str, object] = {
+    "probe_id": None,
+    "probe_ends_at": None,
+    "second_probe_id": None,
+    "second_probe_ends_at": None,
+    "failed_probes": 0,
+}
 
 
 def partner(rate: float | None) -> Partner:
@@ -64,10 +74,23 @@ def test_a_cooldown_lasts_until_its_end() -> None:
 
 
 def test_a_first_call_is_under_way_until_its_lease_ends() -> None:
-    row = {"probe_id": "lease", "probe_ends_at": NOW}
+    row = {**NO_CALL, "probe_id": "lease", "probe_ends_at": NOW}
     assert is_probing(row, now=NOW - MOMENT)
     assert not is_probing(row, now=NOW)
-    assert not is_probing({"probe_id": None, "probe_ends_at": None}, now=NOW)
+    assert not is_probing(NO_CALL, now=NOW)
+
+
+def test_after_a_first_call_that_proved_nothing_two_may_be_under_way() -> None:
+    one = {**NO_CALL, "failed_probes": 1, "second_probe_id": "b", "second_probe_ends_at": NOW}
+    two = {**one, "probe_id": "a", "probe_ends_at": NOW}
+    assert [is_probing(row, now=NOW - MOMENT) for row in (one, two)] == [False, True]
+    assert first_calls(two, now=NOW - MOMENT) == ["a", "b"]
+    assert first_calls(two, now=NOW) == []
+
+
+def test_calls_that_leave_in_one_second_are_no_more_than_the_rate() -> None:
+    """Whatever each of them is late by, and but for one at the edge of the second."""
+    assert (1 + LATE.total_seconds()) * HEADROOM < 1
 
 
 def test_a_rate_leaves_headroom_between_calls() -> None:

@@ -201,11 +201,21 @@ def test_a_call_that_this_process_did_not_make_costs_nobody_anything() -> None:
     assert decision.pause_reason is None
 
 
-def test_a_bank_that_spoke_of_the_token_has_proved_that_it_knows_us() -> None:
-    assert judge(document()).proves_partner
-    assert judge(error("qr_paid")).proves_partner
-    assert judge(error("invalid_reference1")).proves_partner
-    assert judge(error("duplicate_request")).proves_partner
+@pytest.mark.parametrize(
+    "content",
+    [
+        document(),
+        document(tokenList=[]),
+        error("qr_paid"),
+        error("invalid_reference1"),
+        error("duplicate_request"),
+        error("general_error"),
+        error("never_heard_of"),
+    ],
+)
+def test_a_bank_that_answered_in_its_own_words_has_proved_itself(content: Any) -> None:
+    """Whatever it says of the token, and whether or not anybody has taught us the word."""
+    assert judge(content).proves_partner
 
 
 @pytest.mark.parametrize(
@@ -215,12 +225,13 @@ def test_a_bank_that_spoke_of_the_token_has_proved_that_it_knows_us() -> None:
         (b"", 500),
         (b"", 429),
         (document(), 429),
+        (document(), 503),
         (error("authentication_error"), 200),
-        (error("general_error"), 200),
-        (error("never_heard_of"), 200),
+        (error("never_heard_of"), 401),
+        (document(partnerTxnUid="ANOTHER"), 200),
     ],
 )
-def test_an_answer_that_may_come_from_anybody_proves_nothing(
+def test_an_answer_that_may_come_from_anybody_or_speaks_against_us_proves_nothing(
     content: Any, http_status: int
 ) -> None:
     assert not judge(content, http_status=http_status).proves_partner

@@ -16,6 +16,7 @@ from worker.bank.redaction import cleaner
 from worker.domain.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
 from worker.domain.partners import Partner
 from worker.domain.validation import split_url
+from worker.errors import BankError
 from worker.net.deadline import Deadline
 from worker.net.tls import context_without_authorities, default_context
 from worker.net.transport import (
@@ -68,18 +69,29 @@ class Bank:
         _transport(context_without_authorities(), connections=1).close()
 
     def cancel(
-        self, partner: Partner, request: CancelRequest, *, timeout: timedelta | None = None
+        self,
+        partner: Partner,
+        request: CancelRequest,
+        *,
+        timeout: timedelta | None = None,
+        leaving: Callable[[], None] | None = None,
     ) -> Answer:
         """
         Send one cancel request and return the answer, whatever its HTTP status.
 
-        `timeout` shortens the deadline. Raises a `BankError` whose class says whether
-        anything was sent. Nothing is sent twice.
+        `timeout` shortens the deadline. `leaving` is called before a connection is made, and
+        again before the first byte is sent: it may wait, or raise a `BankError`. Raises a
+        `BankError` whose class says whether anything was sent. Nothing is sent twice.
         """
-        return self._call(partner, request, partner.bank_url, timeout=timeout)
+        return self._call(partner, request, partner.bank_url, timeout=timeout, leaving=leaving)
 
     def inquire(
-        self, partner: Partner, request: InquiryRequest, *, timeout: timedelta | None = None
+        self,
+        partner: Partner,
+        request: InquiryRequest,
+        *,
+        timeout: timedelta | None = None,
+        leaving: Callable[[], None] | None = None,
     ) -> Answer:
         """
         Ask for the status of a token; otherwise as `cancel`.
@@ -88,15 +100,23 @@ class Bank:
         """
         if partner.inquiry_url is None:
             raise bank_error("bad_url", "the partner has no inquiry URL")
-        return self._call(partner, request, partner.inquiry_url, timeout=timeout)
+        return self._call(partner, request, partner.inquiry_url, timeout=timeout, leaving=leaving)
 
     def _call(
-        self, partner: Partner, request: CancelRequest, url: str, *, timeout: timedelta | None
+        self,
+        partner: Partner,
+        request: CancelRequest,
+        url: str,
+        *,
+        timeout: timedelta | None,
+        leaving: Callable[[], None] | None,
     ) -> Answer:
         if request.partner_id != partner.partner_id:
             raise bank_error("wrong_partner")
         allowed = self._deadline if timeout is None else min(timeout, self._deadline)
-        with Deadline(allowed.total_seconds()) as deadline:
+        with Deadline(allowed.total_seconds(), leaving=leaving) as deadline:
+            if leaving is not None:
+                leaving()
             if deadline.left() <= 0:
                 raise bank_error("no_time_left")
             http_request = self._http_request(partner, request, url, seconds=deadline.left())
@@ -148,6 +168,8 @@ class Bank:
         try:
             with client.connection(deadline):
                 return self._send(client.transport, http_request, sent=sent)
+        except BankError as error:  # from `leaving`: nothing was sent
+            failure = error
         except Exception as error:  # noqa: BLE001 - after any error the request may have been sent
             failure = translate(error)
         finally:

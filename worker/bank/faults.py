@@ -23,6 +23,7 @@ MAX_DETAIL_LENGTH = 200
 FAULTS: dict[str, tuple[type[BankError], str]] = {
     "no_time_left": (CallNotMade, "no time was left for the call"),
     "closed": (CallNotMade, "this process has stopped calling the bank"),
+    "slot_missed": (CallNotMade, "the call missed its slot of the partner's rate"),
     "pool_timeout": (CallNotMade, "every connection was busy until the deadline"),
     "dns_failed": (BankUnreachable, "the bank's host name could not be resolved"),
     "connect_failed": (BankUnreachable, "the connection could not be made"),

@@ -20,48 +20,69 @@ from worker.telemetry.log import get_logger
 log = get_logger(__name__)
 
 PAUSE_AFTER_FAILURE_SECONDS = 5.0
-"""After the broker failed, no hint is tried for so long. Each try could cost a timeout."""
+"""After the broker failed, a producer tries no hint for so long. Each could cost a timeout."""
+PAUSE_OF_SWEEP_SECONDS = 1.0
+"""The sweep is in nobody's way: it tries again with its next pass but one, at the latest."""
 
 
 class Hints:
     """Sends hints through one Celery application. Safe to share between threads."""
 
-    def __init__(self, app: Celery, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        app: Celery,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        pause: float = PAUSE_AFTER_FAILURE_SECONDS,
+    ) -> None:
+        """`pause`: seconds without a try after the broker failed."""
         self._app = app
+        self._pause_seconds = pause
         self._monotonic = monotonic
         self._paused_until = 0.0
         self.waiting = 0
         """How many messages waited in the queue at the last count."""
 
-    def send(self, uids: Iterable[str], *, second_queue: bool = False) -> None:
+    @property
+    def is_paused(self) -> bool:
+        """Whether no hint is tried now, since the broker has just failed."""
+        return self._monotonic() < self._paused_until
+
+    def send(self, uids: Iterable[str], *, second_queue: bool = False) -> list[str]:
         """
-        Send one hint a job, until all are sent or the broker fails.
+        Send one hint a job, until all are sent or the broker fails; return those not sent.
 
         With `second_queue` they go through the queue that workers serve in turn with the first.
         """
-        if self._monotonic() < self._paused_until:
-            return
-        queue = HOUSEKEEPING_QUEUE if second_queue else CANCEL_QUEUE
-        for uid in uids:
-            if not self._send(uid, queue):
-                break
+        unsent = list(uids)
+        self._send_from(unsent, HOUSEKEEPING_QUEUE if second_queue else CANCEL_QUEUE)
+        return unsent
 
-    def send_within(self, uids: Iterable[str], budget: timedelta) -> None:
+    def send_within(self, uids: Iterable[str], budget: timedelta) -> list[str]:
         """
-        Send hints, and return when they are sent or the budget is spent.
+        Send hints, and return those not sent when all are, or the budget is spent.
 
         A connection attempt cannot be cancelled from inside: redis-py tries again by itself, and
         the name lookup has no timeout (both measured).
         """
-        sender = threading.Thread(target=self.send, args=(uids,), daemon=True, name="kplus-hints")
+        unsent = list(uids)
+        sender = threading.Thread(
+            target=self._send_from, args=(unsent, CANCEL_QUEUE), daemon=True, name="kplus-hints"
+        )
         sender.start()
         sender.join(budget.total_seconds())
         if sender.is_alive():
             self._pause("the broker did not answer in time")
+        return list(unsent)
+
+    def _send_from(self, unsent: list[str], queue: str) -> None:
+        """Send the first of these until none is left; one whose sending failed stays."""
+        while unsent and not self.is_paused and self._send(unsent[0], queue):
+            del unsent[0]
 
     def count_waiting(self) -> int:
         """Return how many messages wait in the queue, or 0 if the broker does not answer."""
-        self.waiting = 0 if self._monotonic() < self._paused_until else self._length()
+        self.waiting = 0 if self.is_paused else self._length()
         return self.waiting
 
     def _length(self) -> int:
@@ -88,5 +109,5 @@ class Hints:
         return True
 
     def _pause(self, reason: str) -> None:
-        self._paused_until = self._monotonic() + PAUSE_AFTER_FAILURE_SECONDS
+        self._paused_until = self._monotonic() + self._pause_seconds
         log.warning("hint_not_sent", reason=reason)

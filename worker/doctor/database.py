@@ -18,7 +18,7 @@ from worker.explain.attention import (
     same_token,
     unseen_ends,
 )
-from worker.explain.partner import resting_partners
+from worker.explain.partner import first_call_sentence, resting_partners
 from worker.explain.pauses import remedy
 from worker.store import UNCONFIGURED, Database, Store, open_database
 from worker.store.schema import guard, migrate
@@ -128,7 +128,11 @@ def _progress(store: Store) -> Iterator[Finding]:
         idle = waiting.complete and row["partner_id"] not in waiting.by_partner
         if row["reason"] != UNCONFIGURED or not idle:
             yield _rest(row, now)
-    yield _due_jobs(store, longest_due(store, resting, now))
+    calls = store.first_calls.under_way()
+    for call in calls:
+        yield Finding(f"calls of {call.partner_id}", first_call_sentence(call, now))
+    longest = longest_due(store, resting, now)
+    yield _due_jobs(store, longest, waiting=[call.partner_id for call in calls])
     for item in unseen_ends(store.unseen.read(), now):
         yield failed("ends", item.what, item.command)
 
@@ -145,7 +149,7 @@ def _rest(row: Row, now: datetime) -> Finding:
     return failed(f"calls of {row['partner_id']}", text, f"none: {again}")
 
 
-def _due_jobs(store: Store, longest: timedelta) -> Finding:
+def _due_jobs(store: Store, longest: timedelta, *, waiting: list[str]) -> Finding:
     counts, past_lease = store.reports.stats(), len(store.backlog.dead(most=MOST))
     oldest = counts.oldest_due or timedelta(0)
     text = f"{counts.due} due, the oldest for {oldest.total_seconds():.0f} s"
@@ -156,6 +160,9 @@ def _due_jobs(store: Store, longest: timedelta) -> Finding:
         text = f"{text}; the partners of those that wait so long take no calls"
     if longest <= SLOW and not past_lease:
         return Finding("progress", text)
+    if waiting and not past_lease:
+        remedy = f"none: a worker runs, and {', '.join(waiting)} waits for the answer of one call"
+        return failed("progress", text, remedy)
     return failed("progress", text, START)
 
 

@@ -23,12 +23,13 @@ class Claim:
     The right to hold one conversation with the bank, until `lease_ends_at`.
 
     `number` counts the job's conversations; `attempts` includes this one if it is a cancel.
-    `started_at` is the database's time of the claim, `wait` the time until the call may begin.
-    The job's age counts from `created_at`: when it was accepted, requeued, or its partner's last
-    pause ended, whichever is latest. `uncounted` are the
-    conversations that lengthen no wait before an inquiry: those before the last requeue, and
-    cancels that spent no attempt. If `partner_is_healthy`, a good answer changes nothing in its
-    partner's row.
+    `started_at` is the database's time of the claim, `wait` the time until the call may begin,
+    negative if that has passed. `slot_at` is when it may begin by the database's clock; None if
+    nothing asks its partner's calls to keep a distance. The job's age counts from `created_at`:
+    when it was accepted, requeued, or its partner's last pause ended, whichever is latest.
+    `uncounted` are the conversations that lengthen no wait before an inquiry: those before the
+    last requeue, and cancels that spent no attempt. If `partner_is_healthy`, a good answer
+    changes nothing in its partner's row.
     """
 
     request: CancelRequest
@@ -42,6 +43,7 @@ class Claim:
     started_at: datetime
     lease_ends_at: datetime
     wait: timedelta = timedelta(0)
+    slot_at: datetime | None = None
     partner_is_healthy: bool = False
     uncounted: int = 0
 

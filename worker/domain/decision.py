@@ -65,8 +65,8 @@ class Decision:
     For the partner: `pause_reason` is set if our own side is at fault, and the partner is
     paused. `bank_failed`: the bank failed, not the token; a run of failures starts a cool-down.
     `throttled`: the bank wants fewer calls. `turned_away`: a gateway in front of the bank did not
-    let us through, and the partner rests until it does. `proves_partner`: the bank accepted our
-    credentials and answered about the token; until then, a partner's calls are made one at a time.
+    let us through, and the partner rests until it does. `proves_partner`: the bank answered in
+    its own words, and not against us; until then, a partner's calls are made one or two at a time.
     """
 
     event: Event

@@ -20,6 +20,13 @@ AHEAD = timedelta(seconds=1)
 """So far ahead a call may take its slot, and wait for it in its worker."""
 HEADROOM = 0.9
 """The part of a partner's rate that is used: calls arrive a little unevenly."""
+LATE = timedelta(seconds=0.1)
+"""
+So long after its slot a call may leave; a later one takes another slot.
+
+Calls that leave within one second have their slots within 1.1 seconds: at 0.9 of the rate that
+is the rate itself, and one more at the edge.
+"""
 
 
 def is_cooling(row: Row, *, now: datetime) -> bool:
@@ -35,9 +42,20 @@ def is_proven(row: Row, *, now: datetime) -> bool:
     return bool(now - PROOF_LASTS < at < now + PROOF_LASTS)
 
 
+def first_calls(row: Row, *, now: datetime) -> list[str]:
+    """Return the leases of the first calls that are under way, for whose answers others wait."""
+    pairs = (("probe_id", "probe_ends_at"), ("second_probe_id", "second_probe_ends_at"))
+    return [row[lease] for lease, ends in pairs if row.get(lease) is not None and row[ends] > now]
+
+
+def most_first_calls(row: Row) -> int:
+    """Return how many first calls may be under way: after one that proved nothing, two."""
+    return 2 if row.get("failed_probes") else 1
+
+
 def is_probing(row: Row, *, now: datetime) -> bool:
-    """Say whether a first call is under way, for which the others wait."""
-    return bool(row["probe_id"] is not None and row["probe_ends_at"] > now)
+    """Say whether as many first calls are under way as may be: the others wait."""
+    return len(first_calls(row, now=now)) >= most_first_calls(row)
 
 
 def spacing_seconds(partner: Partner) -> float:

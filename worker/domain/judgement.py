@@ -31,6 +31,8 @@ PAYABLE = "payable"
 """The word in `heard` for a token that can still be paid."""
 UNKNOWN_WORDS = frozenset({"unknown_code", "unknown_status"})
 """The words in `heard` for an answer with a word that the dialect does not know."""
+FOREIGN_ECHO = "foreign_echo"
+"""The word in `heard` for an answer with other ids than ours."""
 LEASE_ENDED = "lease_ended"
 """The word in `heard` for a conversation whose worker did not report before its lease ended."""
 SPOKE_OF_THE_TOKEN = frozenset({"refused", "not_cancelled", "unknown_status"})
@@ -112,11 +114,12 @@ def judge(result: Answer | BankError, request: CancelRequest, dialect: Dialect) 
     if decision.pause_reason is not None:
         return _with_clock(decision, result)
     throttled = isinstance(result, Answer) and result.http_status == TOO_MANY_REQUESTS
+    failed = _bank_failed(result)
     return replace(
         decision,
-        bank_failed=_bank_failed(result),
+        bank_failed=failed,
         throttled=throttled,
-        proves_partner=_is_about_the_token(decision) and not throttled,
+        proves_partner=_is_in_its_own_words(result, decision) and not (throttled or failed),
     )
 
 
@@ -127,9 +130,15 @@ def _with_clock(decision: Decision, result: Answer | BankError) -> Decision:
     return replace(decision, reason=reason, pause_reason=reason)
 
 
-def _is_about_the_token(decision: Decision) -> bool:
-    """Say whether the answer speaks about the token: then the bank has accepted our credentials."""
-    return decision.outcome is not None or decision.heard in {PAYABLE, CodeVerdict.DUPLICATE}
+def _is_in_its_own_words(result: Answer | BankError, decision: Decision) -> bool:
+    """
+    Say whether the bank answered our call by an envelope: it is there, and takes our calls.
+
+    It need not speak about the token, nor in words of the dialect. What it says against our
+    credentials pauses the partner before. The answer to another call proves nothing.
+    """
+    is_readable = isinstance(result, Answer) and result.envelope is not None
+    return is_readable and decision.heard != FOREIGN_ECHO
 
 
 def _bank_failed(result: Answer | BankError) -> bool:
@@ -166,7 +175,7 @@ def _judge_envelope(
 ) -> Decision:
     foreign = envelope.foreign_ids(request)
     if foreign:
-        return _doubt("foreign_echo", f"the answer's {' and '.join(foreign)} is not ours")
+        return _doubt(FOREIGN_ECHO, f"the answer's {' and '.join(foreign)} is not ours")
     if envelope.status_code == SUCCESS:
         return _judge_success(answer, envelope, request, dialect)
     return _judge_code(answer, envelope, request, dialect)

@@ -1,7 +1,7 @@
 """A summary of the whole table, and what in it needs a person."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,12 +9,13 @@ from worker.domain.gate import is_cooling
 from worker.domain.partners import PartnerMode
 from worker.domain.states import Outcome
 from worker.explain import Row
-from worker.explain.partner import resting_partners
+from worker.explain.partner import first_call_document, first_call_sentence, resting_partners
 from worker.explain.pauses import NO_CREDENTIALS, discard_command, remedy
-from worker.explain.text import ended, hint, jobs, moment, shown, span
+from worker.explain.text import ended, hint, jobs, moment, shown, span, typed
 from worker.store import (
     UNCONFIGURED,
     EndpointStatus,
+    FirstCall,
     JobFilter,
     Stats,
     Store,
@@ -57,6 +58,7 @@ class Overview:
     rejected_at: datetime | None
     endpoints: list[EndpointStatus]
     now: datetime
+    first_calls: list[FirstCall] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """Return the overview as JSON has it."""
@@ -74,6 +76,7 @@ class Overview:
             "waiting_on_unknown_words": self.unknown_words,
             "waiting_unserved": self.unserved,
             "partners_not_active": self.resting,
+            "partners_waiting_for_a_call": [first_call_document(each) for each in self.first_calls],
             "rejected_messages": self.rejected,
             "rejected_not_kept": self.rejected_not_kept,
             "told": [_endpoint_document(status) for status in self.endpoints],
@@ -115,6 +118,7 @@ def read_overview(store: Store, configured: Collection[str] = ()) -> Overview:
         rejected_at=newest[0].last_at if newest else None,
         endpoints=store.endpoints.statuses(),
         now=now,
+        first_calls=store.first_calls.under_way(),
     )
 
 
@@ -157,8 +161,13 @@ def attention(overview: Overview) -> Iterator[AttentionItem]:
             f"{_at_least(overview.unknown_words)}. The bank may have acted: teach the words.",
             "kplus-cancel dialect unknown",
         )
+    for call in overview.first_calls:
+        if call.following:
+            what = f"Partner {shown(call.partner_id)} {first_call_sentence(call, now)}."
+            yield AttentionItem(what, f"kplus-cancel why {typed(shown(call.partner_txn_uid))}")
     if overview.longest_due > SLOW:
-        waited = f"the oldest has waited {span(overview.longest_due)}: is a worker running?"
+        asks = "." if overview.first_calls else ": is a worker running?"
+        waited = f"the oldest has waited {span(overview.longest_due)}{asks}"
         yield AttentionItem(f"Due now: {jobs(counts.due)}, {waited}", "kplus-cancel doctor")
     if overview.past_lease:
         yield AttentionItem(

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from worker.config.settings import Settings
-from worker.domain.gate import is_cooling, is_probing, is_proven
+from worker.domain.gate import first_calls, is_cooling, is_proven
 from worker.domain.partners import Partner, PartnerMode
 from worker.explain import Row
 from worker.explain.pauses import PauseCause, cause_of
-from worker.explain.text import NEVER, ended, hint, moment, shown
-from worker.store import Store
+from worker.explain.text import NEVER, ended, hint, jobs, moment, shown
+from worker.store import FirstCall, Store
 
 
 def resting_partners(store: Store) -> dict[str, Row]:
@@ -26,6 +26,7 @@ def resting_partners(store: Store) -> dict[str, Row]:
 def known_partners(settings: Settings, store: Store) -> list[dict[str, Any]]:
     """Return every partner that is configured here or has ever rested, by id."""
     stored = {row.partner_id: row._asdict() for row in store.partners.all()}
+    waits_for = {call.partner_id: call for call in store.first_calls.under_way()}
     roster = settings.roster()
     active = {"mode": PartnerMode.ACTIVE, "reason": None, "resume_at": None, "failures": 0}
     return [
@@ -33,13 +34,39 @@ def known_partners(settings: Settings, store: Store) -> list[dict[str, Any]]:
             "partner_id": name,
             **stored.get(name, {**active, "updated_at": None}),
             "configured": name in roster,
+            "waits_for": first_call_document(waits_for.get(name)),
         }
         for name in sorted({*stored, *roster})
     ]
 
 
+def first_call_document(call: FirstCall | None) -> dict[str, object] | None:
+    """Return the call that a partner waits for as JSON has it; None if it waits for none."""
+    if call is None:
+        return None
+    return {
+        "partner_id": call.partner_id,
+        "partner_txn_uid": call.partner_txn_uid,
+        "since": call.since,
+        "following": call.following,
+    }
+
+
+def first_call_sentence(call: FirstCall, now: datetime) -> str:
+    """Return what a partner waits for, and what follows."""
+    return (
+        f"waits for the answer of one call, about job {shown(call.partner_txn_uid)}, "
+        f"since {moment(call.since, now)}; then {jobs(call.following)} "
+        f"{'follows' if call.following == 1 else 'follow'}"
+    )
+
+
 def partner_cells(row: Row, now: datetime) -> tuple[object, ...]:
     """Return one of `known_partners` as partner, mode, here, since, resumes and reason."""
+    waits = row["waits_for"]
+    if waits is not None:
+        sentence = first_call_sentence(FirstCall(**waits), now)
+        row = {**row, "reason": sentence if row["reason"] is None else row["reason"]}
     since = hint(row["updated_at"], now) if row["updated_at"] else NEVER
     resumes = moment(row["resume_at"], now) if row["resume_at"] else NEVER
     here = "configured" if row["configured"] else "no credentials"
@@ -122,7 +149,7 @@ class PartnerView:
 
     def probe_sentence(self, job: Row, now: datetime) -> str:
         """Return that the partner's other jobs wait for this job's call; empty if they do not."""
-        if not self._probing(now) or self.row is None or self.row["probe_id"] != job["lease_id"]:
+        if job["lease_id"] not in self._first_calls(now):
             return ""
         return f"It goes first: the other jobs of partner {self.name} wait for its answer."
 
@@ -146,19 +173,21 @@ class PartnerView:
             state = "has not been called yet"
         else:
             state = f"has not proved itself since {moment(since, now)}"
-        if not self._probing(now):
+        if not self._first_calls(now):
             return (
                 f"Partner {self.name} {state}: one call goes first, perhaps this job's, "
                 "and the others wait for its answer."
             )
-        until = moment(row["probe_ends_at"], now)
+        ends = [row.get("probe_ends_at"), row.get("second_probe_ends_at")]
+        until = moment(max(at for at in ends if at is not None), now)
+        about = f", about job {shown(row['probe_uid'])}" if row.get("probe_uid") else ""
         return (
-            f"Partner {self.name} {state}: one call goes first, "
+            f"Partner {self.name} {state}: one call goes first{about}, "
             f"under way until {until} at the latest; this job waits for its answer."
         )
 
-    def _probing(self, now: datetime) -> bool:
-        return self.row is not None and is_probing(self.row, now=now)
+    def _first_calls(self, now: datetime) -> list[str]:
+        return [] if self.row is None else first_calls(self.row, now=now)
 
     def _latest(self, now: datetime) -> str:
         at = self.row["slot_at"] if self.row else None

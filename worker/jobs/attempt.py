@@ -15,6 +15,7 @@ from worker.domain.kplus import Answer, InquiryRequest
 from worker.domain.partners import Partner, Roster
 from worker.domain.wire import decide_unsendable, unsendable
 from worker.errors import BankError, CallMisconfigured, JobNotFound, StoreUnavailable
+from worker.jobs.departure import Departure
 from worker.store import UNCONFIGURED, Claim, ClaimKind, Evidence, Store
 from worker.telemetry.log import get_logger
 
@@ -57,10 +58,11 @@ class AttemptContext:
 
 @dataclass(frozen=True, slots=True)
 class _Stopwatch:
-    """Measures the time since just before the claim, by a monotonic clock."""
+    """Measures the time since just before the claim, and when the call leaves."""
 
     context: AttemptContext
     started: float
+    departure: Departure | None = None
 
     def elapsed(self) -> timedelta:
         return timedelta(seconds=self.context.monotonic() - self.started)
@@ -89,10 +91,9 @@ def attempt(uid: str, context: AttemptContext) -> Result:
         return Result.NOTHING
     if wrong := unsendable(claim.request):
         return _end_unsent(claim, wrong, watch)
-    if claim.wait:
-        context.sleep(claim.wait.total_seconds())
-    before = watch.elapsed()
     partner = roster.get(claim.request.partner_id)
+    watch = replace(watch, departure=depart(claim, partner, context))
+    before = watch.elapsed()
     heard = _ask(claim, partner, watch)
     evidence = Evidence(
         wire_uid=claim.on_the_wire.partner_txn_uid,
@@ -129,6 +130,15 @@ def _decide(
     return judge(heard, case, context.policy)
 
 
+def depart(claim: Claim, partner: Partner | None, context: AttemptContext) -> Departure | None:
+    """Wait for the slot of a claim; return what sees to it that its call leaves in one."""
+    if partner is None or claim.slot_at is None:
+        return None
+    departure = Departure(claim, partner, context.store, context.monotonic, context.sleep)
+    departure.wait()
+    return departure
+
+
 def _ask(claim: Claim, partner: Partner | None, watch: _Stopwatch) -> Answer | BankError:
     """Ask the bank within what is left of the lease. Return a fault as a value to be judged."""
     context = watch.context
@@ -140,8 +150,8 @@ def _ask(claim: Claim, partner: Partner | None, watch: _Stopwatch) -> Answer | B
     timeout = min(context.deadline, watch.before_lease_ends())
     try:
         if isinstance(request, InquiryRequest):
-            return bank.inquire(partner, request, timeout=timeout)
-        return bank.cancel(partner, request, timeout=timeout)
+            return bank.inquire(partner, request, timeout=timeout, leaving=watch.departure)
+        return bank.cancel(partner, request, timeout=timeout, leaving=watch.departure)
     except BankError as error:
         return error
 

@@ -18,7 +18,8 @@ from worker.domain.kplus import Answer, InquiryRequest
 from worker.domain.partners import Partner
 from worker.domain.states import Outcome
 from worker.errors import BankError
-from worker.jobs.attempt import AttemptContext, log_partner
+from worker.jobs.attempt import AttemptContext, depart, log_partner
+from worker.jobs.departure import Departure
 from worker.store.operators.audits import Audit, AuditCandidate, AuditVerdict
 from worker.telemetry.log import get_logger
 
@@ -101,11 +102,11 @@ def _enter(
 def _ask(
     sampled: AuditCandidate, partner: Partner, begun: Audit, context: AttemptContext
 ) -> AuditResult:
-    claim = begun.claim
-    if claim.wait:
-        context.sleep(claim.wait.total_seconds())
+    claim, started = begun.claim, context.monotonic()
+    departure = depart(claim, partner, context)
     before = context.monotonic()
-    heard = _inquire(partner, begun, context)
+    left = context.lease - timedelta(seconds=before - started)
+    heard = _inquire(partner, begun, context, departure=departure, left=left)
     duration = timedelta(seconds=context.monotonic() - before)
     # The answer alone: nothing follows from it, neither another call nor a wait.
     decision = judge_answer(heard, claim.on_the_wire, context.policy.dialect)
@@ -130,15 +131,22 @@ def _ask(
     )
 
 
-def _inquire(partner: Partner, begun: Audit, context: AttemptContext) -> Answer | BankError:
+def _inquire(
+    partner: Partner,
+    begun: Audit,
+    context: AttemptContext,
+    *,
+    departure: Departure | None,
+    left: timedelta,
+) -> Answer | BankError:
     request = begun.claim.on_the_wire
-    timeout = min(context.deadline, context.lease - begun.claim.wait)
+    timeout = min(context.deadline, left)
     try:
         # The claim is an inquiry, but its type does not say so.
         inquiry = InquiryRequest(
             request.partner_txn_uid, request.partner_id, request.token_id, request.reference1
         )
-        return context.bank.inquire(partner, inquiry, timeout=timeout)
+        return context.bank.inquire(partner, inquiry, timeout=timeout, leaving=departure)
     except BankError as error:
         return error
 

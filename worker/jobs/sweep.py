@@ -1,6 +1,6 @@
 """One pass of the sweep: all work on jobs between attempts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -27,13 +27,14 @@ class SweepContext:
     """
     What a pass needs.
 
-    `hint` sends messages and never raises; `closed` says whether no call may begin now.
+    `hint` sends messages, never raises, and returns the uids whose message was not sent;
+    `closed` says whether no call may begin now.
     """
 
     store: Store
     policy: Policy
     high_water: int
-    hint: Callable[[list[str]], None]
+    hint: Callable[[list[str]], Sequence[str] | None]
     random: RandomSource
     roster: Callable[[], Roster]
     hint_again_after: timedelta = HINT_AGAIN_AFTER
@@ -148,6 +149,7 @@ def _hint(context: SweepContext) -> int:
         again_after=context.hint_again_after,
         roster=context.roster(),
     )
-    if due:
-        context.hint(due)
-    return len(due)
+    # Their stamp would hold them back for as long as a lost message does.
+    unsent = (context.hint(due) or []) if due else []
+    context.store.backlog.unhint(unsent)
+    return len(due) - len(unsent)

@@ -69,13 +69,21 @@ class Deadline:
     the thread that uses it at the time.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, leaving: Callable[[], None] | None = None) -> None:
+        """`leaving` is called once, before the first byte of a request is sent; it may raise."""
         self._ends = time.monotonic() + seconds
+        self._leaving = leaving
         self._entered: list[Token[Deadline]] = []
 
     def left(self) -> float:
         """Return the seconds left; zero or less once the deadline has passed."""
         return self._ends - time.monotonic()
+
+    def leave(self) -> None:
+        """Call `leaving`, unless it was called before."""
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            leaving()
 
     def __enter__(self) -> Self:
         self._entered.append(_running.set(self))
@@ -146,6 +154,7 @@ class DeadlineStream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         """Send all of `buffer`."""
+        _running.get().leave()
         self._answering = False
         unsent = memoryview(buffer)
         with _translated_errors(httpcore.WriteTimeout, httpcore.WriteError):

@@ -12,7 +12,7 @@ from celery.bootsteps import StartStopStep
 from celery.signals import setup_logging
 
 from worker.broker.embedded import EmbeddedBroker, ensure
-from worker.broker.hints import Hints
+from worker.broker.hints import PAUSE_OF_SWEEP_SECONDS, Hints
 from worker.broker.prints import silence
 from worker.config.settings import Settings
 from worker.domain.destinations import Destination
@@ -100,7 +100,7 @@ def build_worker(
     app = create_celery(settings, url=url or "", pool=pool)
     liveness = Liveness()
     register(app, runtime, liveness)
-    hints, rests = Hints(app), Rests()
+    hints, rests = Hints(app, pause=PAUSE_OF_SWEEP_SECONDS), Rests()
 
     def sweep_once() -> bool:
         if broker is not None:

@@ -31,6 +31,7 @@ from worker.store.reports.conversations import Conversations, JobConversations
 from worker.store.reports.drift import Drifts
 from worker.store.reports.exports import Exports
 from worker.store.reports.filters import EVERY_JOB, JobFilter
+from worker.store.reports.first_calls import FirstCall, FirstCalls
 from worker.store.reports.reports import JobFile, Reports, Stats
 from worker.store.reports.seen import Unseen, UnseenEnds, UnseenReport
 from worker.store.reports.unknown_words import UnknownWords
@@ -50,6 +51,7 @@ __all__ = [
     "Endpoint",
     "EndpointStatus",
     "Evidence",
+    "FirstCall",
     "JobConversations",
     "JobFile",
     "JobFilter",
@@ -105,6 +107,7 @@ class Store:
         self.drifts = Drifts(database)
         self.unseen = UnseenReport(database)
         self.waiting = Waiting(database)
+        self.first_calls = FirstCalls(database)
         self.unknown_words = UnknownWords(database)
         self.conversations = Conversations(database)
         self.retention = Retention(database)

@@ -1,5 +1,6 @@
 """One engine for each process, short transactions, and the clock that statements use."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -40,6 +41,10 @@ class Database:
             return {"now": self._clock()}
         return {"now": datetime.now(UTC) if self.is_sqlite else None}
 
+    def seconds(self) -> float:
+        """Return a reading of the clock for durations: monotonic, or the injected one."""
+        return time.monotonic() if self._clock is None else self._clock().timestamp()
+
     def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
         """Return an INSERT that supports ON CONFLICT, in this database's dialect."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
@@ -62,6 +67,15 @@ class Database:
         with translated(), self.engine.connect() as connection:
             lift_statement_timeout(connection)
             yield connection
+
+    def commit_without_flush(self, connection: Connection) -> None:
+        """
+        Let this transaction end before it is on disk: a crash of PostgreSQL may forget it.
+
+        For what only matters for seconds. SQLite has no such choice for one transaction.
+        """
+        if not self.is_sqlite:
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
     def run(self, statement: Executable, **params: object) -> list[AnyRow]:
         """Execute one statement in its own transaction; return its rows."""

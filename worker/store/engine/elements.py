@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from json import dumps
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import (
     Boolean,
@@ -11,10 +11,15 @@ from sqlalchemy import (
     FunctionElement,
     Select,
     String,
+    TableValuedAlias,
     TypeDecorator,
     bindparam,
     case,
+    cast,
+    column,
+    func,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import Float
@@ -37,6 +42,33 @@ class Now(FunctionElement[datetime]):
 
     def __init__(self) -> None:
         super().__init__(bindparam("now", type_=Utc()))
+
+
+class Instant(FunctionElement[datetime]):
+    """
+    The time at which this part of a statement runs, after its row was locked; else as `Now`.
+
+    `Now` is the time at which the statement began. Of two statements that wait for the same row
+    the one that began first may come to it last: what they write in turns needs this time.
+    """
+
+    type = Utc()
+    inherit_cache = True
+
+    def __init__(self) -> None:
+        super().__init__(bindparam("now", type_=Utc()))
+
+
+class InstantPlus(FunctionElement[datetime]):
+    """`Instant` plus seconds, which may be negative: an expression, or a parameter's name."""
+
+    type = Utc()
+    inherit_cache = True
+
+    def __init__(self, seconds: str | ColumnElement[float]) -> None:
+        if isinstance(seconds, str):
+            seconds = bindparam(seconds, type_=Float())
+        super().__init__(bindparam("now", type_=Utc()), seconds)
 
 
 class NowPlus(FunctionElement[datetime]):
@@ -83,11 +115,17 @@ class StringList(TypeDecorator[list[str]]):
     cache_ok = True
 
     def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str | None:
-        """Return a PostgreSQL array, or a JSON array; only their brackets differ."""
+        """Return a PostgreSQL array, or a JSON array."""
         if value is None:
             return None
         array = dumps(value, ensure_ascii=False)
-        return f"{{{array[1:-1]}}}" if dialect.name == "postgresql" else array
+        if dialect.name != "postgresql":
+            return array
+        if "\\" not in array:
+            return f"{{{array[1:-1]}}}"
+        # PostgreSQL knows no such escapes as JSON's: its `\n` is the letter n.
+        quoted = (each.replace("\\", "\\\\").replace('"', '\\"') for each in value)
+        return "{" + ",".join(f'"{each}"' for each in quoted) + "}"
 
 
 class InList(FunctionElement[bool]):
@@ -100,6 +138,15 @@ class InList(FunctionElement[bool]):
         super().__init__(column, bindparam(name, type_=StringList()))
 
 
+def rows_of_list(name: str, *, is_sqlite: bool) -> TableValuedAlias:
+    """Return the strings of a parameter as rows of its name, with one column `value`."""
+    given = bindparam(name, type_=StringList())
+    if is_sqlite:
+        return func.json_each(given).table_valued(column("value", String()), name=name)
+    array = func.unnest(cast(given, postgresql.ARRAY(String())))
+    return array.table_valued(column("value", String()), name=name).render_derived(name=name)
+
+
 class InQuery(FunctionElement[bool]):
     """Whether a column is in a query's rows; each of them is looked up by its key."""
 
@@ -108,6 +155,10 @@ class InQuery(FunctionElement[bool]):
 
     def __init__(self, column: ColumnElement[str], query: Select[tuple[str]]) -> None:
         super().__init__(column, query.scalar_subquery())
+
+    def self_group(self, against: Any = None) -> Self:  # noqa: ARG002 - as the library calls it
+        """Return it as it is: SQLite looks nothing up by its key for `(a IN (...)) = 1`."""
+        return self
 
 
 def _compiled_as(kind: type[FunctionElement[Any]], *, postgresql: str, sqlite: str) -> None:
@@ -138,6 +189,12 @@ _compiled_as(Now, postgresql="coalesce({}, statement_timestamp())", sqlite="{}")
 _compiled_as(
     NowPlus,
     postgresql="(coalesce({}, statement_timestamp()) + make_interval(secs => {}))",
+    sqlite=f"{PLUS_SECONDS}({{}}, {{}})",
+)
+_compiled_as(Instant, postgresql="coalesce({}, clock_timestamp())", sqlite="{}")
+_compiled_as(
+    InstantPlus,
+    postgresql="(coalesce({}, clock_timestamp()) + make_interval(secs => {}))",
     sqlite=f"{PLUS_SECONDS}({{}}, {{}})",
 )
 _compiled_as(

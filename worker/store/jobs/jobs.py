@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ from worker.domain.decision import Decision
 from worker.domain.judgement import PAYABLE
 from worker.domain.kplus import MAX_TEXT_LENGTH
 from worker.domain.leases import InquiryUids
-from worker.domain.partners import Roster
+from worker.domain.partners import Partner, Roster
 from worker.domain.states import Event, State
 from worker.errors import JobNotFound
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
@@ -30,7 +29,7 @@ from worker.store.jobs.finish import Finisher
 from worker.store.jobs.lookup import lookup
 from worker.store.jobs.settle import SETTLING, settle_statement, with_evidence
 from worker.store.jobs.transitions import waiting
-from worker.store.partners.gate import Gate
+from worker.store.partners.gate import Gate, Slot
 from worker.store.partners.modes import PartnerModes
 from worker.store.schema.tables import JOBS, cancel_jobs
 
@@ -62,7 +61,7 @@ class Jobs:
         self._unhint = (
             update(cancel_jobs)
             .where(JOBS.partner_txn_uid == bindparam("uid"), waiting())
-            .values(hinted_at=None)
+            .values(hinted_at=None, hints=0)
         )
         self._settle = {event: settle_statement(event, State.IN_FLIGHT) for event in SETTLING}
         self._settle_late = {
@@ -111,26 +110,47 @@ class Jobs:
             raise JobNotFound(f"no job is stored under {uid}")
         if row.lease_id is not None:
             return as_claim(row, partner_is_healthy=row.is_healthy)
-        return self._claim_through_gate(params, roster) if row.may_be_claimed else None
-
-    def _claim_through_gate(self, params: Mapping[str, object], roster: Roster) -> Claim | None:
-        with suppress(_GateClosed), self._database.writing() as connection:
-            rows = rows_of(connection, self._claim, {**self._database.times, **params})
-            return self._enter(connection, rows[0], roster) if rows else None
-        # The next hint is due when its partner is ready, not when this one has aged.
-        self._database.run(self._unhint, uid=params["uid"])
+        if row.may_be_claimed:
+            return self._claim_through_gate(params, roster)
+        if row.is_refused:
+            self._take_hint_back(uid)
         return None
 
-    def _enter(self, connection: Connection, row: AnyRow, roster: Roster) -> Claim:
-        """Pass the partner's gate, if it needs one. Raise `_GateClosed`."""
-        claim = as_claim(row)
+    def _claim_through_gate(self, params: Mapping[str, object], roster: Roster) -> Claim | None:
+        with suppress(_GateClosed):
+            with self._database.writing() as connection:
+                rows = rows_of(connection, self._claim, {**self._database.times, **params})
+                if not rows:
+                    return None
+                claim = as_claim(rows[0])
+                slot = self._enter(connection, claim, rows[0], roster)
+            return claim if slot is None else self._gate.admit(claim, slot)
+        self._take_hint_back(params["uid"])
+        return None
+
+    def _take_hint_back(self, uid: object) -> None:
+        """Let the next hint be due when the partner is ready, not when this one has aged."""
+        self._database.run(self._unhint, uid=uid)
+
+    def _enter(
+        self, connection: Connection, claim: Claim, row: AnyRow, roster: Roster
+    ) -> Slot | None:
+        """Pass the partner's gate; None if it needs none. Raise `_GateClosed`."""
         partner = roster.get(claim.request.partner_id)
         if partner is None or (row.is_open and not partner.is_limited):
-            return claim
+            return None
         slot = self._gate.enter(connection, claim, partner)
         if slot is None:
             raise _GateClosed
-        return replace(claim, wait=slot.wait)
+        return slot
+
+    def another_slot(self, claim: Claim, partner: Partner, *, lead: timedelta) -> Claim | None:
+        """
+        Take another slot of the partner for a claim that missed its own; see `Gate.enter_again`.
+
+        The claim is kept: its lease and its attempt are the same.
+        """
+        return self._gate.enter_again(claim, partner, lead=lead)
 
     def settle(self, claim: Claim, decision: Decision, evidence: Evidence) -> bool:
         """

@@ -45,6 +45,7 @@ _AGAIN: dict[str, object] = {
     "uncounted": JOBS.conversations,
     "next_attempt_at": Now(),
     "hinted_at": None,
+    "hints": 0,
     "requeued_at": Now(),
 }
 _WRITTEN: dict[Event, dict[str, object]] = {

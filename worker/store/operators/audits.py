@@ -127,21 +127,22 @@ class Audits:
         Until its lease ends it counts as one of the partner's calls, like a job in flight.
         """
         claim = _claim(candidate, self._inquiry_uids.lease_id(), lease)
-        with suppress(_GateClosed), self._database.writing() as connection:
-            params = {
-                **self._database.times,
-                "uid": candidate.request.partner_txn_uid,
-                "partner": partner.partner_id,
-                "wire_uid": claim.on_the_wire.partner_txn_uid,
-                "held": str(candidate.held),
-                "lease_seconds": lease.total_seconds(),
-            }
-            ((number, started_at, ends_at),) = rows_of(connection, self._begin, params)
-            claim = replace(claim, started_at=started_at, lease_ends_at=ends_at)
-            slot = self._gate.enter(connection, claim, partner)
-            if slot is None:
-                raise _GateClosed
-            return Audit(number, replace(claim, wait=slot.wait))
+        with suppress(_GateClosed):
+            with self._database.writing() as connection:
+                params = {
+                    **self._database.times,
+                    "uid": candidate.request.partner_txn_uid,
+                    "partner": partner.partner_id,
+                    "wire_uid": claim.on_the_wire.partner_txn_uid,
+                    "held": str(candidate.held),
+                    "lease_seconds": lease.total_seconds(),
+                }
+                ((number, started_at, ends_at),) = rows_of(connection, self._begin, params)
+                claim = replace(claim, started_at=started_at, lease_ends_at=ends_at)
+                slot = self._gate.enter(connection, claim, partner)
+                if slot is None:
+                    raise _GateClosed
+            return Audit(number, self._gate.admit(claim, slot))
         return None
 
     def end(

@@ -2,7 +2,18 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Float, and_, literal, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    String,
+    and_,
+    bindparam,
+    case,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 
 from worker.domain.gate import PROOF_LASTS
 from worker.domain.partners import PartnerMode
@@ -33,7 +44,36 @@ def proven() -> ColumnElement[bool]:
 
 def probing() -> ColumnElement[bool]:
     """Return the condition, never NULL, of `domain.gate.is_probing`; a test compares the two."""
+    second = and_(ROW.second_probe_id.is_not(None), ROW.second_probe_ends_at > Now())
+    # Two may be under way once one has proved nothing.
+    return or_(
+        and_(ROW.failed_probes == 0, or_(first_call_runs(), second)),
+        and_(first_call_runs(), second),
+    )
+
+
+def first_call_runs() -> ColumnElement[bool]:
+    """Return the condition, never NULL, under which the first of two first calls is under way."""
     return and_(ROW.probe_id.is_not(None), ROW.probe_ends_at > Now())
+
+
+def was_probe() -> ColumnElement[bool]:
+    """Return the condition, never NULL, under which the call of this lease went first."""
+    lease_id = bindparam("lease_id", type_=String())
+    return or_(
+        and_(ROW.probe_id.is_not(None), ROW.probe_id == lease_id),
+        and_(ROW.second_probe_id.is_not(None), ROW.second_probe_id == lease_id),
+    )
+
+
+def probe_ended() -> dict[str, object]:
+    """Return what is written when the call of this lease has ended: its place is free."""
+    lease_id = bindparam("lease_id", type_=String())
+    return {
+        name: case((ROW[of] == lease_id, None), else_=ROW[name])
+        for of in ("probe_id", "second_probe_id")
+        for name in (of, of.replace("_id", "_ends_at"))
+    }
 
 
 def partner_rests() -> ColumnElement[bool]:

@@ -22,6 +22,7 @@ from worker.domain.partners import PartnerMode
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import Database
 from worker.store.engine.elements import Now, NowPlus, one_more
+from worker.store.partners.conditions import probe_ended, was_probe
 from worker.store.partners.gate import FIRST_PACE
 from worker.store.schema.tables import partners
 
@@ -29,7 +30,12 @@ ROW = partners.c
 
 _ADVICE = bindparam("advice_seconds", type_=Float())
 """The seconds that the bank named; 0 if it named none."""
-NO_PROBE: dict[str, object] = {"probe_id": None, "probe_ends_at": None}
+NO_PROBE: dict[str, object] = {
+    "probe_id": None,
+    "probe_ends_at": None,
+    "second_probe_id": None,
+    "second_probe_ends_at": None,
+}
 AFTER_REST: dict[str, object] = {"proven_at": None, "pace": FIRST_PACE, **NO_PROBE}
 """What every rest writes: after it one call goes first, and the others follow at a pace."""
 
@@ -91,7 +97,7 @@ def _counts() -> ColumnElement[bool]:
 def _after_failure(failures: ColumnElement[int], cooldown: Cooldown) -> dict[str, object]:
     """Return what is written when the failures in a row are so many."""
     cools = failures >= cooldown.threshold
-    was_probe = ROW.probe_id == bindparam("lease_id")
+    ended = {name: case((cools, None), else_=value) for name, value in probe_ended().items()}
     return {
         "failures": failures,
         "mode": case((cools, str(PartnerMode.COOLING)), else_=str(PartnerMode.ACTIVE)),
@@ -100,8 +106,8 @@ def _after_failure(failures: ColumnElement[int], cooldown: Cooldown) -> dict[str
         "updated_at": case((cools, Now()), else_=ROW.updated_at),
         "proven_at": case((cools, None), else_=ROW.proven_at),
         "pace": case((cools, FIRST_PACE), else_=ROW.pace),
-        "probe_id": case((or_(cools, was_probe), None), else_=ROW.probe_id),
-        "probe_ends_at": case((or_(cools, was_probe), None), else_=ROW.probe_ends_at),
+        "failed_probes": ROW.failed_probes + case((was_probe(), 1), else_=0),
+        **ended,
     }
 
 

@@ -12,8 +12,9 @@ are one transaction: a claim that is turned away leaves no trace.
 - `max_concurrency` bounds the partner's calls under way.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,15 +30,17 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from worker.domain.claims import Claim
 from worker.domain.gate import AHEAD, spacing_seconds
 from worker.domain.partners import Partner
 from worker.domain.states import State
-from worker.store.engine.database import Database, rows_of
-from worker.store.engine.elements import Now, NowPlus, Plus
-from worker.store.partners.conditions import probing, proven, rests
+from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.engine.elements import Instant, InstantPlus, Now, NowPlus, Plus
+from worker.store.partners.conditions import first_call_runs, probing, proven, rests
 from worker.store.schema.tables import JOBS, audits, partners
 
 ROW = partners.c
@@ -52,9 +55,16 @@ LAST_PACE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The time of a call that may begin; `wait` is the time until then."""
+    """
+    The time of a call that may begin.
 
+    `at` is None if nothing asks the partner's calls to keep a distance. `wait` is the time from
+    `read_at`, by `Database.seconds`, until then.
+    """
+
+    at: datetime | None
     wait: timedelta
+    read_at: float
 
 
 class Gate:
@@ -63,6 +73,7 @@ class Gate:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._enter = _enter(database)
+        self._enter_again = _enter_again()
         self._in_flight = _in_flight()
 
     def enter(self, connection: Connection, claim: Claim, partner: Partner) -> Slot | None:
@@ -75,14 +86,51 @@ class Gate:
             **self._database.times,
             "partner": partner.partner_id,
             "lease_id": claim.lease_id,
+            "uid": claim.request.partner_txn_uid,
             "lease_seconds": (claim.lease_ends_at - claim.started_at).total_seconds(),
             "spacing_seconds": spacing_seconds(partner),
         }
         rows = rows_of(connection, self._enter, params)
         if not rows or self._is_full(connection, partner):
             return None
-        ((slot_at, now),) = rows
-        return Slot(max(slot_at - now, timedelta(0)))
+        return self._slot(rows[0], partner)
+
+    def admit(self, claim: Claim, slot: Slot) -> Claim:
+        """
+        Return the claim with its slot, once its transaction has ended.
+
+        The wait counts from the reading of the slot: a commit that takes long is part of it.
+        """
+        passed = timedelta(seconds=self._database.seconds() - slot.read_at)
+        wait = slot.wait if slot.at is None else slot.wait - passed
+        return replace(claim, slot_at=slot.at, wait=wait)
+
+    def enter_again(self, claim: Claim, partner: Partner, *, lead: timedelta) -> Claim | None:
+        """
+        Take another slot for a call that missed its own, not before so much time has passed.
+
+        Return None if the partner rests, or no slot is free soon. The claim stays as it is.
+        """
+        params: dict[str, object] = {
+            "partner": partner.partner_id,
+            "spacing_seconds": spacing_seconds(partner),
+            "lead_seconds": lead.total_seconds(),
+        }
+        with self._database.writing() as connection:
+            # A commit that is slow makes calls late; a slot that a crash forgets does no harm.
+            self._database.commit_without_flush(connection)
+            rows = rows_of(connection, self._enter_again, {**self._database.times, **params})
+            if not rows:
+                return None
+            slot = self._slot(rows[0], partner)
+        return self.admit(claim, slot)
+
+    def _slot(self, row: AnyRow, partner: Partner) -> Slot:
+        read_at = self._database.seconds()
+        spaced = row.pace is not None or partner.rate_per_second is not None
+        return Slot(
+            row.slot_at if spaced else None, max(row.slot_at - row.now, timedelta(0)), read_at
+        )
 
     def _is_full(self, connection: Connection, partner: Partner) -> bool:
         """Count the calls under way, this one included, under the lock of the partner's row."""
@@ -112,7 +160,6 @@ def _enter(database: Database) -> Executable:
     """Return the guarded upsert: a partner that has never called has no row yet."""
     slot = next_slot()
     shorter = ROW.pace * PACE_FACTOR
-    needs_proof = not_(proven())
     lease_id = bindparam("lease_id", type_=String())
     return (
         database.insert(partners)
@@ -123,24 +170,53 @@ def _enter(database: Database) -> Executable:
             slot_at=Now(),
             probe_id=lease_id,
             probe_ends_at=NowPlus("lease_seconds"),
+            probe_uid=bindparam("uid", type_=String()),
         )
         .on_conflict_do_update(
             index_elements=["partner_id"],
             set_={
                 "slot_at": slot,
                 "pace": case((shorter > LAST_PACE, shorter), else_=None),
-                "probe_id": case((needs_proof, lease_id), else_=ROW.probe_id),
-                "probe_ends_at": case(
-                    (needs_proof, NowPlus("lease_seconds")), else_=ROW.probe_ends_at
-                ),
+                **_first_calls(),
             },
             where=and_(
                 not_(rests()),
                 or_(proven(), not_(probing())),
-                slot <= NowPlus(literal(AHEAD.total_seconds(), Float())),
+                slot <= InstantPlus(literal(AHEAD.total_seconds(), Float())),
             ),
         )
-        .returning(ROW.slot_at, Now())
+        .returning(ROW.slot_at, ROW.pace, Instant().label("now"))
+    )
+
+
+def _first_calls() -> dict[str, object]:
+    """Return what is written of a call that goes first; nothing if the partner is proven."""
+    first = and_(not_(proven()), not_(first_call_runs()))
+    second = and_(not_(proven()), first_call_runs())
+    lease_id, ends_at = bindparam("lease_id", type_=String()), NowPlus("lease_seconds")
+    uid = bindparam("uid", type_=String())
+    return {
+        "probe_id": case((first, lease_id), else_=ROW.probe_id),
+        "probe_ends_at": case((first, ends_at), else_=ROW.probe_ends_at),
+        "second_probe_id": case((second, lease_id), else_=ROW.second_probe_id),
+        "second_probe_ends_at": case((second, ends_at), else_=ROW.second_probe_ends_at),
+        "probe_uid": case((not_(proven()), uid), else_=ROW.probe_uid),
+    }
+
+
+def _enter_again() -> ReturningUpdate[Any]:
+    """Return the update that takes another slot; the call was let in before."""
+    soonest = InstantPlus("lead_seconds")
+    slot = case((next_slot() > soonest, next_slot()), else_=soonest)
+    return (
+        update(partners)
+        .where(
+            ROW.partner_id == bindparam("partner"),
+            not_(rests()),
+            slot <= InstantPlus(literal(AHEAD.total_seconds(), Float())),
+        )
+        .values(slot_at=slot)
+        .returning(ROW.slot_at, ROW.pace, Instant().label("now"))
     )
 
 
@@ -148,11 +224,14 @@ def next_slot() -> ColumnElement[datetime]:
     """
     Return when the next call may begin, with the longer of the partner's pace and spacing.
 
+    It is told by the time at which the row is held: a statement that began before another and
+    came to the row after it would otherwise take that one's slot for one of a clock set back.
+
     `domain.gate.next_slot` says the same in Python, and
     `tests/integration/test_sql_and_python_agree.py` compares the two.
     """
     pace, own = func.coalesce(ROW.pace, 0.0), bindparam("spacing_seconds", type_=Float())
     after_the_last = Plus(ROW.slot_at, case((pace > own, pace), else_=own))
     # A slot further ahead than any is given: the clock was set back since.
-    was_given = ROW.slot_at <= NowPlus(literal(AHEAD.total_seconds(), Float()))
-    return case((and_(was_given, after_the_last > Now()), after_the_last), else_=Now())
+    was_given = ROW.slot_at <= InstantPlus(literal(AHEAD.total_seconds(), Float()))
+    return case((and_(was_given, after_the_last > Instant()), after_the_last), else_=Instant())

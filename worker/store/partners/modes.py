@@ -27,7 +27,7 @@ from worker.domain.decision import Decision
 from worker.domain.partners import PartnerMode
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
 from worker.store.engine.elements import Now, NowPlus
-from worker.store.partners.conditions import RENEWED_AFTER
+from worker.store.partners.conditions import RENEWED_AFTER, probe_ended, was_probe
 from worker.store.partners.cooldown import (
     AFTER_REST,
     NO_PROBE,
@@ -63,9 +63,8 @@ class PartnerModes:
         self._cool_down = cool_down(database, cooldown)
         self._rest_behind_a_gateway = rest_behind_a_gateway(database, cooldown)
         this = ROW.partner_id == bindparam("partner")
-        was_probe = ROW.probe_id == bindparam("lease_id")
-        self._prove = _prove(this, was_probe)
-        self._release = _release(this, was_probe)
+        self._prove = _prove(this)
+        self._release = _release(this)
         self._resume = _resume(this, ROW.mode != PartnerMode.ACTIVE)
         self._resume_changed = _resume(
             this, ROW.mode == PartnerMode.PAUSED, ROW.credentials != bindparam("new_credentials")
@@ -174,6 +173,7 @@ _ACTIVE: dict[str, object] = {
     "reason": None,
     "resume_at": None,
     "credentials": None,
+    "failed_probes": 0,
     **NO_PROBE,
 }
 
@@ -194,7 +194,7 @@ def _resume(*where: ColumnElement[bool]) -> ReturningUpdate[Any]:
     )
 
 
-def _prove(this: ColumnElement[bool], was_probe: ColumnElement[bool]) -> Update:
+def _prove(this: ColumnElement[bool]) -> Update:
     """
     Return what records a good answer of the first call, or one that renews an old proof.
 
@@ -206,28 +206,27 @@ def _prove(this: ColumnElement[bool], was_probe: ColumnElement[bool]) -> Update:
     kept = {name: value for name, value in _ACTIVE.items() if name not in NO_PROBE}
     return (
         update(partners)
-        .where(this, ROW.mode != PartnerMode.PAUSED, or_(was_probe, renews))
+        .where(this, ROW.mode != PartnerMode.PAUSED, or_(was_probe(), renews))
         .values(
             **kept,
+            **probe_ended(),
             proven_at=Now(),
-            probe_id=case((was_probe, None), else_=ROW.probe_id),
-            probe_ends_at=case((was_probe, None), else_=ROW.probe_ends_at),
             updated_at=case((ROW.mode == PartnerMode.ACTIVE, ROW.updated_at), else_=Now()),
         )
     )
 
 
-def _release(this: ColumnElement[bool], was_probe: ColumnElement[bool]) -> Update:
+def _release(this: ColumnElement[bool]) -> Update:
     """Return what ends a first call that proved nothing; any answer ends a run of failures."""
     has_answer = bindparam("has_answer", type_=Boolean())
     ends_run = and_(has_answer, ROW.mode == PartnerMode.ACTIVE, ROW.failures > 0)
     return (
         update(partners)
-        .where(this, or_(was_probe, ends_run))
+        .where(this, or_(was_probe(), ends_run))
         .values(
             failures=case((ends_run, 0), else_=ROW.failures),
-            probe_id=case((was_probe, None), else_=ROW.probe_id),
-            probe_ends_at=case((was_probe, None), else_=ROW.probe_ends_at),
+            failed_probes=ROW.failed_probes + case((was_probe(), 1), else_=0),
+            **probe_ended(),
         )
     )
 

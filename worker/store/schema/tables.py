@@ -96,6 +96,7 @@ cancel_jobs = Table(
     Column("lease_ends_at", Utc),
     Column("lease_kind", String(8)),
     Column("hinted_at", Utc),
+    Column("hints", Integer, nullable=False, server_default=text("0")),
     Column("requeued_at", Utc(or_none=True)),
     Column("still_payable_at", Utc),
     Column("ends", Integer, nullable=False, server_default=text("0")),
@@ -130,6 +131,15 @@ cancel_jobs = Table(
     partial_index("ix_cancel_jobs_due", "next_attempt_at", where=_IS_DUE_SOMETIME),
     partial_index(
         "ix_cancel_jobs_conveyor", "expires_at", "next_attempt_at", where=_IS_DUE_SOMETIME
+    ),
+    # The sweep's way past what waits of other partners, and past what is hinted at already.
+    partial_index(
+        "ix_cancel_jobs_turns",
+        "partner_id",
+        "hints",
+        "expires_at",
+        "next_attempt_at",
+        where=f"{_IS_DUE_SOMETIME} AND hinted_at IS NULL",
     ),
     partial_index("ix_cancel_jobs_hinted", "hinted_at", where="hinted_at IS NOT NULL"),
     partial_index("ix_cancel_jobs_leases", "lease_ends_at", where="lease_id IS NOT NULL"),
@@ -259,6 +269,10 @@ partners = Table(
     Column("proven_at", Utc),
     Column("probe_id", String(36)),
     Column("probe_ends_at", Utc),
+    Column("second_probe_id", String(36)),
+    Column("second_probe_ends_at", Utc),
+    Column("probe_uid", String(64)),
+    Column("failed_probes", Integer, nullable=False, server_default=text("0")),
     Column("slot_at", Utc),
     Column("pace", Float),
     Column("resumed_at", Utc),
