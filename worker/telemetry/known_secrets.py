@@ -157,6 +157,8 @@ def holds_known(text: str) -> bool:
     known = _registry.known
     if not known.needles and known.words is None:
         return False
+    if len(text) < known.shortest and text.isascii():  # as most ids are
+        return False
     return any(
         _is_in(view, known.inner_packed if packed else known.inner, known.words_in_bytes)
         for view, packed in known.views(text)

@@ -149,7 +149,7 @@ def _renderer(*, as_json: bool) -> Processor:
     """Return what makes the line; a terminal may print it, whatever the texts come from."""
     if as_json:
         to_json = structlog.processors.JSONRenderer(ensure_ascii=False)
-        return lambda *given: printable_json(str(to_json(*given)))
+        return lambda logger, method, event: printable_json(str(to_json(logger, method, event)))
     to_line = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     return lambda logger, method, event: to_line(logger, method, _printable_event(event))
 

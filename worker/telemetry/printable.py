@@ -24,6 +24,8 @@ def printable(text: str, *, keep: str = "") -> str:
 
 def printable_json(text: str) -> str:
     """Return a JSON document as `printable` does, with JSON's escapes: it means the same."""
+    if text.isascii() and "\x7f" not in text:  # JSON itself has written out the others
+        return text
     return _replaced(text, "\n", _json_escape)
 
 
