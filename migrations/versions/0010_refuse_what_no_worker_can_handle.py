@@ -21,7 +21,7 @@ Revision: 0010, after 0009.
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -198,9 +198,7 @@ def _set_right(connection: sa.Connection, *, on_sqlite: bool) -> None:
         log.warning("set right: %d rows in all; operator_actions has each", told)
 
 
-def _wrong(
-    connection: sa.Connection, table: str, *, on_sqlite: bool
-) -> Sequence[Mapping[str, Any]]:
+def _wrong(connection: sa.Connection, table: str, *, on_sqlite: bool) -> list[dict[str, Any]]:
     """Return the rows that break a rule, their times as text, and which rules they keep."""
     kept = {name: f"({rule})" for name, rule in _rules(table, on_sqlite=on_sqlite).items()}
     form = _SQLITE_TIME if on_sqlite else _POSTGRESQL_TIME
@@ -218,7 +216,7 @@ def _wrong(
         columns += ["state", "outcome", "doubted", "lease_id", "lease_kind"]
     where = " OR ".join(f"NOT {rule}" for rule in kept.values())
     statement = f"SELECT {', '.join(columns)} FROM {table} WHERE {where}"  # noqa: S608 - ours
-    return connection.exec_driver_sql(statement).mappings().all()
+    return [dict(row) for row in connection.exec_driver_sql(statement).mappings()]
 
 
 def _changes(

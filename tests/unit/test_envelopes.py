@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from worker.broker.consumer.reports import as_bytes
-from worker.broker.redis.envelopes import UNREADABLE, envelope
+from worker.broker.redis.envelopes import envelope
+from worker.broker.sealed import UNREADABLE
 
 
 def delivered(body: str) -> Any:

@@ -1,6 +1,7 @@
 """What a request can carry: everything that an order may hold, and no more than that."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,7 +30,8 @@ def test_an_ordinary_request_can_be_sent() -> None:
     ],
 )
 def test_each_field_is_named_that_cannot_be_sent(field: str, name: str) -> None:
-    for wrong in ("", "a\nb", "a\0", "a\x7f", "x" * (LONGEST[field] + 1), 5):
+    wrongs: list[Any] = ["", "a\nb", "a\0", "a\x7f", "x" * (LONGEST[field] + 1), 5]
+    for wrong in wrongs:
         assert unsendable(replace(FINE, **{field: wrong})) == [name]
     assert unsendable(replace(FINE, **{field: "x" * LONGEST[field]})) == []
 

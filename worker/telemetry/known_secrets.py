@@ -135,12 +135,24 @@ def without_known(text: str, *, may_be_cut: bool = False) -> str:
     One that `may_be_cut` off does not end with the beginning of a secret either.
     """
     held = holds_known(text)
+    # First what breaks off: another secret may be the beginning of that one.
+    if held and may_be_cut and _breaks_off(text):
+        text = text[: _before_whole(text, _last_start(text, _breaks_off))] + REDACTED
     if held:
         text = _without_whole(text)
     if may_be_cut and _breaks_off(text):
         text = text[: _last_start(text, _breaks_off)] + REDACTED
     # What is only most of a secret comes last: its ends stay beside the mark.
     return _without_encoded(text, holds_known) if held else text
+
+
+def _before_whole(text: str, at: int) -> int:
+    """Return a place in a text, or the one before it where a whole secret begins that it splits."""
+    for secret in _registry.known.plain:
+        found = text.find(secret, max(0, at - len(secret) + 1))
+        if 0 <= found < at:
+            at = found
+    return at
 
 
 def _without_whole(text: str) -> str:

@@ -23,7 +23,7 @@ class PrintedLines(io.TextIOBase):
         self._rest = threading.local()
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # type: ignore[override]
         """UTF-8: everything can be written."""
         return "utf-8"
 

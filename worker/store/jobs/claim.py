@@ -71,8 +71,8 @@ def as_claim(row: AnyRow, *, partner_is_healthy: bool = False) -> Claim:
 
 def _aging_since(row: AnyRow) -> datetime:
     """Return when a job's age begins: no job grows old while its partner is paused."""
-    since = row.requeued_at or _existing(row.created_at, row.updated_at)
-    return max(filter(None, (since, row.resumed_at)))
+    since: datetime = row.requeued_at or _existing(row.created_at, row.updated_at)
+    return max(since, row.resumed_at or since)
 
 
 def _existing(at: datetime, instead: datetime) -> datetime:
