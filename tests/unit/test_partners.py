@@ -104,7 +104,10 @@ GIVEN = '[partners.P1]\nsecret = "canary-secret"\n'
         (GIVEN + 'bank_url = "ftp://canary"', "bank_url: must be a whole address"),
         (GIVEN + 'bank_url = "https://"', "bank_url: must be a whole address"),
         (GIVEN + "inquiry_url = 5", "inquiry_url: Input should be a valid string"),
-        (GIVEN + "rate_per_second = 0", "rate_per_second: Input should be greater than 0"),
+        (
+            GIVEN + "rate_per_second = 0",
+            "rate_per_second: Input should be greater than or equal to 0.001",
+        ),
         (GIVEN + "rate_per_second = inf", "rate_per_second: Input should be a finite number"),
         (GIVEN + "rate_per_second = nan", "rate_per_second: Input should be a finite number"),
         (GIVEN + "max_concurrency = -1", "max_concurrency: Input should be greater than 0"),

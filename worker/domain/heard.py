@@ -3,7 +3,7 @@
 from typing import Final
 
 NOTHING_SENT: Final = frozenset(
-    {"unconfigured", "no_time_left", "closed", "pool_timeout"}
+    {"unconfigured", "no_time_left", "closed", "pool_timeout", "slot_missed"}
     | {"dns_failed", "connect_failed", "connect_timeout", "proxy_failed"}
     | {"tls_failed", "tls_untrusted"}
     | {"bad_url", "bad_request", "bad_tls_files", "wrong_partner", "http_library"}
