@@ -15,8 +15,8 @@ from benchmarks.orders import hints_at_new, orders
 from benchmarks.stage import Stage
 from benchmarks.stub import answer_to
 from tests.servers.workers import PARTNER_ID, SECRET
+from worker.domain.answer import Answer
 from worker.domain.decision import Decision
-from worker.domain.kplus import Answer
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import Event, Outcome
 from worker.jobs.sweep import BATCH, HINT_AGAIN_AFTER

@@ -21,10 +21,11 @@ from worker.config.outbox import OutcomeSettings
 from worker.config.settings import Settings
 from worker.config.sources import PREFIX, SECRETS
 from worker.domain import states
+from worker.domain.answer import Answer
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Case, Policy
 from worker.domain.judgement import decide
-from worker.domain.kplus import Answer, CancelRequest
+from worker.domain.kplus import CancelRequest
 from worker.errors import (
     AnswerLost,
     BankError,

@@ -15,7 +15,7 @@ from worker.store.engine.prepared import with_literals
 from worker.store.jobs.accept import accept_steps
 from worker.store.jobs.attempts import evidence_statements
 from worker.store.jobs.claim import claim_steps
-from worker.store.jobs.hinting import (
+from worker.store.jobs.hint_statements import (
     front_statement,
     hint_statement,
     take_back_statement,

@@ -17,8 +17,9 @@ from tests.unit.cases import FIRST, POLICY
 from worker.bank import Bank
 from worker.bank.identity import partner_context
 from worker.bank.redaction import cleaner
+from worker.domain.answer import Answer
 from worker.domain.judgement import decide
-from worker.domain.kplus import MAX_TEXT_LENGTH, Answer, CancelRequest, Envelope, read_envelope
+from worker.domain.kplus import MAX_TEXT_LENGTH, CancelRequest, Envelope, read_envelope
 from worker.errors import BankError
 from worker.telemetry.redaction import protect, redact
 

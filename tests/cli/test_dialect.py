@@ -12,8 +12,9 @@ from tests.cli.conftest import Run
 from tests.integration.stock import execute
 from tests.servers.workers import PARTNER_ID
 from worker.cli.ui.operator import operator
+from worker.domain.answer import Answer
 from worker.domain.decision import Decision
-from worker.domain.kplus import Answer, Envelope, TokenEntry
+from worker.domain.kplus import Envelope, TokenEntry
 from worker.domain.partners import Roster
 from worker.domain.states import Event
 from worker.store import Evidence, Store

@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import text
 
+from worker.domain.answer import Answer
 from worker.domain.decision import Decision
-from worker.domain.kplus import Answer, Envelope, TokenEntry
+from worker.domain.kplus import Envelope, TokenEntry
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import Event, Outcome
 from worker.store import Claim, Evidence, Store

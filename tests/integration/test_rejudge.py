@@ -25,9 +25,10 @@ from tests.integration.stock import (
     settle,
 )
 from worker.config.dialect_file import built_in
+from worker.domain.answer import Answer
 from worker.domain.decision import Decision
 from worker.domain.dialect import Dialect
-from worker.domain.kplus import Answer, Envelope, TokenEntry
+from worker.domain.kplus import Envelope, TokenEntry
 from worker.domain.rejudgement import conclusion_of
 from worker.domain.states import Event, Outcome, State
 from worker.store import RequeueResult, Store, Verdict

@@ -31,11 +31,12 @@ from tests.servers.receivers import OLD_SECRET, SECRET, TAKEN, Post, Receiver
 from tests.servers.waiting import LIMIT, eventually, joined
 from worker.config.dialect_file import built_in
 from worker.domain import events
+from worker.domain.answer import Answer
 from worker.domain.decision import Decision
 from worker.domain.destinations import Destination
 from worker.domain.dialect import Dialect
 from worker.domain.events import OutboxState
-from worker.domain.kplus import Answer, Envelope
+from worker.domain.kplus import Envelope
 from worker.domain.states import Event, Outcome
 from worker.domain.times import iso
 from worker.outbox.relay import Report, deliver

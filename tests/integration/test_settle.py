@@ -28,8 +28,9 @@ from tests.integration.stock import (
     row,
     settle,
 )
+from worker.domain.answer import Answer
 from worker.domain.decision import Decision
-from worker.domain.kplus import Answer, Envelope, TokenEntry
+from worker.domain.kplus import Envelope, TokenEntry
 from worker.domain.states import Event, Outcome, State
 from worker.store import Evidence, Store
 

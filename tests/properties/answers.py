@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from worker.domain.kplus import Answer, CancelRequest, Envelope, TokenEntry
+from worker.domain.answer import Answer
+from worker.domain.kplus import CancelRequest, Envelope, TokenEntry
 from worker.errors import (
     AnswerLost,
     BankError,

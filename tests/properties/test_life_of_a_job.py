@@ -35,11 +35,11 @@ from sqlalchemy import Engine, delete, event, select
 from tests.integration.stock import Clock
 from tests.properties.answers import heard, listed
 from worker.config.dialect_file import built_in
+from worker.domain.answer import Answer
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Case, Policy
 from worker.domain.destinations import Destination
 from worker.domain.judgement import decide, decide_lease_ended
-from worker.domain.kplus import Answer
 from worker.domain.partners import Roster
 from worker.domain.states import FINAL, OUTCOMES, TRANSITIONS, WAITING, Event, Outcome, State
 from worker.errors import BankError, JobNotFound

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam
 
 from worker.broker import app
 from worker.cli import main
-from worker.domain.kplus import Answer
+from worker.domain.answer import Answer
 from worker.domain.states import FINAL, State
 from worker.jobs import attempt
 from worker.process import loop

@@ -9,10 +9,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from worker.config.dialect_file import built_in
+from worker.domain.answer import Answer
 from worker.domain.backoff import Backoff
 from worker.domain.decision import Case, Decision, Policy
 from worker.domain.judgement import decide
-from worker.domain.kplus import Answer, CancelRequest
+from worker.domain.kplus import CancelRequest
 from worker.errors import (
     AnswerLost,
     BankError,

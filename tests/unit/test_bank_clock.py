@@ -7,10 +7,11 @@ import pytest
 
 from worker.bank.faults import FAULTS
 from worker.config.dialect_file import built_in
+from worker.domain.answer import Answer
 from worker.domain.bank_clock import clock_note
 from worker.domain.heard import NOTHING_SENT
 from worker.domain.judgement import judge
-from worker.domain.kplus import Answer, CancelRequest
+from worker.domain.kplus import CancelRequest
 from worker.errors import AnswerLost, CertificateRefused
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

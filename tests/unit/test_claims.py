@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from worker.domain.answer import Answer
 from worker.domain.claims import Claim, ClaimKind, Evidence
-from worker.domain.kplus import Answer, CancelRequest, InquiryRequest
+from worker.domain.kplus import CancelRequest, InquiryRequest
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 REQUEST = CancelRequest("RGH001", "P1", "TOKEN1", "ORDER-1")

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.unit.cases import AFTER_DOUBT, FAULTS, LAST, NOW, POLICY, REQUEST
+from worker.domain.answer import Answer
 from worker.domain.decision import Case, Decision
 from worker.domain.judgement import decide, decide_inquiry, decide_lease_ended
-from worker.domain.kplus import Answer, InquiryRequest, RequestDt
+from worker.domain.kplus import InquiryRequest, RequestDt
 from worker.domain.states import Event, Outcome
 from worker.errors import AnswerLost, BankError, BankUnreachable
 

@@ -17,9 +17,10 @@ from tests.unit.cases import (
     error,
     judge,
 )
+from worker.domain.answer import Answer
 from worker.domain.dialect import Dialect
 from worker.domain.judgement import decide
-from worker.domain.kplus import Answer, Envelope
+from worker.domain.kplus import Envelope
 from worker.domain.states import Event, Outcome
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.unit.cases import AFTER_DOUBT, FIRST, POLICY, answer, document, error, judge
+from worker.domain.answer import Answer
 from worker.domain.judgement import decide, decide_inquiry
-from worker.domain.kplus import Answer
 from worker.domain.states import Event
 from worker.errors import (
     AnswerLost,

@@ -20,9 +20,10 @@ from tests.unit.cases import (
     jobs,
     json_values,
 )
+from worker.domain.answer import Answer
 from worker.domain.decision import Case, Decision
 from worker.domain.judgement import decide, decide_lease_ended
-from worker.domain.kplus import MAX_TEXT_LENGTH, Answer, Envelope, read_envelope
+from worker.domain.kplus import MAX_TEXT_LENGTH, Envelope, read_envelope
 from worker.domain.states import OUTCOMES, TRANSITIONS, Event, Outcome, State
 from worker.errors import BankError
 

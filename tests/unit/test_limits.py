@@ -18,9 +18,9 @@ from tests.unit.cases import (
     error,
     judge,
 )
+from worker.domain.answer import Answer
 from worker.domain.decision import Case
 from worker.domain.judgement import decide, decide_inquiry, decide_lease_ended
-from worker.domain.kplus import Answer
 from worker.domain.limits import LAST_MOMENT, last_word, limit_reached, valid_expiry
 from worker.domain.states import Event, Outcome
 from worker.errors import AnswerLost, BankError, BankUnreachable, BankUntrusted, CallNotMade

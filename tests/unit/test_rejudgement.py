@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.unit.cases import REQUEST, answer, answers, document, entry, error
 from worker.config.dialect_file import built_in
+from worker.domain.answer import Answer
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.judgement import judge
-from worker.domain.kplus import Answer
 from worker.domain.rejudgement import (
     REJUDGEABLE,
     Conclusion,

@@ -13,7 +13,8 @@ import httpx
 from worker.bank.faults import bank_error, translate
 from worker.bank.identity import has_tls_files, needs_tls, partner_context
 from worker.bank.redaction import cleaner
-from worker.domain.kplus import Answer, CancelRequest, InquiryRequest, RequestDt
+from worker.domain.answer import Answer
+from worker.domain.kplus import CancelRequest, InquiryRequest, RequestDt
 from worker.domain.partners import Partner
 from worker.domain.validation import split_url
 from worker.errors import BankError

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from worker.domain.answer import Answer
 from worker.domain.decision import Decision
-from worker.domain.kplus import Answer
 from worker.domain.retry_after import believed
 
 MOST_SHOWN = 80

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from worker.domain.kplus import Answer
+from worker.domain.answer import Answer
 
 REQUEST_TIME_REFUSED = "invalid_requestDt"
 """The bank's error code for a `requestDt` that it does not take."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from worker.domain.answer import Answer
 from worker.domain.decision import Case
-from worker.domain.kplus import Answer, CancelRequest, InquiryRequest
+from worker.domain.kplus import CancelRequest, InquiryRequest
 from worker.domain.leases import inquiry_uid
 
 

@@ -1,7 +1,7 @@
 """The judgement of an answer whose body is not the bank's: only its HTTP status is left."""
 
+from worker.domain.answer import Answer
 from worker.domain.decision import Decision
-from worker.domain.kplus import Answer
 from worker.domain.states import Event
 
 RETRY_STATUSES = frozenset({408, 425, 429, 503})

@@ -8,11 +8,12 @@ a no leaves the job in doubt; doubt is never turned into success or refusal here
 from dataclasses import replace
 
 from worker.domain.advice import advised
+from worker.domain.answer import Answer
 from worker.domain.bank_clock import clock_note
 from worker.domain.decision import Case, Decision, Policy
 from worker.domain.dialect import CodeVerdict, Dialect, StatusVerdict
 from worker.domain.http_answers import RETRY_STATUSES, TOO_MANY_REQUESTS, judge_http_status
-from worker.domain.kplus import MAX_TEXT_LENGTH, SUCCESS, Answer, CancelRequest, Envelope
+from worker.domain.kplus import MAX_TEXT_LENGTH, SUCCESS, CancelRequest, Envelope
 from worker.domain.limits import within_limits
 from worker.domain.states import Event, Outcome
 from worker.errors import (

@@ -1,5 +1,5 @@
 """
-The bank's requests and answers: requests are written exactly, answers are read liberally.
+The bank's requests and envelopes: requests are written exactly, envelopes are read liberally.
 
 Only this module spells names as the bank does. Sources: the bank's cancel-token
 page (docs/reference/bank.md, "The contract") and the public pages of the same product family.
@@ -7,14 +7,10 @@ page (docs/reference/bank.md, "The contract") and the public pages of the same p
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from json import JSONDecodeError, loads
-from typing import Self
-
-from worker.domain.locations import shown_location
-from worker.domain.retry_after import read_http_date, read_retry_after
 
 BANGKOK = timezone(timedelta(hours=7))
 SUCCESS = "00"
@@ -151,81 +147,6 @@ class Envelope:
         return [name for name, echo in echoes.items() if echo is None]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """
-    An HTTP answer that arrived whole.
-
-    `envelope` is None if the body is not the bank's; `flaw` then says why. `retry_after_text` is
-    what was sent, `retry_after` what it may mean. `location` is where a redirect leads. `date` is
-    the bank's `Date`, as it stood in the answer that came `at` this time by our clock.
-    """
-
-    http_status: int
-    envelope: Envelope | None = None
-    flaw: str = ""
-    retry_after: timedelta | None = None
-    retry_after_text: str = ""
-    location: str = ""
-    date: str | None = field(default=None, compare=False, repr=False)
-    at: datetime | None = field(default=None, compare=False, repr=False)
-
-    @classmethod
-    def read(  # noqa: PLR0913 - what an answer consists of, each by its name
-        cls,
-        *,
-        http_status: int,
-        headers: Mapping[str, str],
-        body: bytes,
-        at: datetime,
-        inquiry: bool = False,
-        clean: Clean = str,
-    ) -> Self:
-        """Read an answer whose body arrived whole, uncompressed and within the size limit."""
-        envelope, flaw = read_envelope(body, inquiry=inquiry, clean=clean)
-        if envelope is not None and _is_a_gateways(envelope, http_status):
-            envelope, flaw = None, "the statusCode is the HTTP status: a gateway's, not the bank's"
-        head = cls.read_head(http_status, headers, at=at, flaw=flaw, clean=clean)
-        return replace(head, envelope=envelope)
-
-    @classmethod
-    def read_head(
-        cls,
-        http_status: int,
-        headers: Mapping[str, str],
-        *,
-        at: datetime,
-        flaw: str,
-        clean: Clean = str,
-    ) -> Self:
-        """Read an answer without its body; `flaw` says why there is no envelope."""
-        text, location = headers.get("retry-after"), shown_location(headers.get("location"))
-        return cls(
-            http_status,
-            flaw=flaw,
-            retry_after=read_retry_after(text, at=at),
-            retry_after_text=_text(text, clean) or "",
-            location=clean(location) if _redirects(http_status) else "",
-            date=headers.get("date"),
-            at=at,
-        )
-
-    def bank_ahead(self) -> timedelta | None:
-        """Return how far the bank's clock is ahead of ours, to a second; None if unknown."""
-        at = None if self.date is None else read_http_date(self.date)
-        return None if at is None or self.at is None else at - self.at
-
-
-def _redirects(http_status: int) -> bool:
-    return 300 <= http_status < 400  # noqa: PLR2004 - the range of redirects
-
-
-def _is_a_gateways(envelope: Envelope, http_status: int) -> bool:
-    """Say whether an error names nothing but its own HTTP status, as API gateways write it."""
-    names_more = (envelope.error_code, envelope.partner_txn_uid, envelope.partner_id)
-    return envelope.status_code == str(http_status) and not any(names_more)
-
-
 def read_envelope(
     body: bytes, *, inquiry: bool = False, clean: Clean = str
 ) -> tuple[Envelope | None, str]:
@@ -240,11 +161,11 @@ def read_envelope(
     if flaw:
         return None, flaw
     envelope = Envelope(
-        partner_txn_uid=_text(document.get("partnerTxnUid"), clean),
-        partner_id=_text(document.get("partnerId"), clean),
-        status_code=_text(document.get("statusCode"), clean),
-        error_code=_text(document.get("errorCode"), clean),
-        error_desc=_text(document.get("errorDesc"), clean),
+        partner_txn_uid=read_text(document.get("partnerTxnUid"), clean),
+        partner_id=read_text(document.get("partnerId"), clean),
+        status_code=read_text(document.get("statusCode"), clean),
+        error_code=read_text(document.get("errorCode"), clean),
+        error_desc=read_text(document.get("errorDesc"), clean),
         tokens=_inquired(document, clean) if inquiry else _tokens(document.get("tokenList"), clean),
         short_code=read_short_code(document.get("errorDesc"), clean),
     )
@@ -293,11 +214,11 @@ def _unambiguous(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _inquired(document: Mapping[str, object], clean: Clean) -> tuple[TokenEntry, ...]:
     """Read the token of an inquiry's answer; empty if it names no token."""
-    token_id = _text(document.get("tokenId"), clean)
+    token_id = read_text(document.get("tokenId"), clean)
     if token_id is None:
         return ()
     status = _statuses(document.get("paymentStatus"), clean)
-    return (TokenEntry(token_id, _text(document.get("reference1"), clean), status),)
+    return (TokenEntry(token_id, read_text(document.get("reference1"), clean), status),)
 
 
 def _tokens(entries: object, clean: Clean) -> tuple[TokenEntry, ...]:
@@ -307,8 +228,8 @@ def _tokens(entries: object, clean: Clean) -> tuple[TokenEntry, ...]:
         return ()
     return tuple(
         TokenEntry(
-            token_id=_text(entry.get("tokenId"), clean),
-            reference1=_text(entry.get("reference1"), clean),
+            token_id=read_text(entry.get("tokenId"), clean),
+            reference1=read_text(entry.get("reference1"), clean),
             status=_statuses(entry.get("status"), clean),
         )
         for entry in listed
@@ -327,7 +248,7 @@ def _statuses(status: object, clean: Clean) -> tuple[str, ...] | None:
         return None
     listed = status if isinstance(status, list) else [status]
     words = [
-        UNREADABLE if isinstance(item, bool | dict | list) else _text(item, clean)
+        UNREADABLE if isinstance(item, bool | dict | list) else read_text(item, clean)
         for item in listed[:MAX_STATUSES]
     ]
     beyond = [UNREADABLE] if len(listed) > MAX_STATUSES else []
@@ -343,7 +264,7 @@ def read_short_code(error_desc: object, clean: Clean = str) -> str | None:
     return found.group(1) if found else None
 
 
-def _text(value: object, clean: Clean) -> str | None:
+def read_text(value: object, clean: Clean) -> str | None:
     """
     Return a scalar as stored text, bounded; None for null, empty text and structures.
 

@@ -8,12 +8,12 @@ answer itself, the first judgement is kept.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from worker.domain.answer import Answer
 from worker.domain.dialect import Dialect
 from worker.domain.judgement import PAYABLE, judge
 from worker.domain.kplus import (
     MAX_TEXT_LENGTH,
     SUCCESS,
-    Answer,
     CancelRequest,
     Envelope,
     TokenEntry,

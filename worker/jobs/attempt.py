@@ -8,10 +8,11 @@ from enum import StrEnum
 
 from worker.bank import Bank
 from worker.domain.advice import MOST_SHOWN
+from worker.domain.answer import Answer
 from worker.domain.backoff import RandomSource
 from worker.domain.decision import Case, Decision, Policy
 from worker.domain.judgement import decide, decide_inquiry
-from worker.domain.kplus import Answer, InquiryRequest
+from worker.domain.kplus import InquiryRequest
 from worker.domain.partners import Partner, Roster
 from worker.domain.wire import decide_unsendable, unsendable
 from worker.errors import BankError, CallMisconfigured, JobNotFound, StoreUnavailable

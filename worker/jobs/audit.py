@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from worker.domain.answer import Answer
 from worker.domain.claims import Evidence
 from worker.domain.decision import Decision
 from worker.domain.judgement import PAYABLE
 from worker.domain.judgement import judge as judge_answer
-from worker.domain.kplus import Answer, InquiryRequest
+from worker.domain.kplus import InquiryRequest
 from worker.domain.partners import Partner
 from worker.domain.states import Outcome
 from worker.errors import BankError
