@@ -10,8 +10,9 @@ import pytest
 
 from worker.domain.partners import Partner
 from worker.domain.states import FINAL, OUTCOMES, Outcome, State
+from worker.explain.job_context import JobContext, Limits
 from worker.explain.meanings import ENDS, STANDS, TO_DO
-from worker.explain.next_steps import JobContext, Limits, NextSteps, next_steps
+from worker.explain.next_steps import NextSteps, next_steps
 from worker.explain.partner import PartnerView
 from worker.explain.text import ended, hint, shown, span, took
 

@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from worker.config.outbox import OutcomeSettings
 from worker.config.partners_file import load_roster, read_secret
@@ -23,6 +19,7 @@ from worker.config.sources import (
     SecretFiles,
     both_set,
     given_names,
+    named_errors,
     refuse_unknown,
     setting,
 )
@@ -31,7 +28,7 @@ from worker.domain.kplus import RequestDt
 from worker.domain.leases import MIN_RANDOM_DIGITS, InquiryUids
 from worker.domain.maintenance import Maintenance
 from worker.domain.partners import HttpUrl, Partner, Roster, UnknownPartner
-from worker.domain.validation import UID_PREFIX, error_lines
+from worker.domain.validation import UID_PREFIX
 from worker.errors import SettingsError
 from worker.telemetry.redaction import protect
 
@@ -271,7 +268,7 @@ class Settings(OutcomeSettings):
             )
         except ValidationError as error:
             # Without the colon: a text after it would count as a secret and be redacted.
-            raise SettingsError(_explain(error, PREFIX).replace(f"{PREFIX}SECRET:", name)) from None
+            raise SettingsError(named_errors(error).replace(f"{PREFIX}SECRET:", name)) from None
         return Roster({partner.partner_id: partner})
 
     def _check_inquiry_uids(self) -> None:
@@ -317,16 +314,6 @@ def read_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError(_explain(error, PREFIX)) from None
+        raise SettingsError(named_errors(error)) from None
     except UnicodeDecodeError:
         raise SettingsError(".env cannot be read: it is not UTF-8 text") from None
-
-
-def _explain(error: ValidationError, prefix: str) -> str:
-    """Return the errors, each with the name of its setting."""
-    lines = []
-    for line in error_lines(error):
-        field, _, text = line.partition(": ")
-        known = text and field.isidentifier()
-        lines.append(f"{prefix}{field.upper()}: {text}" if known else line)
-    return "\n".join(lines)

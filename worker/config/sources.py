@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from pydantic_settings.sources import DotEnvSettingsSource
 
 from worker.config.partners_file import read_secret
+from worker.domain.validation import error_lines
 from worker.errors import SettingsError
 
 PREFIX = "KPLUS_"
@@ -86,3 +87,13 @@ def refuse_unknown(given: Iterable[str], fields: Iterable[str]) -> None:
 def _unknown(name: str, known: set[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def named_errors(error: ValidationError) -> str:
+    """Return the errors, one a line, each with the name of its setting."""
+    lines = []
+    for line in error_lines(error):
+        field, _, text = line.partition(": ")
+        known = text and field.isidentifier()
+        lines.append(f"{PREFIX}{field.upper()}: {text}" if known else line)
+    return "\n".join(lines)

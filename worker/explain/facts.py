@@ -7,7 +7,7 @@ from worker.domain.claims import ClaimKind
 from worker.domain.partners import PartnerMode
 from worker.domain.states import FINAL
 from worker.explain import Row
-from worker.explain.next_steps import JobContext, Limits
+from worker.explain.job_context import JobContext, Limits
 from worker.explain.text import NEVER, counted, hint, moment, shown, span
 
 

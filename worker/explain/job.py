@@ -11,8 +11,9 @@ from worker.domain.states import Outcome
 from worker.errors import JobNotFound
 from worker.explain import Row
 from worker.explain.history import happened, names_the_token, stands
+from worker.explain.job_context import JobContext, Limits
 from worker.explain.meanings import ENDS
-from worker.explain.next_steps import JobContext, Limits, next_steps
+from worker.explain.next_steps import next_steps
 from worker.explain.partner import PartnerView
 from worker.store import JobFile, Store
 

@@ -14,7 +14,7 @@ from worker.cli.ui.tables import STYLES, Heading, facts, fits, heading, indented
 from worker.explain import Row
 from worker.explain.facts import attempt_lines, job_facts, rest, token_of_entry, waits_for
 from worker.explain.job import StoredJob
-from worker.explain.next_steps import JobContext
+from worker.explain.job_context import JobContext
 from worker.explain.text import NEVER, clock, counted, hint, shown, took
 from worker.store import JobFile
 
