@@ -164,7 +164,7 @@ def test_nothing_is_pruned_before_it_is_a_day_old(store: Store) -> None:
 
 
 @contextmanager
-def held_before_commit(engine: Engine) -> Iterator[tuple[Signal, Signal]]:
+def held_before_commit() -> Iterator[tuple[Signal, Signal]]:
     """Hold a prune between its last statement and its commit, until told to go on."""
     reached, go_on = Signal(), Signal()
 
@@ -173,9 +173,9 @@ def held_before_commit(engine: Engine) -> Iterator[tuple[Signal, Signal]]:
             reached.set()
             assert go_on.wait(LIMIT)
 
-    event.listen(engine, "after_cursor_execute", hold)
+    event.listen(Engine, "after_cursor_execute", hold)
     yield reached, go_on
-    event.remove(engine, "after_cursor_execute", hold)
+    event.remove(Engine, "after_cursor_execute", hold)
 
 
 def waits_for_a_lock(store: Store) -> bool:
@@ -214,7 +214,7 @@ def test_an_insert_that_meets_a_prune_under_way_does_nothing(
 
     with (
         ThreadPoolExecutor(2) as threads,
-        held_before_commit(pruning.database.engine) as (reached, go_on),
+        held_before_commit() as (reached, go_on),
     ):
         first = threads.submit(prune, pruning)
         assert reached.wait(LIMIT)

@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, select
 
 from worker.store.engine.database import Database, rows_of
+from worker.store.engine.prepared import Prepared
 from worker.store.schema.tables import locks
 
 HINTS = "hints"
@@ -18,16 +19,11 @@ class Turn:
     """
 
     def __init__(self, database: Database, name: str) -> None:
-        self._is_sqlite = database.is_sqlite
-        self._lock = (
-            select(locks.c.name).where(locks.c.name == name).with_for_update(skip_locked=True)
-        )
-        self._make = (
-            database.insert(locks)
-            .values(name=name)
-            .on_conflict_do_nothing()
-            .returning(locks.c.name)
-        )
+        self._database = database
+        self._find = select(locks.c.name).where(locks.c.name == name)
+        self._lock = self._find.with_for_update(skip_locked=True)
+        make = database.insert(locks).values(name=name).on_conflict_do_nothing()
+        self._make = Prepared(database, make.returning(locks.c.name))
 
     def take(self, connection: Connection) -> bool:
         """
@@ -35,7 +31,11 @@ class Turn:
 
         SQLite has one writer at a time, so there it is always True.
         """
-        if self._is_sqlite:
+        if self._database.is_sqlite or rows_of(connection, self._lock, {}):
             return True
-        # The row comes with its first use: whatever empties the table stops no sweep.
-        return bool(rows_of(connection, self._lock, {}) or rows_of(connection, self._make, {}))
+        if rows_of(connection, self._find, {}):
+            return False
+        # The row comes with its first use: whatever empties the table stops no sweep. It is a
+        # transaction of its own, because others would wait for a row that is not committed.
+        self._make()
+        return bool(rows_of(connection, self._lock, {}))
