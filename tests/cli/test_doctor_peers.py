@@ -24,6 +24,12 @@ def resets(talk: Conversation) -> None:
     talk.line.close()
 
 
+def hears_and_resets(talk: Conversation) -> None:
+    """Reset the connection once the caller has begun to speak."""
+    talk.line.recv(1)
+    resets(talk)
+
+
 def closes(talk: Conversation) -> None:
     """End the connection, having said nothing."""
     talk.line.close()
@@ -78,7 +84,7 @@ def test_a_bank_that_does_not_stay_after_the_handshake_is_told(
 
 @pytest.mark.parametrize(
     "play",
-    [closes, resets, saying(b"SSH-2.0-OpenSSH_9.7\r\n"), saying(b"\x16\x03\x03\x00\x40")],
+    [closes, hears_and_resets, saying(b"SSH-2.0-OpenSSH_9.7\r\n"), saying(b"\x16\x03\x03\x00\x40")],
     ids=["closes", "resets", "speaks otherwise", "breaks off"],
 )
 def test_what_cannot_shake_hands_is_told(run: Run, partner: dict[str, str], play: Play) -> None:
@@ -96,7 +102,12 @@ def test_a_name_that_no_host_can_have_is_told(run: Run, partner: dict[str, str],
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "amqp"])
 @pytest.mark.parametrize(
     "play",
-    [closes, resets, saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"), saying(b"+\xff\xfe\r\n")],
+    [
+        closes,
+        hears_and_resets,
+        saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+        saying(b"+\xff\xfe\r\n"),
+    ],
     ids=["closes", "resets", "speaks HTTP", "speaks garbage"],
 )
 def test_a_broker_that_is_none_is_told(
@@ -110,7 +121,7 @@ def test_a_broker_that_is_none_is_told(
 
 @pytest.mark.parametrize(
     "play",
-    [closes, resets, saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")],
+    [closes, hears_and_resets, saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")],
     ids=["closes", "resets", "speaks HTTP"],
 )
 def test_a_database_that_is_none_is_told(run: Run, partner: dict[str, str], play: Play) -> None:

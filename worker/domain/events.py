@@ -40,7 +40,7 @@ def event_id(uid: str, end: int) -> str:
     """
     Return the id of a job's first, second … end: the same in every process and at every try.
 
-    A job ends again only after an operator's requeue.
+    A job ends again only after an operator let it try again.
     """
     return f"evt_{hashlib.sha256(f'{end}:{uid}'.encode()).hexdigest()[:32]}"
 
