@@ -114,7 +114,7 @@ def test_a_rest_of_a_partner_is_told_when_it_begins_and_ends(
     environment = worker_env | QUICK | {"KPLUS_COOLDOWN_BASE_SECONDS": "1"}
     environment |= {"KPLUS_COOLDOWN_CAP_SECONDS": "1", "KPLUS_MAX_ATTEMPTS": "20"}
     worker = worker_process(environment)
-    send(broker_url, [order("UID", "busy6-1")])
+    send(broker_url, [order("UID", "ratelimit1-1")])
     eventually(lambda: "partner_rest_over" in worker.told(), saying=worker.told)
     eventually(lambda: store.reports.stats().states["succeeded"] == 1)
     assert worker.stop() == 0

@@ -148,6 +148,17 @@ EVERYTHING: Final[Rows] = {
             "deliveries": 7,
             "first_at": NOON,
             "last_at": NOON,
+            "kind": "not_json+uid",
+            "place": 1,
+        },
+    ),
+    "rejected_counts": (
+        {
+            "kind": "not_json+uid",
+            "reason": "not_json",
+            "seen": 12,
+            "not_kept": 11,
+            "bytes": 4,
         },
     ),
     "operator_actions": (

@@ -168,6 +168,8 @@ def test_jobs_that_an_older_version_left_come_to_their_right_end(
 STRICTER = {
     ("0004", "trigger kplus_skip_pruned"): "there is no tombstone before an operator prunes, and"
     " then every process runs this version (docs/how-to/upkeep.md)",
+    ("0014", "unique uq_rejected_messages_place"): "over rows that have a place, and the version"
+    " before gives none",
 }
 _NO_ROW_OF_OURS = "no version writes such a row: a time that does not exist, a count of a thousand"
 _NO_ROW_OF_OURS += " millions, an open job that cannot be sent; those that plain SQL wrote are set"

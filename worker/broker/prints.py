@@ -15,8 +15,8 @@ SHUTDOWN = "shutdown (MainProcess)"
 
 def silence() -> None:
     """Let what they write become events of the log."""
-    program.safe_say = _say  # type: ignore[attr-defined]
-    virtual.emergency_dump_state = _not_restored  # type: ignore[attr-defined]
+    program.safe_say = _say  # type: ignore[attr-defined]  # missing in celery-types
+    virtual.emergency_dump_state = _not_restored  # type: ignore[attr-defined]  # the same
 
 
 def _say(text: str, *_stream: Any) -> None:

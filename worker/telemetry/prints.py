@@ -18,14 +18,11 @@ log = get_logger(__name__)
 class PrintedLines(io.TextIOBase):
     """A stream whose lines are events. It is no terminal, and has no file behind it."""
 
+    encoding = "utf-8"
+
     def __init__(self, name: str) -> None:
         self._name = name
         self._rest = threading.local()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """UTF-8: everything can be written."""
-        return "utf-8"
 
     def writable(self) -> bool:
         """Say that it can be written to."""
