@@ -1,6 +1,7 @@
 """What a request can carry: everything that an order may hold, and no more than that."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,8 +31,10 @@ def test_an_ordinary_request_can_be_sent() -> None:
 )
 def test_each_field_is_named_that_cannot_be_sent(field: str, name: str) -> None:
     for wrong in ("", "a\nb", "a\0", "a\x7f", "x" * (LONGEST[field] + 1), 5):
-        assert unsendable(replace(FINE, **{field: wrong})) == [name]
-    assert unsendable(replace(FINE, **{field: "x" * LONGEST[field]})) == []
+        given: dict[str, Any] = {field: wrong}
+        assert unsendable(replace(FINE, **given)) == [name]
+    longest = {field: "x" * LONGEST[field]}
+    assert unsendable(replace(FINE, **longest)) == []
 
 
 TEXT = st.text(min_size=1, max_size=130) | st.text(st.characters(max_codepoint=0x7F), max_size=5)
