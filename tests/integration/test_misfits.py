@@ -1,6 +1,7 @@
 """Rows that no worker could handle: refused; and where they are there all the same, survived."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,9 @@ from sqlalchemy.exc import DatabaseError
 
 from tests.integration.attempting import POLICY
 from tests.integration.stock import (
+    ANSWERED,
+    BUSY,
+    CANCELLED,
     LEASE,
     NOON,
     SECOND,
@@ -19,9 +23,10 @@ from tests.integration.stock import (
     hint,
     only,
     row,
+    settle,
 )
 from tests.servers.workers import PARTNER_ID
-from worker.domain.bounds import LARGEST_COUNT, LARGEST_INTEGER
+from worker.domain.bounds import LARGEST_COUNT, LARGEST_INTEGER, LONGEST_WAIT
 from worker.domain.partners import Roster
 from worker.domain.states import Outcome, State
 from worker.jobs.attempt import AttemptContext, Result, attempt
@@ -216,6 +221,22 @@ def test_a_claim_whose_row_cannot_be_written_ends_unknown_and_the_others_go_on(
     (record,) = lawless.reports.actions("U1")
     assert (record["action"], record["who"]) == ("end", "sweep")
     assert "cannot be written" in record["reason"]
+
+
+@pytest.mark.parametrize("duration", [timedelta(days=25), timedelta.max, timedelta(days=-1)])
+def test_a_call_of_any_length_leaves_its_evidence(store: Store, duration: timedelta) -> None:
+    """A process that was stopped for weeks measures it: the answer that it heard must not go."""
+    accept(store, "U1")
+    heard = replace(ANSWERED, duration=duration)
+    assert settle(store, claimed(store, "U1"), CANCELLED, heard)
+    (kept,) = attempts(store, "U1")
+    assert kept["duration_ms"] == (LARGEST_INTEGER if duration > timedelta(0) else 0)
+
+
+def test_a_wait_of_any_length_ends_in_a_year_that_can_be_stored(store: Store) -> None:
+    accept(store, "U1")
+    assert settle(store, claimed(store, "U1"), replace(BUSY, wait=timedelta.max))
+    assert row(store, "U1")["next_attempt_at"] == NOON + LONGEST_WAIT
 
 
 @pytest.mark.parametrize("count", [LARGEST_COUNT, LARGEST_INTEGER])

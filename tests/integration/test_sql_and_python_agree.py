@@ -1,6 +1,7 @@
 """Rules that stand in SQL, for a statement, and in Python, for a decision: both say the same."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Any, Final
@@ -9,11 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Table, delete, insert, select
+from sqlalchemy.exc import DBAPIError
 
 from tests.integration.stock import LEASE, NOON, accept, roster
 from worker.domain import gate, limits
+from worker.domain.kplus import CancelRequest
 from worker.domain.partners import PartnerMode
 from worker.domain.states import Outcome
+from worker.domain.wire import LONGEST, unsendable
 from worker.store import Store
 from worker.store.jobs import transitions
 from worker.store.partners.conditions import probing, proven, rests
@@ -103,6 +107,25 @@ def test_a_partner_rests_is_proven_and_sends_a_first_call_alike_in_sql_and_in_py
         for rested, is_proven, is_probing in product((False, True), repeat=3)
         if not (rested and is_proven)
     }
+
+
+ODD = ("", " ", "a b", " a", "a\t", "a\x7f", "a\x80", "\x01", "~!", "ใบ", "x" * 64, "x" * 128)
+
+
+def test_the_same_jobs_can_be_sent_in_sql_and_in_python(store: Store) -> None:
+    """An open job for which Python says no is refused by the tables, and no other one."""
+    fine = {"partner_txn_uid": "U", "partner_id": "P", "token_id": "T", "reference1": "R"}
+    said = set()
+    for field, longest in LONGEST.items():
+        for value in (text for text in (*ODD, "x" * longest, "x" * (longest + 1))):
+            job = {**fine, field: value}
+            wrong = unsendable(CancelRequest(**job))
+            said.add(bool(wrong))
+            refusal = pytest.raises(DBAPIError) if wrong else nullcontext()
+            with refusal, store.database.engine.begin() as connection:
+                connection.execute(delete(cancel_jobs))
+                connection.execute(insert(cancel_jobs), [{**job, "next_attempt_at": NOON}])
+    assert said == {False, True}
 
 
 SECONDS = st.floats(0.0, 3.0) | st.sampled_from((0.0, 0.5, 1.0))

@@ -30,10 +30,11 @@ def test_an_ordinary_request_can_be_sent() -> None:
     ],
 )
 def test_each_field_is_named_that_cannot_be_sent(field: str, name: str) -> None:
-    wrongs: list[Any] = ["", "a\nb", "a\0", "a\x7f", "x" * (LONGEST[field] + 1), 5]
-    for wrong in wrongs:
-        assert unsendable(replace(FINE, **{field: wrong})) == [name]
-    assert unsendable(replace(FINE, **{field: "x" * LONGEST[field]})) == []
+    for wrong in ("", "a\nb", "a\0", "a\x7f", "x" * (LONGEST[field] + 1), 5):
+        given: dict[str, Any] = {field: wrong}
+        assert unsendable(replace(FINE, **given)) == [name]
+    longest = {field: "x" * LONGEST[field]}
+    assert unsendable(replace(FINE, **longest)) == []
 
 
 TEXT = st.text(min_size=1, max_size=130) | st.text(st.characters(max_codepoint=0x7F), max_size=5)

@@ -181,7 +181,7 @@ _compiled_as(
 _compiled_as(
     Exists,
     postgresql="{} BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'",
-    sqlite="{} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] [0-9][0-9]:*'",
+    sqlite="{} GLOB '????-??-?? ??:??:??*'",
 )
 _compiled_as(InQuery, postgresql="{} = ANY(ARRAY{})", sqlite="{} IN {}")
 # statement_timestamp() is stable, so PostgreSQL can use an index on the compared column.
