@@ -139,19 +139,19 @@ def test_a_hint_that_the_gate_refused_is_no_fault_of_the_job(store: Store) -> No
     assert only(row(store, "U2"), "hinted_at", "hints") == (None, 0)
 
 
-def test_a_hint_that_came_while_the_partner_rests_is_taken_back_at_once(
+def test_hints_that_came_to_nothing_while_the_partner_rests_are_no_fault_of_the_jobs(
     store: Store, clock: Clock
 ) -> None:
-    """A rest that began before the hint was stamped, and was committed after, refuses it, too."""
+    """Those from before its rest and those from within: both are due again when it ends."""
     accept(store, "U1", hinted=True)
     store.actions.pause_partner("P1", who="op", reason="maintenance")
     accept(store, "U2", hinted=True)
     clock.forward(1)
+    assert claim(store, "U1") is None
     assert claim(store, "U2") is None
-    assert only(row(store, "U2"), "hinted_at", "hints") == (None, 0)
-    clock.forward(1)
     store.actions.resume_partner("P1", who="op", reason="done")
     assert sorted(hint(store)) == ["U1", "U2"]
+    assert {row(store, uid)["hints"] for uid in ("U1", "U2")} == {1}
 
 
 def test_the_next_first_call_is_of_another_job_than_the_one_that_failed(

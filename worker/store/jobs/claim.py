@@ -95,8 +95,7 @@ class ClaimStatement:
         Return the claimed row, with its `lease_id`; None if there is no such job.
 
         A row without `lease_id` was not claimed; `may_be_claimed` says whether a claim through
-        the gate is worth a transaction, `is_refused` whether its hint came while its partner
-        rests.
+        the gate is worth a transaction.
         """
         for step in self._steps:
             for row in step(**params):
@@ -137,7 +136,7 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
 
 
 def _lookup() -> AnySelect:
-    return select(null().label("lease_id"), _may_be_claimed(), _is_refused()).where(
+    return select(null().label("lease_id"), _may_be_claimed()).where(
         JOBS.partner_txn_uid == bindparam("uid")
     )
 
@@ -146,7 +145,7 @@ def _with_lookup(claiming: Update) -> AnySelect:
     """Return both as one statement, for PostgreSQL: the lookup reads the row before the claim."""
     claimed = claiming.cte("claimed")
     return (
-        select(*claimed.c, _may_be_claimed(), _is_refused())
+        select(*claimed.c, _may_be_claimed())
         .select_from(cancel_jobs.outerjoin(claimed, true()))
         .where(JOBS.partner_txn_uid == bindparam("uid"))
     )
@@ -154,8 +153,3 @@ def _with_lookup(claiming: Update) -> AnySelect:
 
 def _may_be_claimed() -> ColumnElement[bool]:
     return and_(waiting(), *_is_due()).label("may_be_claimed")
-
-
-def _is_refused() -> ColumnElement[bool]:
-    due = (waiting(), JOBS.hinted_at.is_not(None), JOBS.next_attempt_at <= Now())
-    return and_(*due, partner_rests()).label("is_refused")

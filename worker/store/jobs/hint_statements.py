@@ -117,18 +117,21 @@ def front_statement() -> CompoundSelect[Any]:
     """
     Return the statement that reads the due jobs without a hint that are first in line.
 
-    Those past their expiry are read apart, at most `each` of every kind: they may wait for the
-    sweep to end them, and hold up nobody.
+    At most `each` past their expiry, before it, and without one: those that are past it may wait
+    for the sweep to end them, and hold up nobody.
     """
-    return union_all(*_by_expiry())
+    kinds = (JOBS.expires_at <= Now(), JOBS.expires_at > Now(), JOBS.expires_at.is_(None))
+    return union_all(*(_part(number, kind) for number, kind in enumerate(kinds)))
 
 
 def firsts_statement(*, is_sqlite: bool) -> Select[Any]:
     """Return the statement that reads the first jobs of each partner in `names`."""
     names = rows_of_list("names", is_sqlite=is_sqlite)
     its = JOBS.partner_id == literal_column("names.value", String())
-    lost = _part(3, its, JOBS.hints > 0, order=(JOBS.hints, *URGENCY))
-    firsts = union_all(*_by_expiry(its, JOBS.hints == 0), lost)
+    # Not apart by expiry: where PostgreSQL's statistics know of no job without one yet, it would
+    # read all of these for each partner (measured: 6 s with 60 000).
+    new = _part(0, its, JOBS.hints == 0)
+    firsts = union_all(new, _part(1, its, JOBS.hints > 0, order=(JOBS.hints, *URGENCY)))
     if not is_sqlite:
         each = firsts.lateral("firsts")
         return select(each).select_from(names.join(each, true()))
@@ -137,12 +140,6 @@ def firsts_statement(*, is_sqlite: bool) -> Select[Any]:
     part = literal_column("0", Integer()).label("part")
     chosen = InQuery(JOBS.partner_txn_uid, select(found.c.partner_txn_uid))
     return select(*READ, Now().label("now"), part).select_from(names.join(cancel_jobs, chosen))
-
-
-def _by_expiry(*where: ColumnElement[bool]) -> list[Select[Any]]:
-    """Return the jobs past their expiry, before it, and without one, each kind in its order."""
-    kinds = (JOBS.expires_at <= Now(), JOBS.expires_at > Now(), JOBS.expires_at.is_(None))
-    return [_part(number, *where, kind) for number, kind in enumerate(kinds)]
 
 
 def _part(

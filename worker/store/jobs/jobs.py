@@ -110,11 +110,7 @@ class Jobs:
             raise JobNotFound(f"no job is stored under {uid}")
         if row.lease_id is not None:
             return as_claim(row, partner_is_healthy=row.is_healthy)
-        if row.may_be_claimed:
-            return self._claim_through_gate(params, roster)
-        if row.is_refused:
-            self._take_hint_back(uid)
-        return None
+        return self._claim_through_gate(params, roster) if row.may_be_claimed else None
 
     def _claim_through_gate(self, params: Mapping[str, object], roster: Roster) -> Claim | None:
         with suppress(_GateClosed):
@@ -125,12 +121,9 @@ class Jobs:
                 claim = as_claim(rows[0])
                 slot = self._enter(connection, claim, rows[0], roster)
             return claim if slot is None else self._gate.admit(claim, slot)
-        self._take_hint_back(params["uid"])
+        # The next hint is due when its partner is ready, not when this one has aged.
+        self._database.run(self._unhint, uid=params["uid"])
         return None
-
-    def _take_hint_back(self, uid: object) -> None:
-        """Let the next hint be due when the partner is ready, not when this one has aged."""
-        self._database.run(self._unhint, uid=uid)
 
     def _enter(
         self, connection: Connection, claim: Claim, row: AnyRow, roster: Roster
