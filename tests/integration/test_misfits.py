@@ -241,7 +241,9 @@ def test_a_wait_of_any_length_ends_in_a_year_that_can_be_stored(store: Store) ->
 
 @pytest.mark.parametrize("count", [LARGEST_COUNT, LARGEST_INTEGER])
 def test_a_count_at_its_limit_ends_no_batch(lawless: Store, clock: Clock, count: int) -> None:
-    insert(lawless, attempts=count, conversations=count, ends=count, expires_at="2026-03-01 11:00")
+    insert(
+        lawless, attempts=count, conversations=count, ends=count, expires_at="2026-03-01 11:00:00"
+    )
     insert(lawless, "U2", attempts=count, conversations=count, ends=count)
     assert sweep(sweeping(lawless)) == SweepResult(rescued=0, exhausted=1, hinted=1)
     assert only(row(lawless, "BAD"), "outcome", "ends") == ("lapsed", count)
