@@ -34,7 +34,7 @@ from worker.telemetry.printable import printable, printable_json
 from worker.telemetry.redaction import is_clean, protect, redact, redact_cut, redact_value
 
 USES = {"search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
-LENGTH = 8_000
+LENGTH = 20_000
 TRIES = 3
 MEASURABLE_SECONDS = 0.03
 """A linear pattern takes less for so short a text, however slow the machine is."""
@@ -184,7 +184,7 @@ def repeated(before: str, piece: str, after: str) -> Callable[[int], str]:
 def hostile(pattern: str, seed: int) -> Iterator[tuple[str, str, str]]:
     """Yield a beginning, what is repeated, and an end: made of the pattern's own words."""
     chance = Random(seed)  # noqa: S311 - a search that can be repeated
-    words = re.findall(r"[A-Za-z]{2,}|[^\w\s]", pattern)
+    words = re.findall(r"[A-Za-z_]{2,}|[^\w\s]", pattern)
     pieces = [*PIECES, *dict.fromkeys(words)]
     for piece in pieces:
         yield "", piece, ""
@@ -227,7 +227,7 @@ def test_a_pattern_takes_linear_time(place: str) -> None:
     assert slow == []
 
 
-@pytest.mark.parametrize("slow", [r"\b[a-z][a-z0-9+.-]*://", r"\s*\.?$", r"ALERT_(\w+)$"])
+@pytest.mark.parametrize("slow", [r"\b[a-z][a-z0-9+.-]*://", r"ALERT_(\w+)$"])
 def test_the_search_finds_a_slow_pattern(slow: str) -> None:
     """A search that cannot fail proves nothing."""
     found = Found(re.compile(slow), frozenset({"search"}))
