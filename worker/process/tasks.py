@@ -16,6 +16,7 @@ from celery.exceptions import Reject
 from celery.signals import task_received
 
 from worker.broker.app import CANCEL_TOKEN, KEEP_REJECTED, RECONCILE
+from worker.broker.consumer.reports import REASONS
 from worker.broker.hints import Hints
 from worker.domain.orders import Hint, Order, read_message
 from worker.domain.states import FINAL
@@ -56,7 +57,7 @@ def register(app: Celery, runtime: PerProcess[Runtime], liveness: Liveness) -> N
     @app.task(name=KEEP_REJECTED)
     def keep_rejected(*_args: object, **kwargs: object) -> None:
         with liveness.task_running():
-            store_rejected(_read_report(kwargs), runtime())
+            store_rejected(read_report(kwargs), runtime())
 
     @app.task(name=RECONCILE)
     def reconcile(*_args: object, **_kwargs: object) -> None:
@@ -177,10 +178,12 @@ def _stored_body(content: Mapping[str, object]) -> str:
     return json.dumps(redact_value(content), default=str)
 
 
-def _read_report(kwargs: Mapping[str, object]) -> RejectedMessage:
+def read_report(kwargs: Mapping[str, object]) -> RejectedMessage:
     """Read the report that `worker.broker.consumer` sends about a message that no task can run."""
+    reason = kwargs.get("reason")
     return RejectedMessage(
-        reason=_report_text(kwargs.get("reason", "unknown")),
+        # Each reason is kept up to a bound: a sender that makes up reasons gets no more of them.
+        reason=reason if isinstance(reason, str) and reason in REASONS else "unexpected",
         detail=_report_text(kwargs.get("detail", "")),
         body=_report_text(kwargs.get("body", "")),
         task=_report_text(kwargs["task"]) if kwargs.get("task") else None,
