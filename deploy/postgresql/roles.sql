@@ -65,6 +65,7 @@ ALTER TABLE locks OWNER TO kplus_owner;
 ALTER TABLE operator_actions OWNER TO kplus_owner;
 ALTER TABLE outbox OWNER TO kplus_owner;
 ALTER TABLE partners OWNER TO kplus_owner;
+ALTER TABLE rejected_counts OWNER TO kplus_owner;
 ALTER TABLE rejected_messages OWNER TO kplus_owner;
 ALTER TABLE token_statuses OWNER TO kplus_owner;
 ALTER TABLE tombstones OWNER TO kplus_owner;
@@ -74,7 +75,7 @@ ALTER FUNCTION kplus_skip_pruned() OWNER TO kplus_owner;
 
 REVOKE ALL ON
     alembic_version, audits, cancel_attempts, cancel_jobs, endpoints, locks, operator_actions, outbox, partners,
-    rejected_messages, token_statuses, tombstones
+    rejected_counts, rejected_messages, token_statuses, tombstones
 FROM PUBLIC, kplus_worker, kplus_operator, kplus_reader, kplus_producer;
 REVOKE ALL ON SEQUENCE audits_id_seq, operator_actions_id_seq
 FROM PUBLIC, kplus_worker, kplus_operator, kplus_reader, kplus_producer;
@@ -84,7 +85,7 @@ REVOKE ALL ON FUNCTION kplus_skip_pruned() FROM PUBLIC, kplus_worker, kplus_oper
 
 GRANT SELECT ON alembic_version, audits, tombstones TO kplus_worker;
 GRANT SELECT, INSERT, UPDATE ON
-    cancel_attempts, cancel_jobs, endpoints, locks, outbox, partners, rejected_messages
+    cancel_attempts, cancel_jobs, endpoints, locks, outbox, partners, rejected_counts, rejected_messages
 TO kplus_worker;
 GRANT SELECT, INSERT ON token_statuses TO kplus_worker;
 
@@ -93,7 +94,7 @@ GRANT SELECT, INSERT ON token_statuses TO kplus_worker;
 -- `prune` lock the records that it deletes.
 
 GRANT SELECT ON alembic_version TO kplus_operator;
-GRANT SELECT, INSERT, UPDATE ON cancel_attempts, endpoints, locks, partners TO kplus_operator;
+GRANT SELECT, INSERT, UPDATE ON cancel_attempts, endpoints, locks, partners, rejected_counts TO kplus_operator;
 GRANT SELECT, INSERT, UPDATE, DELETE ON audits, cancel_jobs, outbox, rejected_messages TO kplus_operator;
 GRANT SELECT, INSERT ON token_statuses, tombstones TO kplus_operator;
 GRANT SELECT, INSERT, UPDATE (id), DELETE ON operator_actions TO kplus_operator;
@@ -103,14 +104,15 @@ GRANT USAGE ON SEQUENCE audits_id_seq, operator_actions_id_seq TO kplus_operator
 -- (rejected_messages.body, detail), nor locks.
 
 GRANT SELECT ON
-    alembic_version, audits, cancel_attempts, cancel_jobs, endpoints, operator_actions, outbox, token_statuses,
-    tombstones
+    alembic_version, audits, cancel_attempts, cancel_jobs, endpoints, operator_actions, outbox,
+    rejected_counts, token_statuses, tombstones
 TO kplus_reader;
 GRANT SELECT (
-    partner_id, mode, reason, resume_at, failures, updated_at, proven_at, probe_id, probe_ends_at, slot_at, pace
+    partner_id, mode, reason, resume_at, failures, updated_at, proven_at, probe_id, probe_ends_at,
+    second_probe_id, second_probe_ends_at, probe_uid, failed_probes, slot_at, pace, resumed_at
 ) ON partners TO kplus_reader;
-GRANT SELECT (digest, reason, task, partner_txn_uid, deliveries, first_at, last_at) ON rejected_messages
-TO kplus_reader;
+GRANT SELECT (digest, reason, kind, place, task, partner_txn_uid, deliveries, first_at, last_at)
+ON rejected_messages TO kplus_reader;
 
 -- The producer: the order and its times, never a state. It adds rows, and changes none.
 

@@ -179,16 +179,16 @@ def test_a_real_process_ends_with_the_same_codes(
 
 
 def test_an_unforeseen_error_is_a_line_and_the_way_to_its_traceback(run: Run, home: Path) -> None:
-    """A damaged table is what nobody foresees: here, a word no release ever wrote."""
+    """A damaged table is what nobody foresees: here, a record that is no JSON."""
     url = f"sqlite:///{home}/x.db"
     assert run("db", "upgrade", KPLUS_DATABASE_URL=url).code == 0
     _damage(home / "x.db")
-    done = run("list", KPLUS_DATABASE_URL=url)
+    done = run("actions", KPLUS_DATABASE_URL=url)
     assert done.code == 70
     assert "an unforeseen error" in done.err
     assert "kplus-cancel --debug" in done.err
     assert _short(done.err)
-    told = run("--debug", "list", KPLUS_DATABASE_URL=url)
+    told = run("--debug", "actions", KPLUS_DATABASE_URL=url)
     assert told.code == 70
     assert "Traceback" in told.err
 
@@ -198,8 +198,7 @@ def _damage(path: Path) -> None:
 
     with sqlite3.connect(path) as connection:
         connection.execute(
-            "INSERT INTO cancel_jobs"
-            " (partner_txn_uid, partner_id, token_id, reference1, created_at)"
-            " VALUES ('U1', 'P1', 'T1', 'R1', 'the day before')"
+            "INSERT INTO operator_actions (at, who, action, target, reason, before, after)"
+            " VALUES ('2026-01-01 00:00:00', 'W', 'requeue', 'U1', 'R', 'no JSON', '{}')"
         )
     connection.close()

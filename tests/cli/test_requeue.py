@@ -104,7 +104,7 @@ def test_many_are_narrowed_by_any_filter(run: Run, stored: Store, database: str)
         assert run(*given, *filters, KPLUS_DATABASE_URL=database).json["requeued"] == count
     done = run("requeue", "U1", "--code", "x", *WHY, KPLUS_DATABASE_URL=database)
     assert done.code == 2
-    assert "--older-than, --text, --limit" in done.err
+    assert "--older-than, --text, --same-token, --limit" in done.err
 
 
 def test_a_broker_that_is_away_makes_no_act_fail(run: Run, stored: Store, database: str) -> None:

@@ -198,7 +198,7 @@ MESSAGES: dict[str, Message] = {
     "a hint with a number": _hint(7),
     "a hint with a NUL": _hint("U\0"),
     "a hint with half a character": _hint("U\udfff"),
-    "a hint too long": _hint("U" * 65),
+    "a hint longer than any uid": _hint("U" * 65, "unknown_job"),
     # Conflicts.
     "another token under a stored uid": _conflict(tokenId="ok-other"),
     "another reference under a stored uid": _conflict(reference1="S"),

@@ -154,7 +154,7 @@ BAD_SETTINGS: dict[str, Command] = {
         {"secret": b"one\ntwo\n"},
     ),
     "a Thai secret": _given("KPLUS_PARTNER_SECRET", "ความลับ", "must be printable"),
-    "a secret with a blank before it": _given("KPLUS_PARTNER_SECRET", " secret"),
+    "a secret with a blank before it": _given("KPLUS_PARTNER_SECRET", " blank-before-it"),
     "a secret without its partner": _several(
         "KPLUS_PARTNER_SECRET", "KPLUS_PARTNER_ID", PARTNER_ID=None
     ),

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-import amqp
 import pytest
+from kombu.transport import pyamqp
 from redis import Redis
 
 from tests.e2e.producers import hand_over, order
@@ -246,7 +246,7 @@ PROPERTIES = BY_PROPERTY | {
 }
 
 
-class Strange(amqp.Message):
+class Strange(pyamqp.amqp.Message):  # type: ignore[misc]
     """A message with properties that no client of Python writes."""
 
     def __init__(self, body: bytes, written: bytes) -> None:

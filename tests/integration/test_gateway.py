@@ -113,6 +113,7 @@ def test_a_slip_in_retry_after_does_not_stop_a_partner(
     act: str,
 ) -> None:
     accept(context.store, f"{act}-1", "U1")
+    clock.forward(1)
     accept(context.store, "ok-1", "X1")
     with capture_logs() as lines:
         assert swept() == 1

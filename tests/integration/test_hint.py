@@ -34,13 +34,13 @@ def test_due_jobs_are_hinted_and_stamped(store: Store, clock: Clock) -> None:
 
 
 def test_the_earliest_expiry_goes_first_and_no_expiry_last(store: Store, clock: Clock) -> None:
-    accept(store, "never 1")
+    accept(store, "never-1")
     clock.forward(1)
-    accept(store, "never 2")
+    accept(store, "never-2")
     for minutes in (30, 10, 20):
-        accept(store, f"in {minutes}", expires_at=NOON + timedelta(minutes=minutes))
+        accept(store, f"in-{minutes}", expires_at=NOON + timedelta(minutes=minutes))
     clock.forward(1)
-    in_order = ["in 10", "in 20", "in 30", "never 1", "never 2"]
+    in_order = ["in-10", "in-20", "in-30", "never-1", "never-2"]
     assert hint(store, high_water=2) == in_order[:2]
     clock.forward(AGAIN)
     assert hint(store) == in_order

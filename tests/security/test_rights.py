@@ -33,6 +33,7 @@ OF_TABLES: dict[str, dict[str, str]] = {
     },
     "outbox": {"worker": CHANGE, "operator": ALL, "reader": READ, "producer": NONE},
     "partners": {"worker": CHANGE, "operator": CHANGE, "reader": NONE, "producer": NONE},
+    "rejected_counts": {"worker": CHANGE, "operator": CHANGE, "reader": READ, "producer": NONE},
     "rejected_messages": {"worker": CHANGE, "operator": ALL, "reader": NONE, "producer": NONE},
     "token_statuses": {"worker": ADD, "operator": ADD, "reader": READ, "producer": NONE},
     "tombstones": {"worker": READ, "operator": ADD, "reader": READ, "producer": READ},
@@ -41,10 +42,11 @@ OF_TABLES: dict[str, dict[str, str]] = {
 
 OF_COLUMNS: dict[tuple[str, str, str], str] = {
     ("operator_actions", "operator", "UPDATE"): "id",
-    ("partners", "reader", "SELECT"): "failures mode pace partner_id probe_ends_at probe_id"
-    " proven_at reason resume_at slot_at updated_at",
-    ("rejected_messages", "reader", "SELECT"): "deliveries digest first_at last_at"
-    " partner_txn_uid reason task",
+    ("partners", "reader", "SELECT"): "failed_probes failures mode pace partner_id"
+    " probe_ends_at probe_id probe_uid proven_at reason resume_at resumed_at"
+    " second_probe_ends_at second_probe_id slot_at updated_at",
+    ("rejected_messages", "reader", "SELECT"): "deliveries digest first_at kind last_at"
+    " partner_txn_uid place reason task",
     ("cancel_jobs", "producer", "INSERT"): "created_at expires_at hinted_at next_attempt_at"
     " partner_id partner_txn_uid reference1 token_id updated_at",
     ("rejected_messages", "producer", "INSERT"): "body detail digest first_at last_at"

@@ -46,31 +46,33 @@ NO_CREDENTIALS = PauseCause(
     resumes=True,
 )
 _CAUSES: Final = (
-    (re.escape(UNCONFIGURED), NO_CREDENTIALS),
+    (re.compile(re.escape(UNCONFIGURED)), NO_CREDENTIALS),
     (
-        r"invalid_requestDt",
+        re.compile(r"invalid_requestDt"),
         PauseCause(
             "The bank refuses our request time: set the clock of the workers' machines (NTP), or "
             "KPLUS_REQUEST_DT where the bank wants another form"
         ),
     ),
     (
-        r"invalid_partnerId|\(EMDNE\)",
+        re.compile(r"invalid_partnerId|\(EMDNE\)"),
         PauseCause(
             "The bank does not know this partner's id: correct it, and discard its jobs, "
             "or ask the bank to open it"
         ),
     ),
     (
-        r"merchant_closed|account_error|invalid_merchant|\(EM(MC|AC|ACF)\)",
+        re.compile(r"merchant_closed|account_error|invalid_merchant|\(EM(MC|AC|ACF)\)"),
         PauseCause("The bank has closed the merchant or the account: ask it to open them"),
     ),
     (
-        r"authentication_error|invalid_(partnerSecret|client|grant)|\(EMA\)|HTTP 40[13]",
+        re.compile(
+            r"authentication_error|invalid_(partnerSecret|client|grant)|\(EMA\)|HTTP 40[13]"
+        ),
         _SECRET,
     ),
     (
-        r"could not prove that it is the bank",
+        re.compile(r"could not prove that it is the bank"),
         PauseCause(
             "Who answers there is not the bank, or its authority is not known: check the address, "
             "and ca_bundle of this partner",
@@ -78,7 +80,7 @@ _CAUSES: Final = (
         ),
     ),
     (
-        r"refused our client certificate",
+        re.compile(r"refused our client certificate"),
         PauseCause(
             "The bank refuses our client certificate: set client_cert and client_key "
             "of this partner",
@@ -86,12 +88,12 @@ _CAUSES: Final = (
         ),
     ),
     (
-        r"the TLS files cannot be used",
+        re.compile(r"the TLS files cannot be used"),
         PauseCause("The TLS files of this partner are wrong: mend them", resumes=True),
     ),
-    (r"the bank's URL cannot be called|HTTP (404|405|3\d\d)", _ADDRESS),
+    (re.compile(r"the bank's URL cannot be called|HTTP (404|405|3\d\d)"), _ADDRESS),
     (
-        r"bad_request|\(EMBR\)",
+        re.compile(r"bad_request|\(EMBR\)"),
         PauseCause("The bank does not understand our requests: ask it why"),
     ),
 )
@@ -101,7 +103,7 @@ _OTHER = PauseCause("Mend what the reason names: secret, certificate, account or
 
 def cause_of(reason: str | None) -> PauseCause:
     """Return what mends the cause of a worker's pause, by the reason that it wrote."""
-    return next((cause for words, cause in _CAUSES if re.search(words, reason or "")), _OTHER)
+    return next((cause for words, cause in _CAUSES if words.search(reason or "")), _OTHER)
 
 
 def paused_by_operator(row: Row) -> bool:
