@@ -246,7 +246,7 @@ PROPERTIES = BY_PROPERTY | {
 }
 
 
-class Strange(pyamqp.amqp.Message):  # type: ignore[misc]
+class Strange(pyamqp.amqp.Message):  # type: ignore[name-defined,misc]
     """A message with properties that no client of Python writes."""
 
     def __init__(self, body: bytes, written: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the task reads of a report about a message that no task can run: any sender may imitate it."""
+"""What the task reads of a report about a message that no task can run; anybody may imitate it."""
 
 import pytest
 
