@@ -4,6 +4,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from worker.config.partners_file import load_roster, read_secret
 from worker.domain.partners import Partner, Roster
@@ -209,3 +210,11 @@ def test_no_partners_file_can_say_what_the_tls_files_hold(tmp_path: Path) -> Non
 def test_an_order_may_name_its_partner_for_a_producer_that_knows_none() -> None:
     assert Roster({}).resolve(None, default="P9") == "P9"
     assert Roster({"P1": partner()}).inquirers == []
+
+
+def test_a_stranger_is_named_only_where_partners_are_known() -> None:
+    url = "https://bank.example/cancel"
+    known = Roster({"P1": Partner(partner_id="P1", secret=SecretStr("abcdefgh"), bank_url=url)})
+    assert known.stranger("P1") == ""
+    assert known.stranger("P2") == "partner P2 is not configured here (known: P1)"
+    assert Roster({}).stranger("P2") == ""

@@ -51,10 +51,9 @@ def url_secrets(url: str) -> Iterator[str]:
     """
     for part in url.split(";"):
         rest, _, query = part.partition("://")[2].partition("?")
-        authority = rest.partition("/")[0]
         # A slash in a password should be encoded, and is not always.
-        credentials = (authority if "@" in authority else rest).rpartition("@")[0]
-        user, _, password = credentials.partition(":")
-        if password and unquote(password) != unquote(user):
-            yield from (password, unquote(password))
+        for authority in {rest.partition("/")[0], rest}:
+            user, _, password = authority.rpartition("@")[0].partition(":")
+            if password and unquote(password) != unquote(user):
+                yield from (password, unquote(password))
         yield from (value for name, value in parse_qsl(query) if is_credential(name))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_tz
 
@@ -76,10 +77,9 @@ def _moments(text: str) -> Iterator[datetime]:
     """Yield what a date may mean, the plain reading first."""
     if len(text) > _LONGEST_DATE:  # the library takes quadratic time
         return
-    try:
+    parsed = None
+    with suppress(ValueError, OverflowError, IndexError, TypeError):  # of a date that is odd enough
         parsed = parsedate_tz(text)
-    except (ValueError, OverflowError, IndexError, TypeError):  # of a date that is odd enough
-        return
     if parsed is None:
         return
     more = _BUDDHIST_TWO_DIGITS if _TWO_DIGIT_YEAR.search(text) else ()

@@ -9,6 +9,7 @@ import string
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from worker.telemetry.credentials import REDACTED
@@ -76,6 +77,15 @@ def register(secrets: Iterable[str]) -> bool:
         _registry.secrets |= given
         _registry.known = _prepared(_registry.secrets)
         return True
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Put back at the end what was registered at the beginning."""
+    secrets, known = _registry.secrets, _registry.known
+    yield
+    with _registry.lock:
+        _registry.secrets, _registry.known = secrets, known
 
 
 def _prepared(secrets: frozenset[str]) -> _Known:

@@ -6,7 +6,8 @@ Redaction of secrets: the last line of defence. The first is to pass no secret o
     encodings       what a text says once its encodings are taken off
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "REDACTED",
     "is_clean",
     "protect",
+    "protecting_for_a_while",
     "redact",
     "redact_cut",
     "redact_value",
@@ -44,10 +46,23 @@ def protect(secrets: Iterable[str]) -> None:
     Whoever reads a secret registers it, before it is used.
     """
     if known_secrets.register(secrets):
-        _are_clean_names.cache_clear()
-        _clean_words.clear()
-        _remembered.cache_clear()
-        _remembered_cut.cache_clear()
+        _forget_texts()
+
+
+@contextmanager
+def protecting_for_a_while() -> Iterator[None]:
+    """Forget at the end what was registered in the block: a test must not redact for the next."""
+    with known_secrets.restored():
+        yield
+    _forget_texts()
+
+
+def _forget_texts() -> None:
+    """Forget what was found in texts before: with other secrets it may be wrong."""
+    _are_clean_names.cache_clear()
+    _clean_words.clear()
+    _remembered.cache_clear()
+    _remembered_cut.cache_clear()
 
 
 def redact(text: str) -> str:
