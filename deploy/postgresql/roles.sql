@@ -81,12 +81,14 @@ REVOKE ALL ON SEQUENCE audits_id_seq, operator_actions_id_seq
 FROM PUBLIC, kplus_worker, kplus_operator, kplus_reader, kplus_producer;
 REVOKE ALL ON FUNCTION kplus_skip_pruned() FROM PUBLIC, kplus_worker, kplus_operator, kplus_reader, kplus_producer;
 
--- The worker: it deletes nothing, and has no right on operator_actions.
+-- The worker: it deletes nothing but a rejected message that gives its place to a newer one, and has no right
+-- on operator_actions.
 
 GRANT SELECT ON alembic_version, audits, tombstones TO kplus_worker;
 GRANT SELECT, INSERT, UPDATE ON
     cancel_attempts, cancel_jobs, endpoints, locks, outbox, partners, rejected_counts, rejected_messages
 TO kplus_worker;
+GRANT DELETE ON rejected_messages TO kplus_worker;
 GRANT SELECT, INSERT ON token_statuses TO kplus_worker;
 
 -- The operator: what the worker may, for one pass of the sweep, and the acts. `prune` deletes; what goes with

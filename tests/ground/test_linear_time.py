@@ -104,15 +104,22 @@ def in_functions(tree: ast.Module) -> list[ast.Call]:
     return [call for function in functions for call in compiled(function)]
 
 
+def patterns_in(value: object) -> Iterator[re.Pattern[str] | re.Pattern[bytes]]:
+    """Yield the patterns of a value, of dicts and tuples in it too."""
+    if isinstance(value, re.Pattern):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from patterns_in(each)
+
+
 def patterns_of(module: ModuleType) -> dict[str, re.Pattern[str] | re.Pattern[bytes]]:
-    """Return the patterns in the names of a module, in its dicts and tuples too."""
+    """Return the patterns that the names of a module hold."""
     found: dict[str, re.Pattern[str] | re.Pattern[bytes]] = {}
     for name, value in vars(module).items():
-        held = value.values() if isinstance(value, dict) else value
-        held = held if isinstance(value, dict | list | tuple) else [value]
+        held = list(patterns_in(value))
         for at, each in enumerate(held):
-            if isinstance(each, re.Pattern):
-                found[f"{name}[{at}]" if len(list(held)) > 1 else name] = each
+            found[f"{name}[{at}]" if len(held) > 1 else name] = each
     return found
 
 

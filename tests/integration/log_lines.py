@@ -112,6 +112,14 @@ def broken() -> None:
         logging.getLogger("theirs").warning("written")
 
 
+def set_again() -> None:
+    """Log before and after the level is set anew."""
+    log = get_logger("ours")
+    for level in ("ERROR", "WARNING"):
+        configure_logging(level=level, json=True)
+        log.warning(level)
+
+
 if __name__ == "__main__":
-    plays = {each.__name__: each for each in (at_once, forked, interrupted, broken)}
+    plays = {each.__name__: each for each in (at_once, forked, interrupted, broken, set_again)}
     plays[sys.argv[1]]()

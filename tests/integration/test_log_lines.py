@@ -57,3 +57,7 @@ def test_a_signal_in_the_middle_of_a_line_does_not_cut_it_short(unbuffered: str)
 
 def test_a_line_that_cannot_be_written_is_lost_and_nothing_else_is() -> None:
     assert Counter(line["logger"] for line in played("broken")) == {"ours": 1, "theirs": 1}
+
+
+def test_the_level_that_is_set_last_holds_for_a_logger_that_was_used_before() -> None:
+    assert [line["event"] for line in played("set_again")] == ["WARNING"]

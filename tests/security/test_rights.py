@@ -34,7 +34,7 @@ OF_TABLES: dict[str, dict[str, str]] = {
     "outbox": {"worker": CHANGE, "operator": ALL, "reader": READ, "producer": NONE},
     "partners": {"worker": CHANGE, "operator": CHANGE, "reader": NONE, "producer": NONE},
     "rejected_counts": {"worker": CHANGE, "operator": CHANGE, "reader": READ, "producer": NONE},
-    "rejected_messages": {"worker": CHANGE, "operator": ALL, "reader": NONE, "producer": NONE},
+    "rejected_messages": {"worker": ALL, "operator": ALL, "reader": NONE, "producer": NONE},
     "token_statuses": {"worker": ADD, "operator": ADD, "reader": READ, "producer": NONE},
     "tombstones": {"worker": READ, "operator": ADD, "reader": READ, "producer": READ},
 }
@@ -152,7 +152,6 @@ REFUSED = [
     ("worker", "DELETE FROM partners"),
     ("worker", "DELETE FROM outbox"),
     ("worker", "DELETE FROM locks"),
-    ("worker", "DELETE FROM rejected_messages"),
     ("worker", "TRUNCATE cancel_jobs"),
     ("worker", "UPDATE token_statuses SET status = 'CANCELLED'"),
     ("worker", "DELETE FROM tombstones"),

@@ -7,7 +7,8 @@ MAX_LENGTH = 2000
 """Longer than what is shown of it: a secret that is cut in two can no longer be found."""
 
 _PARAMETERS = re.compile(r";[^/]*")
-_CREDENTIALS = re.compile(r"[^/\\]*@")
+_CREDENTIALS = re.compile(r"(?<![^/\\])[^/\\]*@")
+"""From the beginning of a part of the address: one try a part keeps it linear."""
 _UNPRINTABLE = re.compile(r"[^!-~]")
 
 

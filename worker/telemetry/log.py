@@ -42,7 +42,8 @@ def configure_logging(*, level: str = "INFO", json: bool | None = None) -> None:
     """
     Send all logs, ours and the libraries', to standard error, redacted.
 
-    `json` defaults to whether standard error is no terminal.
+    `json` defaults to whether standard error is no terminal. What is set last holds for every
+    logger, also for one that was used before.
     """
     as_json = not sys.stderr.isatty() if json is None else json
     named: list[Processor] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name]
@@ -69,11 +70,11 @@ def configure_logging(*, level: str = "INFO", json: bool | None = None) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # No logger keeps what it was first used with: that would save 2 of 28 us a line.
     structlog.configure(
         processors=[*named, stamp, *written],
         logger_factory=_Logger,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=True,
     )
 
 
