@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, make_url, text
@@ -31,6 +30,7 @@ from tests.servers.databases import PATIENT
 from tests.survival.proxy import Proxy
 from worker.errors import StoreUnavailable
 from worker.store import Database, JobFilter, RejectedMessage, Store, open_database
+from worker.store.engine.bounded_connection import BoundedConnection
 from worker.store.schema.tables import cancel_jobs
 
 SHORT = timedelta(milliseconds=50)
@@ -166,9 +166,11 @@ def far(engine: Engine, line: Proxy) -> Iterator[Database]:
     database.close()
 
 
-def driver_of(connection: Connection) -> Any:
+def driver_of(connection: Connection) -> BoundedConnection:
     """Return the driver's connection: how long it waits for an answer can be set."""
-    return connection.connection.driver_connection
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, BoundedConnection)
+    return driver
 
 
 @only_postgresql
@@ -181,7 +183,7 @@ def test_a_server_that_takes_a_statement_and_never_answers_is_unavailable(
         with far.reading() as connection:
             connection.execute(text("SELECT 1"))
             line.orphan()
-            driver_of(connection).answer_within = SHORT
+            driver_of(connection).answer_timeout = SHORT
             connection.execute(text("SELECT 1"))
 
     with pytest.raises(StoreUnavailable, match="took a statement and did not answer within"):
@@ -195,7 +197,7 @@ def test_a_line_that_went_deaf_while_nobody_used_it_is_replaced(far: Database, l
         connection.execute(text("SELECT 1"))
         kept = driver_of(connection)
     line.orphan()
-    kept.answer_within = SHORT
+    kept.answer_timeout = SHORT
     assert store.reports.stats().due == 0
 
 

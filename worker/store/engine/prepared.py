@@ -1,9 +1,9 @@
 """
-One statement as a transaction of its own, made as cheap as possible: every job needs a few.
+One statement, made as cheap as possible: every job needs a few.
 
-On PostgreSQL it is compiled once and executed on the driver's connection in one round trip;
-SQLAlchemy itself needs three (docs/explanation/performance.md). Pool, dialect, types and
-errors are SQLAlchemy's. SQLite has no round trips to save.
+On PostgreSQL it is compiled once and executed on the driver's connection. As a transaction of
+its own it takes one round trip; SQLAlchemy itself needs three (docs/explanation/performance.md).
+Pool, dialect, types and errors are SQLAlchemy's. SQLite has no round trips to save.
 """
 
 import re
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, Executable
+from sqlalchemy import Connection, Dialect, Engine, Executable, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.types import TypeEngine
 
@@ -21,27 +21,38 @@ from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.errors import translated
 
 _PLACEHOLDER = re.compile(r"%\((?P<name>\w+)\)s")
+_FLOAT8 = 701
+"""PostgreSQL's number of the type of a `Float` column; no other type of ours asks for it."""
 Processor = Callable[[Any], Any] | None
 
 
 class Prepared:
-    """One statement that returns rows, in its own transaction, with named parameters."""
+    """One statement that returns rows, with named parameters."""
 
     def __init__(self, database: Database, statement: Executable) -> None:
         self._database = database
         self._statement = statement
 
     def __call__(self, **params: object) -> list[AnyRow]:
-        """Execute it and return its rows. Raise `StoreUnavailable` if the database fails."""
+        """
+        Execute it in a transaction of its own, and return its rows.
+
+        Raise `StoreUnavailable` if the database fails.
+        """
         if self._database.is_sqlite:
             return self._database.run(self._statement, **params)
         given = {**self._database.times, **params}
-        with translated(), _driver_connection(self._database.engine) as connection:
-            return self._compiled.run(connection, given)
+        with translated(), _driver_connection(self._database.engine) as driver:
+            return self._compiled.run(driver, given)
 
     def on(self, connection: Connection, **params: object) -> list[AnyRow]:
-        """Execute it in the transaction of this connection instead."""
-        return rows_of(connection, self._statement, {**self._database.times, **params})
+        """Execute it in the transaction of this connection instead, and return its rows."""
+        given = {**self._database.times, **params}
+        if self._database.is_sqlite:
+            return rows_of(connection, self._statement, given)
+        pooled = connection.connection
+        with _errors(self._database.engine, pooled, connection.invalidate):
+            return self._compiled.run(pooled.driver_connection, given)
 
     @once
     def _compiled(self) -> "_Compiled":
@@ -148,30 +159,42 @@ def _numbered(text: str, fixed: Mapping[str, str]) -> tuple[str, list[str]]:
 @contextmanager
 def _driver_connection(engine: Engine) -> Iterator[Any]:
     """Open a connection of the driver, on which each statement is its own transaction."""
-    pooled = None
-    try:
+    with _errors(engine):
         pooled = engine.raw_connection()
-        driver: Any = pooled.driver_connection
-        # SQLAlchemy changes it when a caller asks for another isolation level.
-        if not driver.autocommit:
-            driver.autocommit = True
-        yield driver
-    except engine.dialect.loaded_dbapi.Error as error:
+    try:
+        with _errors(engine, pooled, pooled.invalidate):
+            driver: Any = pooled.driver_connection
+            # SQLAlchemy changes it when a caller asks for another isolation level.
+            if not driver.autocommit:
+                driver.autocommit = True
+            yield driver
+    finally:
+        pooled.close()
+
+
+@contextmanager
+def _errors(
+    engine: Engine,
+    pooled: PoolProxiedConnection | None = None,
+    invalidate: Callable[[BaseException], None] = lambda _: None,
+) -> Iterator[None]:
+    """Raise the driver's errors as SQLAlchemy does; give up a connection that is lost."""
+    driver = engine.dialect.loaded_dbapi
+    try:
+        yield
+    except driver.Error as error:
         lost = pooled is None or engine.dialect.is_disconnect(error, pooled.dbapi_connection, None)
-        if pooled is not None and lost:
-            pooled.invalidate(error)
+        if lost:
+            invalidate(error)
         raise DBAPIError.instance(
             None,
             None,
             error,
-            engine.dialect.loaded_dbapi.Error,
+            driver.Error,
             hide_parameters=True,
             connection_invalidated=lost,
             dialect=engine.dialect,
         ) from error
-    finally:
-        if pooled is not None:
-            pooled.close()
 
 
 def _row(names: Iterable[str]) -> Any:
@@ -189,4 +212,4 @@ def _columns(statement: Any) -> dict[str, TypeEngine[Any]]:
 
 
 def _decoder(kind: TypeEngine[Any], dialect: Dialect) -> Processor:
-    return kind.dialect_impl(dialect).result_processor(dialect, None)
+    return kind.dialect_impl(dialect).result_processor(dialect, _FLOAT8)

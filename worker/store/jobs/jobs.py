@@ -20,7 +20,7 @@ from worker.domain.leases import InquiryUids
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import Event, State
 from worker.errors import JobNotFound
-from worker.store.engine.database import AnyRow, Database, rows_of, storable
+from worker.store.engine.database import AnyRow, Database, storable
 from worker.store.engine.prepared import Prepared
 from worker.store.jobs.accept import Acceptance, AcceptStatement
 from worker.store.jobs.attempts import Attempts
@@ -53,7 +53,7 @@ class Jobs:
         self._lookup = Prepared(database, lookup(bindparam("uid")))
         self._gate = Gate(database)
         self._claim_without_gate = ClaimStatement(database)
-        self._claim = claim_statement()
+        self._claim = Prepared(database, claim_statement())
         self._settle_with_evidence = {
             event: Prepared(database, with_evidence(settle_statement(event, State.IN_FLIGHT)))
             for event in SETTLING
@@ -115,7 +115,7 @@ class Jobs:
     def _claim_through_gate(self, params: Mapping[str, object], roster: Roster) -> Claim | None:
         with suppress(_GateClosed):
             with self._database.writing() as connection:
-                rows = rows_of(connection, self._claim, {**self._database.times, **params})
+                rows = self._claim.on(connection, **params)
                 if not rows:
                     return None
                 claim = as_claim(rows[0])

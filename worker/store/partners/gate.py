@@ -38,8 +38,9 @@ from worker.domain.claims import Claim
 from worker.domain.gate import AHEAD, spacing_seconds
 from worker.domain.partners import Partner
 from worker.domain.states import State
-from worker.store.engine.database import AnyRow, Database, rows_of
+from worker.store.engine.database import AnyRow, Database
 from worker.store.engine.elements import Instant, InstantPlus, Now, NowPlus, Plus
+from worker.store.engine.prepared import Prepared
 from worker.store.partners.conditions import first_call_runs, probing, proven, rests
 from worker.store.schema.tables import JOBS, audits, partners
 
@@ -72,9 +73,9 @@ class Gate:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._enter = _enter(database)
-        self._enter_again = _enter_again()
-        self._in_flight = _in_flight()
+        self._enter = Prepared(database, _enter(database))
+        self._enter_again = Prepared(database, _enter_again())
+        self._in_flight = Prepared(database, _in_flight())
 
     def enter(self, connection: Connection, claim: Claim, partner: Partner) -> Slot | None:
         """
@@ -82,15 +83,14 @@ class Gate:
 
         The job's row is locked before the partner's, as everywhere.
         """
-        params: dict[str, object] = {
-            **self._database.times,
-            "partner": partner.partner_id,
-            "lease_id": claim.lease_id,
-            "uid": claim.request.partner_txn_uid,
-            "lease_seconds": (claim.lease_ends_at - claim.started_at).total_seconds(),
-            "spacing_seconds": spacing_seconds(partner),
-        }
-        rows = rows_of(connection, self._enter, params)
+        rows = self._enter.on(
+            connection,
+            partner=partner.partner_id,
+            lease_id=claim.lease_id,
+            uid=claim.request.partner_txn_uid,
+            lease_seconds=(claim.lease_ends_at - claim.started_at).total_seconds(),
+            spacing_seconds=spacing_seconds(partner),
+        )
         if not rows or self._is_full(connection, partner):
             return None
         return self._slot(rows[0], partner)
@@ -111,15 +111,15 @@ class Gate:
 
         Return None if the partner rests, or no slot is free soon. The claim stays as it is.
         """
-        params: dict[str, object] = {
-            "partner": partner.partner_id,
-            "spacing_seconds": spacing_seconds(partner),
-            "lead_seconds": lead.total_seconds(),
-        }
         with self._database.writing() as connection:
             # A commit that is slow makes calls late; a slot that a crash forgets does no harm.
             self._database.commit_without_flush(connection)
-            rows = rows_of(connection, self._enter_again, {**self._database.times, **params})
+            rows = self._enter_again.on(
+                connection,
+                partner=partner.partner_id,
+                spacing_seconds=spacing_seconds(partner),
+                lead_seconds=lead.total_seconds(),
+            )
             if not rows:
                 return None
             slot = self._slot(rows[0], partner)
@@ -136,8 +136,7 @@ class Gate:
         """Count the calls under way, this one included, under the lock of the partner's row."""
         if partner.max_concurrency is None:
             return False
-        params = {**self._database.times, "partner": partner.partner_id}
-        ((in_flight,),) = rows_of(connection, self._in_flight, params)
+        ((in_flight,),) = self._in_flight.on(connection, partner=partner.partner_id)
         return int(in_flight) > partner.max_concurrency
 
 
@@ -153,7 +152,8 @@ def _in_flight() -> Executable:
         audits.c.finished_at.is_(None),
         audits.c.ends_at > Now(),
     )
-    return select(jobs.scalar_subquery() + audits_under_way.scalar_subquery())
+    total = jobs.scalar_subquery() + audits_under_way.scalar_subquery()
+    return select(total.label("in_flight"))
 
 
 def _enter(database: Database) -> Executable:
