@@ -46,9 +46,15 @@ class Prepared:
             return self._compiled.run(driver, given)
 
     def on(self, connection: Connection, **params: object) -> list[AnyRow]:
-        """Execute it in the transaction of this connection instead, and return its rows."""
+        """
+        Execute it in the transaction of this connection instead, and return its rows.
+
+        SQLAlchemy executes it where that matters: a caller's connection may have another driver,
+        and one without a transaction begins it now.
+        """
         given = {**self._database.times, **params}
-        if self._database.is_sqlite:
+        is_ours = connection.engine is self._database.engine and connection.in_transaction()
+        if self._database.is_sqlite or not is_ours:
             return rows_of(connection, self._statement, given)
         pooled = connection.connection
         with _errors(self._database.engine, pooled, connection.invalidate):
