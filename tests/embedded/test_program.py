@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.missing import unavailable
 from worker.broker.embedded import broker as broker_module
 from worker.broker.embedded import ensure, known_url
 from worker.broker.embedded.server import find_program
@@ -90,7 +91,7 @@ def test_redis_serves_as_well(
 ) -> None:
     found = shutil.which("redis-server")
     if found is None:
-        pytest.skip("no redis-server on PATH; the wheel's Valkey is tested elsewhere")
+        unavailable("redis-server", "none is on PATH", installable=False)
     (tmp_path / "redis-server").symlink_to(found)
     monkeypatch.setenv("PATH", str(tmp_path))
     with ensure(home) as broker:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.integration.attempting import only_postgresql
@@ -13,6 +13,7 @@ from tests.integration.stock import CANCELLED, LEASE, UNHEARD, order, roster
 from tests.servers.databases import StoreAt
 from worker.errors import StoreUnavailable
 from worker.store import Status, Store
+from worker.store.schema.tables import JOBS
 
 pytestmark = only_postgresql
 
@@ -101,6 +102,8 @@ def test_two_that_settle_side_by_side_do_not_fail_one_another(
             connection.execute(update, {"uid": uid})
         one.commit()
         two.commit()
+    rows = store.database.read(select(JOBS.attempts, JOBS.conversations))
+    assert [tuple(row) for row in rows] == [(1, 1), (1, 1)]
 
 
 def test_a_database_that_is_to_be_read_only_says_so(database: str, store_at: StoreAt) -> None:

@@ -238,6 +238,8 @@ def test_what_a_role_must_not_do_is_refused(
 
 
 ALLOWED = [
+    ("worker", "DELETE FROM rejected_messages"),
+    ("operator", "DELETE FROM rejected_messages"),
     ("reader", "SELECT state, outcome, count(*) FROM cancel_jobs GROUP BY 1, 2"),
     ("reader", "SELECT reason, deliveries FROM rejected_messages"),
     ("reader", "SELECT mode, reason FROM partners"),
