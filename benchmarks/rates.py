@@ -1,33 +1,23 @@
 """Whether a partner's rate is kept: the most calls within any second, against the rate."""
 
 import tempfile
-import time
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from datetime import timedelta
 from pathlib import Path
-
-from sqlalchemy import select, text
 
 from benchmarks.figures import Ratio, Series
 from benchmarks.stage import Stage
+from tests.servers.rush import CALLERS, slots_of_a_rush
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, SECRET, WorkerProcess
 from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN
-from worker.domain.claims import Claim, ClaimKind
-from worker.domain.kplus import CancelRequest
-from worker.domain.partners import Partner
 from worker.sandbox import Sandbox
-from worker.store import Database, Store, open_database
-from worker.store.partners.gate import Gate
-from worker.store.schema.tables import partners
+from worker.sandbox.journal import busiest_second
+from worker.store import Store, open_database
 
 RATES = (5, 50)
 SECONDS = 60
-CALLERS = 64
 WORKERS = 4
 WAITING = 5_000
 OUTAGE = timedelta(seconds=20)
@@ -38,7 +28,7 @@ def measure(stage: Stage, _repeat: int) -> Iterator[Ratio]:
     for rate in RATES:
         bar = round((rate + 1) / rate, 2)
         with stage.database() as url:
-            at_gate = _busiest(_rush(url, rate))
+            at_gate = _at_the_gate(url, rate)
         kept = Series("the rate", "/s", [rate])
         name = f"most calls in a second, {rate}/s: slots of {CALLERS} threads at the gate"
         yield Ratio(name, Series("at the gate", "calls", [at_gate]), kept, most=bar)
@@ -49,51 +39,13 @@ def measure(stage: Stage, _repeat: int) -> Iterator[Ratio]:
             yield Ratio(name, Series("at the bank", "calls", [at_bank]), kept, most=bar)
 
 
-def _rush(url: str, rate: int) -> list[float]:
-    """Return the slots of callers that come to the gate again and again."""
+def _at_the_gate(url: str, rate: int) -> int:
+    """Return the most slots in a second that many threads were given."""
     database = open_database(url, connections=CALLERS)
-    gate, numbers = Gate(database), count()
-    partner = Partner(
-        partner_id="P1", secret=SECRET, bank_url="http://127.0.0.1:9/", rate_per_second=rate
-    )
-    with database.writing() as connection:
-        connection.execute(
-            text("INSERT INTO partners (partner_id, proven_at) VALUES ('P1', now())")
-        )
-    until = time.monotonic() + SECONDS
-
-    def call(_number: int) -> list[float]:
-        given = []
-        while time.monotonic() < until:
-            slot_at = _slot(database, gate, partner, f"L{next(numbers)}")
-            given += [slot_at] if slot_at is not None else []
-        return given
-
-    with ThreadPoolExecutor(CALLERS) as threads:
-        slots = [at for given in threads.map(call, range(CALLERS)) for at in given]
-    database.close()
-    return sorted(slots)
-
-
-def _slot(database: Database, gate: Gate, partner: Partner, lease_id: str) -> float | None:
-    now = datetime.now(UTC)
-    claim = Claim(
-        request=CancelRequest(lease_id, partner.partner_id, "T", "R"),
-        lease_id=lease_id,
-        number=1,
-        kind=ClaimKind.CANCEL,
-        attempts=1,
-        doubted=False,
-        created_at=now,
-        expires_at=None,
-        started_at=now,
-        lease_ends_at=now + timedelta(seconds=60),
-    )
-    with database.writing() as connection:
-        if gate.enter(connection, claim, partner) is None:
-            return None
-        at: datetime = connection.execute(select(partners.c.slot_at)).scalar_one()
-        return at.timestamp()
+    try:
+        return busiest_second(slots_of_a_rush(database, rate=rate, seconds=SECONDS))
+    finally:
+        database.close()
 
 
 def _workers(stage: Stage, rate: int, *, outage: bool) -> int:
@@ -125,14 +77,3 @@ def _workers(stage: Stage, rate: int, *, outage: bool) -> int:
         enough = rate * SECONDS * 0.8
         eventually(lambda: store.reports.stats().states["succeeded"] >= enough, within=4 * SECONDS)
         return bank.journal.busiest_second()
-
-
-def _busiest(times: Iterable[float]) -> int:
-    window: deque[float] = deque()
-    most = 0
-    for at in times:
-        window.append(at)
-        while window[0] <= at - 1:
-            window.popleft()
-        most = max(most, len(window))
-    return most

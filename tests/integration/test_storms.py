@@ -19,6 +19,7 @@ from worker.domain.partners import Roster
 from worker.domain.states import State
 from worker.jobs.attempt import AttemptContext, Result, attempt
 from worker.sandbox import Sandbox
+from worker.sandbox.journal import busiest_second
 from worker.store import Store
 from worker.store.schema.tables import cancel_jobs
 
@@ -150,13 +151,4 @@ def test_a_bank_that_is_away_for_ten_minutes_sees_one_probe_a_cool_down(
             break
     assert only(context.store.reports.stats().states, State.SUCCEEDED, State.EXHAUSTED) == (MANY, 0)
     assert len(sandbox.journal) - away == MANY
-    assert _busiest_second(fleet.begun) <= 50
-
-
-def _busiest_second(begun: list[float]) -> int:
-    times, most, first = sorted(begun), 0, 0
-    for last, at in enumerate(times):
-        while times[first] <= at - 1:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
+    assert busiest_second(sorted(fleet.begun)) <= 50

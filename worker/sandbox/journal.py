@@ -4,7 +4,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from operator import attrgetter
@@ -184,14 +184,7 @@ class Journal:
                 for entry in self._entries
                 if partner_id in {None, entry.partner_id}
             ]
-        window: deque[float] = deque()
-        most = 0
-        for arrived_at in arrivals:
-            window.append(arrived_at)
-            while window[0] <= arrived_at - 1:
-                window.popleft()
-            most = max(most, len(window))
-        return most
+        return busiest_second(arrivals)
 
     def wait_until(self, holds: Callable[["Journal"], bool], *, timeout: float = 10.0) -> bool:
         """Wait until `holds` is true for the journal; return whether it was in time."""
@@ -259,3 +252,15 @@ class Journal:
             open_posts[key] = rest
         else:
             open_posts.pop(key, None)
+
+
+def busiest_second(times: Iterable[float]) -> int:
+    """Return how many times at most lie within any one second. They are in order."""
+    window: deque[float] = deque()
+    most = 0
+    for at in times:
+        window.append(at)
+        while window[0] <= at - 1:
+            window.popleft()
+        most = max(most, len(window))
+    return most

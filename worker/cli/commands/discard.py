@@ -1,25 +1,22 @@
 """`discard`: end jobs that wait and that nobody can serve."""
 
-from collections import Counter
 from functools import partial
 
 import click
 
-from worker.cli.ui.bulk import count, found, named, put_refused
-from worker.cli.ui.confirm import ask, put_counts, usage
+from worker.cli.ui.bulk import choose, put_refused
+from worker.cli.ui.confirm import usage
 from worker.cli.ui.context import settings_now, store_of
-from worker.cli.ui.filters import OPTIONS, narrowed_by
+from worker.cli.ui.filters import OPTIONS, flags, narrowed_by, one_way
 from worker.cli.ui.operator import operator
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.params import Reason, Words
 from worker.domain.states import FINAL
 from worker.explain.forecast import Counts, count_rows
 from worker.explain.refusals import ActionSummary
-from worker.explain.text import jobs
 from worker.store import EVERY_JOB, JobFilter, RequeueResult
 
 NARROWING = tuple(name for name in OPTIONS if name != "outcome")
-_OPTIONS = ", ".join(f"--{name.replace('_', '-')}" for name in NARROWING)
 
 
 @click.command
@@ -47,20 +44,14 @@ def discard(  # noqa: PLR0913 - options, each by its name
     doubt. The order system is told, as of every end. A job that a worker asks the bank about
     now is refused, and so is a final one. Exit code 1 if any job is refused.
     """
-    if bool(uids) == (wanted != EVERY_JOB) or (uids and limit):
-        raise usage(f"name jobs by UID, or choose them by a filter ({_OPTIONS})")
+    options = f"a filter ({flags(NARROWING)})"
+    one_way(uids, wanted != EVERY_JOB, narrowed=limit is not None, options=options)
     if wanted.state in FINAL:
         raise usage(f"--state: a job that is {wanted.state} has ended already")
     with store_of(settings_now()) as store:
-        chosen = named(uids)
-        counts: Counts = Counter()
-        if not uids:
-            pages = partial(store.reports.unfinished, wanted, most=limit)
-            chosen, counts = found(pages), count(pages)
-            if not wants_json(form):
-                put_counts(counts, none="No job matches.")
-            if counts and not dry_run and not yes:
-                ask("discard", jobs(counts.total()))
+        pages = partial(store.reports.unfinished, wanted, most=limit)
+        sure = dry_run or yes
+        chosen, counts = choose(uids, pages, act="discard", sure=sure, form=form)
 
         def act(uid: str) -> RequeueResult:
             if dry_run:

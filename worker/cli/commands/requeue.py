@@ -1,16 +1,14 @@
 """`requeue` and `reissue`: a final job tries again, or another one continues it."""
 
-from collections import Counter
 from dataclasses import replace
 from functools import partial
 
 import click
 
-from worker.cli.ui.bulk import count, found, named, put_refused
-from worker.cli.ui.confirm import ask, put_counts, usage
+from worker.cli.ui.bulk import choose, put_refused
 from worker.cli.ui.context import hint_at, settings_now, store_of
 from worker.cli.ui.exit_codes import NO
-from worker.cli.ui.filters import OPTIONS, narrowed_by
+from worker.cli.ui.filters import OPTIONS, flags, narrowed_by, one_way
 from worker.cli.ui.operator import operator
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.params import Expiry, Reason, Words
@@ -19,7 +17,7 @@ from worker.domain.states import Outcome
 from worker.errors import InvalidOrder
 from worker.explain.forecast import Counts, count_rows
 from worker.explain.refusals import RequeueSummary, refusal
-from worker.explain.text import jobs, shown, typed
+from worker.explain.text import shown, typed
 from worker.store import (
     EVERY_JOB,
     JobFilter,
@@ -75,23 +73,16 @@ def requeue(  # noqa: PLR0913 - options, each by its name
     The attempts stay, and so does a job's doubt. Exit code 1 if any job is refused.
     """
     narrowed = (wanted, limit) != (EVERY_JOB, None)
-    if [bool(uids), bool(outcome), drifted].count(True) != 1 or (uids and narrowed):
-        options = f"--outcome or --drifted ({_NARROWING_OPTIONS})"
-        raise usage(f"name jobs by UID, or choose them by {options}")
+    options = f"--outcome or --drifted ({flags([*NARROWING, 'limit'])})"
+    one_way(uids, outcome, drifted, narrowed=narrowed, options=options)
+    ended = Outcome(outcome) if outcome else None
+    wanted = replace(wanted, outcome=ended, drifted=drifted)
     settings = settings_now()
     inquirers = settings.roster().inquirers
     with store_of(settings) as store:
-        chosen = named(uids)
-        counts: Counts = Counter()
-        if not uids:
-            ended = Outcome(outcome) if outcome else None
-            wanted = replace(wanted, outcome=ended, drifted=drifted)
-            pages = partial(store.reports.finals, wanted, most=limit)
-            chosen, counts = found(pages), count(pages)
-            if not wants_json(form):
-                put_counts(counts, none="No job matches.")
-            if counts and not dry_run and not yes:
-                ask("requeue", jobs(counts.total()))
+        pages = partial(store.reports.finals, wanted, most=limit)
+        sure = dry_run or yes
+        chosen, counts = choose(uids, pages, act="requeue", sure=sure, form=form)
 
         def act(uid: str) -> RequeueResult:
             request = RequeueRequest(uid, inquirers, expires)
@@ -106,9 +97,6 @@ def requeue(  # noqa: PLR0913 - options, each by its name
         # The sweep hints at the others, as fast as the workers take them.
         hint_at(settings, summary.first)
     _report(summary, counts, dry_run=dry_run, named=bool(uids), form=form)
-
-
-_NARROWING_OPTIONS = ", ".join(f"--{name.replace('_', '-')}" for name in (*NARROWING, "limit"))
 
 
 def _report(

@@ -6,9 +6,9 @@ from dataclasses import replace
 import click
 
 from worker.cli.ui.bulk import put_refused
-from worker.cli.ui.confirm import ask, put_counts, usage
+from worker.cli.ui.confirm import ask, put_counts
 from worker.cli.ui.context import settings_now, store_of
-from worker.cli.ui.filters import OPTIONS, narrowed_by
+from worker.cli.ui.filters import OPTIONS, flags, narrowed_by, one_way
 from worker.cli.ui.operator import operator
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.params import Reason, Words
@@ -20,7 +20,6 @@ from worker.store import EVERY_JOB, JobFilter, Store
 
 NARROWING = tuple(name for name in OPTIONS if name not in {"state", "outcome"})
 BATCH = 500
-_OPTIONS = ", ".join(f"--{name.replace('_', '-')}" for name in NARROWING)
 
 
 @click.command
@@ -54,9 +53,8 @@ def seen(  # noqa: PLR0913 - options, each by its name
     audit contradicts. The jobs stay as they are. The same again changes nothing. Exit code 1
     if there is nothing to see of any named job.
     """
-    if [bool(uids), bool(outcome), drifted].count(True) != 1 or (uids and wanted != EVERY_JOB):
-        choice = f"--outcome or --drifted ({_OPTIONS})"
-        raise usage(f"name jobs by UID, or choose them by {choice}")
+    options = f"--outcome or --drifted ({flags(NARROWING)})"
+    one_way(uids, outcome, drifted, narrowed=wanted != EVERY_JOB, options=options)
     wanted = replace(wanted, outcome=Outcome(outcome) if outcome else None, drifted=drifted)
     summary, counts = ActionSummary(), Counts()
     with store_of(settings_now()) as store:

@@ -6,11 +6,31 @@ from typing import Any
 
 import click
 
+from worker.cli.ui.confirm import ask, put_counts
 from worker.cli.ui.exit_codes import NO
+from worker.cli.ui.output import wants_json
 from worker.explain.forecast import Counts
-from worker.explain.text import shown
+from worker.explain.text import jobs, shown
 
 Pages = Callable[[], Iterator[list[dict[str, Any]]]]
+
+
+def choose(
+    uids: Iterable[str], pages: Pages, *, act: str, sure: bool, form: str | None
+) -> tuple[Callable[[], Iterator[str]], Counts]:
+    """
+    Return what yields the jobs that are named, or else those of the pages, and their counts.
+
+    The counts of the pages are printed and, unless `sure`, confirmed first.
+    """
+    if uids:
+        return named(uids), Counter()
+    counts = count(pages)
+    if not wants_json(form):
+        put_counts(counts, none="No job matches.")
+    if counts and not sure:
+        ask(act, jobs(counts.total()))
+    return found(pages), counts
 
 
 def named(uids: Iterable[str]) -> Callable[[], Iterator[str]]:

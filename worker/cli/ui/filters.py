@@ -1,12 +1,13 @@
 """The options that narrow which jobs a command is about, read into one filter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
+from worker.cli.ui.confirm import usage
 from worker.cli.ui.params import SearchText, Since, Words
 from worker.domain.states import Outcome, State
 from worker.store import JobFilter
@@ -26,6 +27,21 @@ OPTIONS: dict[str, tuple[click.ParamType[Any], str | None, str]] = {
     "same_token": (click.BOOL, None, "that name a token of another job."),
 }
 """Each option: what it takes, and the end of its help."""
+
+
+def flags(names: Iterable[str]) -> str:
+    """Return options as a person types them: `--older-than, --text`."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def one_way(uids: Collection[str], *ways: object, narrowed: bool, options: str) -> None:
+    """
+    Raise click's usage error unless jobs are named by uid, or chosen by one of the ways.
+
+    `narrowed` says that further options narrow what was chosen: named jobs cannot be narrowed.
+    """
+    if [bool(way) for way in (uids, *ways)].count(True) != 1 or (uids and narrowed):
+        raise usage(f"name jobs by UID, or choose them by {options}")
 
 
 def narrowed_by(*names: str, only: str = "Only jobs ") -> Callable[[Command], Command]:
