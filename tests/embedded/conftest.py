@@ -78,12 +78,13 @@ Ensure = Callable[[], EmbeddedBroker]
 
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; one that has ended and waits to be collected does not."""
+    state = Path(f"/proc/{pid}/stat")
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        # It may end between any two of these, also while its state is read.
+        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    state = Path(f"/proc/{pid}/stat")
-    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def guard_of(server: int) -> int:

@@ -154,6 +154,23 @@ def test_copies_of_the_sweep_rescue_each_job_once_and_hint_each_once(
     assert all(len(attempts(stores[0], uid)) == 1 for uid in silent)
 
 
+def test_a_step_that_fails_keeps_no_later_one_from_its_work(store: Store, clock: Clock) -> None:
+    """What no step expects is raised, once all of them had their turn."""
+    accept(store, "U1")
+    clock.forward(1)
+    hinted: list[str] = []
+    failing = iter([True])
+
+    def roster() -> Roster:
+        if next(failing, False):
+            raise OverflowError("the first to ask is the step before the hints")
+        return none()
+
+    with pytest.raises(OverflowError, match="the first to ask"):
+        sweep(replace(context(store, hinted), roster=roster))
+    assert hinted == ["U1"]
+
+
 def test_while_the_bank_is_closed_no_job_is_hinted_at(store: Store) -> None:
     accept(store, "U1")
     assert sweep(replace(context(store), closed=lambda: True)).hinted == 0

@@ -116,6 +116,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
+    # Of the usual five, a batch of eight that comes at once would lose some to a full line.
+    request_queue_size = 128
 
     def handle_error(self, *_: object) -> None:
         """Whoever hung up has its reasons."""
