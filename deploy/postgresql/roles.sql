@@ -81,24 +81,27 @@ REVOKE ALL ON SEQUENCE audits_id_seq, operator_actions_id_seq
 FROM PUBLIC, kplus_worker, kplus_operator, kplus_reader, kplus_producer;
 REVOKE ALL ON FUNCTION kplus_skip_pruned() FROM PUBLIC, kplus_worker, kplus_operator, kplus_reader, kplus_producer;
 
--- The worker: it deletes nothing but a rejected message that gives its place to a newer one, and has no right
--- on operator_actions.
+-- The worker: it deletes nothing but a rejected message that gives its place to a newer one, and evidence that
+-- says the same as a row that stays, into which it was folded. It has no right on operator_actions.
 
 GRANT SELECT ON alembic_version, audits, tombstones TO kplus_worker;
 GRANT SELECT, INSERT, UPDATE ON
     cancel_attempts, cancel_jobs, endpoints, locks, outbox, partners, rejected_counts, rejected_messages
 TO kplus_worker;
-GRANT DELETE ON rejected_messages TO kplus_worker;
-GRANT SELECT, INSERT ON token_statuses TO kplus_worker;
+GRANT DELETE ON cancel_attempts, rejected_messages TO kplus_worker;
+GRANT SELECT, INSERT, DELETE ON token_statuses TO kplus_worker;
 
 -- The operator: what the worker may, for one pass of the sweep, and the acts. `prune` deletes; what goes with
 -- a job goes by its foreign key. A record of an act and a tombstone are never changed: UPDATE (id) lets
 -- `prune` lock the records that it deletes.
 
 GRANT SELECT ON alembic_version TO kplus_operator;
-GRANT SELECT, INSERT, UPDATE ON cancel_attempts, endpoints, locks, partners, rejected_counts TO kplus_operator;
-GRANT SELECT, INSERT, UPDATE, DELETE ON audits, cancel_jobs, outbox, rejected_messages TO kplus_operator;
-GRANT SELECT, INSERT ON token_statuses, tombstones TO kplus_operator;
+GRANT SELECT, INSERT, UPDATE ON endpoints, locks, partners, rejected_counts TO kplus_operator;
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    audits, cancel_attempts, cancel_jobs, outbox, rejected_messages
+TO kplus_operator;
+GRANT SELECT, INSERT, DELETE ON token_statuses TO kplus_operator;
+GRANT SELECT, INSERT ON tombstones TO kplus_operator;
 GRANT SELECT, INSERT, UPDATE (id), DELETE ON operator_actions TO kplus_operator;
 GRANT USAGE ON SEQUENCE audits_id_seq, operator_actions_id_seq TO kplus_operator;
 

@@ -230,6 +230,8 @@ def orders(database: str) -> Iterator[Callable[[str], str]]:
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE orders (id varchar PRIMARY KEY, status varchar)"))
         connection.execute(text("INSERT INTO orders VALUES ('ORDER-1', 'open')"))
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("GRANT SELECT, UPDATE ON orders TO PUBLIC"))
 
     def status(order: str) -> str:
         with engine.connect() as connection:

@@ -7,6 +7,7 @@ import redis
 from celery import Celery
 
 from tests.e2e.producers import UNHURRIED, hand_over, order, send
+from tests.servers.roles import by_owner
 from tests.servers.schema import downgrade, migrate
 from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import COMMAND, PARTNER_ID, SECRET, StartWorker, clean_environment
@@ -49,6 +50,7 @@ def test_a_worker_takes_no_message_before_the_schema_is_its_own(
     assert sandbox.journal.posts_per_uid() == {"WHOLE": 1, "ROW": 1}
 
 
+@by_owner
 def test_an_upgrade_under_load_loses_and_doubles_nothing(
     worker_env: dict[str, str],
     worker_process: StartWorker,

@@ -24,6 +24,7 @@ from tests.integration.stock import (
     row,
     settle,
 )
+from tests.servers.roles import by_owner
 from worker.domain.decision import Decision
 from worker.domain.kplus import TokenEntry
 from worker.domain.states import Event, Outcome
@@ -214,6 +215,7 @@ def statements(store: Store) -> Iterator[list[str]]:
     event.remove(store.database.engine, "before_cursor_execute", note)
 
 
+@by_owner
 def test_with_nothing_to_fold_a_small_index_is_all_that_is_looked_at(
     store: Store, statements: list[str]
 ) -> None:

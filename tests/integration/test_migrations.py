@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, Engine, MetaData, inspect, text
 
+from tests.servers.roles import by_owner
 from tests.servers.schema import migrate
 from worker.store import open_database
 from worker.store.schema.tables import metadata
@@ -113,6 +114,7 @@ def test_the_indexes_of_the_database_are_those_of_the_models(
         assert found == indexes(made)
 
 
+@by_owner
 def test_the_triggers_of_the_database_are_those_of_the_models(
     engine: Engine, by_the_models: str
 ) -> None:

@@ -290,3 +290,21 @@ def test_partners_behind_those_of_one_pass_get_their_turn_in_the_next(
             store.jobs.claim(uid, lease=LEASE, roster=partners)
         clock.forward(SECOND)
     assert sorted(set(found)) == [f"U-{name}" for name in NAMES[:60]]
+
+
+def test_behind_the_last_partner_a_pass_begins_anew_with_the_first(
+    store: Store, clock: Clock
+) -> None:
+    """What is left of its room is not left to the next one."""
+    for number in range(100):
+        accept(store, f"B{number:03}", partner_id="AAA", expires_at=NOON + HOUR)
+    store.actions.pause_partner("AAA", who="op", reason="maintenance")
+    for name in NAMES[:20]:
+        accept(store, f"U-{name}", f"V-{name}", partner_id=name, expires_at=NOON + 2 * HOUR)
+    partners = roster(*NAMES)
+    first = hinted(store, partners, high_water=16)
+    for uid in first:
+        store.jobs.claim(uid, lease=LEASE, roster=partners)
+    clock.forward(SECOND)
+    second = {uid.split("-")[1] for uid in hinted(store, partners, high_water=16)}
+    assert {"P008", "P019"} <= second

@@ -27,6 +27,7 @@ from tests.integration.stock import (
     settle,
 )
 from tests.servers.databases import PATIENT
+from tests.servers.roles import by_owner
 from tests.survival.proxy import Proxy
 from worker.errors import StoreUnavailable
 from worker.store import Database, JobFilter, RejectedMessage, Store, open_database
@@ -249,6 +250,7 @@ def test_no_writer_waits_for_a_report(open_store: OpenStore) -> None:
         assert claim(store)
 
 
+@by_owner
 def test_a_process_out_of_connections_is_unavailable(open_store: OpenStore) -> None:
     store = open_store(connections=1, timeouts=replace(PATIENT, lock=SHORT))
     held = [store.database.engine.connect() for _ in range(3)]

@@ -38,7 +38,7 @@ GAVE_UP = Decision(Event.EXHAUST, "connect_failed", "never", outcome=Outcome.GAV
 UNKNOWN = Decision(Event.EXHAUST, "duplicate", "seen", outcome=Outcome.UNKNOWN)
 PART = [
     f"tests/integration/test_{name}.py"
-    for name in ("accept", "actions", "claim", "prune", "rejected_messages", "settle")
+    for name in ("accept", "actions", "claim", "fold", "prune", "rejected_messages", "settle")
 ]
 """What the store writes, each by the role that writes it."""
 

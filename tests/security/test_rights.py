@@ -17,25 +17,21 @@ NONE = ""
 READ = "SELECT"
 ADD = "INSERT SELECT"
 CHANGE = "INSERT SELECT UPDATE"
+REMOVE = "DELETE INSERT SELECT"
 ALL = "DELETE INSERT SELECT UPDATE"
 OF_TABLES: dict[str, dict[str, str]] = {
     "alembic_version": {"worker": READ, "operator": READ, "reader": READ, "producer": NONE},
     "audits": {"worker": READ, "operator": ALL, "reader": READ, "producer": NONE},
-    "cancel_attempts": {"worker": CHANGE, "operator": CHANGE, "reader": READ, "producer": NONE},
+    "cancel_attempts": {"worker": ALL, "operator": ALL, "reader": READ, "producer": NONE},
     "cancel_jobs": {"worker": CHANGE, "operator": ALL, "reader": READ, "producer": READ},
     "endpoints": {"worker": CHANGE, "operator": CHANGE, "reader": READ, "producer": NONE},
     "locks": {"worker": CHANGE, "operator": CHANGE, "reader": NONE, "producer": NONE},
-    "operator_actions": {
-        "worker": NONE,
-        "operator": "DELETE INSERT SELECT",
-        "reader": READ,
-        "producer": NONE,
-    },
+    "operator_actions": {"worker": NONE, "operator": REMOVE, "reader": READ, "producer": NONE},
     "outbox": {"worker": CHANGE, "operator": ALL, "reader": READ, "producer": NONE},
     "partners": {"worker": CHANGE, "operator": CHANGE, "reader": NONE, "producer": NONE},
     "rejected_counts": {"worker": CHANGE, "operator": CHANGE, "reader": READ, "producer": NONE},
     "rejected_messages": {"worker": ALL, "operator": ALL, "reader": NONE, "producer": NONE},
-    "token_statuses": {"worker": ADD, "operator": ADD, "reader": READ, "producer": NONE},
+    "token_statuses": {"worker": REMOVE, "operator": REMOVE, "reader": READ, "producer": NONE},
     "tombstones": {"worker": READ, "operator": ADD, "reader": READ, "producer": READ},
 }
 """The rights on whole tables. A new table needs its line here, and in the file."""
@@ -148,7 +144,7 @@ JOB = "(partner_txn_uid, partner_id, token_id, reference1{}) VALUES ('U', 'P', '
 ADDED = "INSERT INTO cancel_jobs " + JOB
 REFUSED = [
     ("worker", "DELETE FROM cancel_jobs"),
-    ("worker", "DELETE FROM cancel_attempts"),
+    ("worker", "TRUNCATE cancel_attempts"),
     ("worker", "DELETE FROM partners"),
     ("worker", "DELETE FROM outbox"),
     ("worker", "DELETE FROM locks"),
@@ -168,8 +164,8 @@ REFUSED = [
     ("operator", "UPDATE operator_actions SET reason = 'none'"),
     ("operator", "DELETE FROM tombstones"),
     ("operator", "UPDATE tombstones SET outcome = 'paid'"),
-    ("operator", "DELETE FROM cancel_attempts"),
-    ("operator", "DELETE FROM token_statuses"),
+    ("operator", "TRUNCATE cancel_attempts"),
+    ("operator", "UPDATE token_statuses SET status = 'CANCELLED'"),
     ("operator", "DELETE FROM partners"),
     ("operator", "UPDATE alembic_version SET version_num = '0001'"),
     ("operator", "TRUNCATE operator_actions"),
@@ -239,6 +235,10 @@ def test_what_a_role_must_not_do_is_refused(
 
 ALLOWED = [
     ("worker", "DELETE FROM rejected_messages"),
+    ("worker", "DELETE FROM cancel_attempts"),
+    ("worker", "DELETE FROM token_statuses"),
+    ("operator", "DELETE FROM cancel_attempts"),
+    ("operator", "DELETE FROM token_statuses"),
     ("operator", "DELETE FROM rejected_messages"),
     ("reader", "SELECT state, outcome, count(*) FROM cancel_jobs GROUP BY 1, 2"),
     ("reader", "SELECT reason, deliveries FROM rejected_messages"),

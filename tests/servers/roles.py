@@ -21,6 +21,7 @@ from worker.store import Cooldown, Store, open_database
 
 SETTING: Final = "KPLUS_TEST_ROLES"
 BY_ROLE: Final = os.environ.get(SETTING) == "1"
+by_owner = pytest.mark.skipif(BY_ROLE, reason="it is about what the tables' owner sees or does")
 FILE: Final = ROOT / "deploy" / "postgresql" / "roles.sql"
 ROLES: Final = ("owner", "worker", "operator", "reader", "producer")
 PASSWORD: Final = "only-in-these-tests"

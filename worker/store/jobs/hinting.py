@@ -104,12 +104,7 @@ class Hinting:
 
     def _fill_by_partner(self, turns: Turns, rooms: "_Rooms") -> None:
         connection, params = rooms.connection, rooms.params
-        most = max(turns.left, LEAST_READ)
-        after = {**params, "after": self._after, "most": most}
-        found = [row.partner_id for row in rows_of(connection, self._waiting_partners, after)]
-        # The next pass goes on with the partners behind these, and begins anew after the last.
-        self._after = found[-1] if len(found) == most else ""
-        names, each = found, 2
+        names, each = self._next_partners(connection, params, most=max(turns.left, LEAST_READ)), 2
         for _ in range(ROUNDS):
             known = rooms.of(names)
             names = [name for name in names if turns.wants(name, known[name])]
@@ -122,6 +117,16 @@ class Hinting:
             full = Counter((row.partner_id, row.part) for row in rows)
             more = {name for (name, _), count in full.items() if count >= each}
             names = [name for name in names if name in more]
+
+    def _next_partners(self, connection: Connection, params: Params, *, most: int) -> list[str]:
+        """Return partners with waiting jobs: those behind the last pass's, then from the first."""
+        found: list[str] = []
+        for after in dict.fromkeys([self._after, ""]):
+            given = {**params, "after": after, "most": most - len(found)}
+            rows = rows_of(connection, self._waiting_partners, given) if given["most"] else []
+            found += [row.partner_id for row in rows if row.partner_id not in found]
+        self._after = found[-1] if len(found) == most else ""
+        return found
 
 
 class _Rooms:
