@@ -96,9 +96,9 @@ GRANT SELECT, INSERT, DELETE ON token_statuses TO kplus_worker;
 -- `prune` lock the records that it deletes.
 
 GRANT SELECT ON alembic_version TO kplus_operator;
-GRANT SELECT, INSERT, UPDATE ON endpoints, locks, partners, rejected_counts TO kplus_operator;
+GRANT SELECT, INSERT, UPDATE ON endpoints, locks, partners TO kplus_operator;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
-    audits, cancel_attempts, cancel_jobs, outbox, rejected_messages
+    audits, cancel_attempts, cancel_jobs, outbox, rejected_counts, rejected_messages
 TO kplus_operator;
 GRANT SELECT, INSERT, DELETE ON token_statuses TO kplus_operator;
 GRANT SELECT, INSERT ON tombstones TO kplus_operator;

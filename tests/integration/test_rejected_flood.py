@@ -4,12 +4,14 @@ import threading
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from tests.integration.conftest import OpenStore
 from tests.integration.stock import Clock
 from tests.servers.waiting import joined
 from worker.store import RejectedLimits, RejectedMessage, Store
 from worker.store.jobs.rejected_messages import SHORT_BODY
+from worker.store.schema.tables import rejected_counts
 
 MOST = 10
 
@@ -53,6 +55,17 @@ def test_rubbish_takes_no_place_of_a_message_that_names_a_uid_nor_of_a_conflict(
     assert len(_bodies(small, "conflict")) == 3 * MOST
 
 
+def test_conflicts_about_one_job_are_bounded_and_take_no_place_of_anothers(small: Store) -> None:
+    keep = small.rejected_messages.keep
+    keep(RejectedMessage("conflict", "other content", "the other's", uid="OTHER"))
+    for number in range(1, 101):
+        keep(RejectedMessage("conflict", "other content", f"{number}", uid="U" * 64))
+    assert _bodies(small, "conflict") == {
+        "the other's", "1", "2", "3", "4", "5", "96", "97", "98", "99", "100"
+    }  # fmt: skip
+    assert small.rejected_messages.not_kept() == {"conflict": 90}
+
+
 def test_each_reason_has_places_of_its_own(small: Store) -> None:
     for reason in ("not_json", "too_large", "wrong_shape"):
         for number in range(2 * MOST):
@@ -81,6 +94,19 @@ def test_pruned_messages_leave_their_bytes_and_places(store: Store, clock: Clock
     assert small.retention.messages(older_than=timedelta(days=1)) == MOST - 1
     small.rejected_messages.keep(_rubbish(99, size=1000))
     assert _bodies(small) == {"00098", "00099" * 1000}
+
+
+def test_with_the_last_conflict_about_a_job_its_count_is_pruned(store: Store, clock: Clock) -> None:
+    def kinds() -> list[str]:
+        return [row.reason for row in store.database.read(select(rejected_counts))]
+
+    for uid in ("U1", "U2"):
+        store.rejected_messages.keep(RejectedMessage("conflict", "other content", uid, uid=uid))
+    store.rejected_messages.keep(_rubbish(1))
+    clock.forward(timedelta(days=2))
+    store.rejected_messages.keep(RejectedMessage("conflict", "other content", "again", uid="U2"))
+    assert store.retention.messages(older_than=timedelta(days=1)) == 3
+    assert sorted(kinds()) == ["conflict", "not_json"]
 
 
 def test_the_same_message_again_takes_no_second_place(small: Store, clock: Clock) -> None:

@@ -29,7 +29,7 @@ OF_TABLES: dict[str, dict[str, str]] = {
     "operator_actions": {"worker": NONE, "operator": REMOVE, "reader": READ, "producer": NONE},
     "outbox": {"worker": CHANGE, "operator": ALL, "reader": READ, "producer": NONE},
     "partners": {"worker": CHANGE, "operator": CHANGE, "reader": NONE, "producer": NONE},
-    "rejected_counts": {"worker": CHANGE, "operator": CHANGE, "reader": READ, "producer": NONE},
+    "rejected_counts": {"worker": CHANGE, "operator": ALL, "reader": READ, "producer": NONE},
     "rejected_messages": {"worker": ALL, "operator": ALL, "reader": NONE, "producer": NONE},
     "token_statuses": {"worker": REMOVE, "operator": REMOVE, "reader": READ, "producer": NONE},
     "tombstones": {"worker": READ, "operator": ADD, "reader": READ, "producer": READ},

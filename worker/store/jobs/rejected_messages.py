@@ -14,6 +14,8 @@ LONGEST_BODY = 16 * 1024
 SHORT_BODY = 256
 """What is kept of a body once its kind holds all the bytes it may."""
 CONFLICT = "conflict"
+CONFLICTS_OF_A_JOB = 10
+"""How many different conflicts are kept about one job: the first half, and the newest."""
 _KEPT = rejected_messages.c
 _COUNTS = rejected_counts.c
 
@@ -23,7 +25,8 @@ class RejectedLimits:
     """
     How many different messages of one kind are kept, and how many bytes of their bodies.
 
-    A kind is a reason; messages that name a uid are a kind beside those that name none.
+    A kind is a reason; messages that name a uid are a kind beside those that name none, and the
+    conflicts about one job are a kind of their own.
     """
 
     messages: int = 1000
@@ -43,7 +46,14 @@ class RejectedMessage:
     @property
     def kind(self) -> str:
         """The messages that it shares places with."""
+        if self.uid and self.reason == CONFLICT:
+            return f"{CONFLICT} {hashlib.sha256(storable(self.uid, 64).encode()).hexdigest()[:30]}"
         return storable(self.reason, 32) + ("+uid" if self.uid else "")
+
+    def most(self, limits: RejectedLimits) -> int:
+        """Return how many of its kind are kept."""
+        is_about_a_job = self.uid and self.reason == CONFLICT
+        return min(CONFLICTS_OF_A_JOB, limits.messages) if is_about_a_job else limits.messages
 
     def row(self) -> dict[str, Any]:
         """Return the columns, bounded and storable."""
@@ -119,21 +129,20 @@ class RejectedMessages:
         Store a message once, and count how often it is delivered.
 
         Of each kind the first and the newest are kept, up to the limits; the rest are counted.
-        A conflict is always kept: it is about an order that is stored. With `counted=False` a
-        stored one stays as it is, and no limit applies: that takes the right to insert alone,
-        which is all that a producer has. With a `connection` the row joins the caller's
-        transaction.
+        With `counted=False` a stored one stays as it is, and no limit applies: that takes the
+        right to insert alone, which is all that a producer has. With a `connection` the row joins
+        the caller's transaction.
         """
         row = message.row()
         row["digest"] = hashlib.sha256(f"{row['reason']}\n{row['body']}".encode()).hexdigest()
         statement = self._keep if counted else self._add
         if connection is not None:
             rows_of(connection, statement, {**self._database.times, **row})
-        elif message.reason == CONFLICT or not counted:
+        elif not counted:
             self._database.run(statement, **row)
         elif not self._database.run(self._again, this_digest=row["digest"]):
             with self._database.writing() as own:
-                self._keep_in_place(own, message.kind, row)
+                self._keep_in_place(own, message, row)
 
     def latest(self, *, most: int) -> list[AnyRow]:
         """Return the messages seen last, newest first."""
@@ -147,11 +156,13 @@ class RejectedMessages:
         """Return how many different messages gave their place to newer ones, by reason."""
         return {row[0]: int(row[1]) for row in self._database.read(self._not_kept)}
 
-    def _keep_in_place(self, connection: Connection, kind: str, row: dict[str, Any]) -> None:
-        times = self._database.times
+    def _keep_in_place(
+        self, connection: Connection, message: RejectedMessage, row: dict[str, Any]
+    ) -> None:
+        times, kind = self._database.times, message.kind
         # It locks the kind's row: workers that keep the same kind take different places.
         ((seen, held),) = rows_of(connection, self._count, {"kind": kind, "reason": row["reason"]})
-        place = self._place(seen)
+        place = _place(seen, message.most(self._limits))
         where = {"this_kind": kind, "this_place": place}
         cleared = [length for (length,) in rows_of(connection, self._clear_place, where)]
         if held - sum(cleared) + len(row["body"]) > self._limits.bytes:
@@ -161,8 +172,8 @@ class RejectedMessages:
         counted = {"this_kind": kind, "cleared": len(cleared), "more_bytes": more}
         rows_of(connection, self._update_count, counted)
 
-    def _place(self, seen: int) -> int:
-        """Return the place of the message with this number: half keep theirs, half take turns."""
-        most = self._limits.messages
-        firsts = most // 2
-        return seen if seen <= firsts else firsts + 1 + (seen - firsts - 1) % (most - firsts)
+
+def _place(seen: int, most: int) -> int:
+    """Return the place of the message with this number: half keep theirs, half take turns."""
+    firsts = most // 2
+    return seen if seen <= firsts else firsts + 1 + (seen - firsts - 1) % (most - firsts)

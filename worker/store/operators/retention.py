@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    Delete,
     Select,
     Table,
     Update,
@@ -25,6 +26,7 @@ from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.elements import Now, NowPlus
 from worker.store.jobs.lookup import STATE_OF, digest
+from worker.store.jobs.rejected_messages import CONFLICT
 from worker.store.schema.tables import (
     JOBS,
     audits,
@@ -135,6 +137,7 @@ class Retention:
         done = self._delete(key, self._old_messages, rejected_messages.c.last_at, older_than, most)
         if done:
             self._database.run(_recount())
+            self._database.run(_forget_conflicts())
         return done
 
     def count_actions(self, *, older_than: timedelta) -> int:
@@ -221,6 +224,15 @@ def _recount() -> Update:
         message.kind == count.kind, message.place.is_not(None)
     )
     return update(rejected_counts).values(bytes=held.correlate(rejected_counts).scalar_subquery())
+
+
+def _forget_conflicts() -> Delete:
+    """Return what removes the counts of conflicts about jobs of which no conflict is stored."""
+    message, count = rejected_messages.c, rejected_counts.c
+    kept = select(message.digest).where(message.kind == count.kind, message.place.is_not(None))
+    return delete(rejected_counts).where(
+        count.reason == CONFLICT, ~kept.correlate(rejected_counts).exists()
+    )
 
 
 def _old_actions() -> ColumnElement[bool]:
