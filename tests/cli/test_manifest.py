@@ -104,6 +104,26 @@ def test_what_is_missing_is_accepted_on_a_clear_yes_and_once(
     assert len(stored.reports.jobs()) == 4
 
 
+def test_orders_of_a_partner_that_is_not_configured_are_warned_of_or_refused(
+    run: Run, stored: Store, database: str, manifest: Path
+) -> None:
+    given = ("reconcile", "--manifest", str(manifest), "--enqueue", "--yes")
+    known = {"KPLUS_PARTNER_ID": "KP-ELSE", "KPLUS_PARTNER_SECRET": "s3cret-of-another"}
+    settings = {"KPLUS_DATABASE_URL": database, **known}
+    refused = run(*given, **settings, KPLUS_UNKNOWN_PARTNER="refuse")
+    assert (refused.code, refused.json["accepted"], refused.json["warnings"]) == (1, 0, [])
+    counts = refused.json["counts"]
+    assert (counts["refused"], counts["not_here"]) == (5, 0)
+    assert stored.reports.jobs() == []
+    told = "partner P1 is not configured here (known: KP-ELSE)"
+    details = [each.get("detail") for each in refused.json["examples"]]
+    assert f"unknown_partner: {told}" in details
+    settings["KPLUS_UNKNOWN_PARTNER"] = "warn"
+    warned = run(*given, **settings).json
+    assert (warned["accepted"], warned["warnings"]) == (4, [{"warning": told, "lines": 4}])
+    assert run(*given, **settings).json["warnings"] == []
+
+
 def test_a_run_that_is_killed_is_finished_by_the_next_and_nothing_is_stored_twice(
     start: Run, stored: Store, database: str, tmp_path: Path
 ) -> None:

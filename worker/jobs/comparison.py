@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.domain.differences import Difference, DifferenceKind
+from worker.domain.partners import Roster, UnknownPartner
 from worker.domain.states import FINAL, Outcome
 from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.jobs.staging import Staging
@@ -27,16 +28,21 @@ class Comparison:
     A comparison under way: its counts, and `report`, which is called with each difference.
 
     `orders` counts the distinct orders of the manifest, `repeated` its duplicate lines.
+    `stranger` says that a partner is not configured here, or nothing; `on_stranger` what becomes
+    of its orders. `warnings` counts the accepted orders that nobody may serve.
     """
 
     store: Store
     staged: Staging
     report: Callable[[Difference], None]
+    stranger: Callable[[str], str] = Roster({}).stranger
+    on_stranger: UnknownPartner = UnknownPartner.WARN
     orders: int = 0
     repeated: int = 0
     accepted: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     counts: Counter[DifferenceKind] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
 
     @property
     def agrees(self) -> bool:
@@ -85,14 +91,16 @@ class Comparison:
         After a crash it can run again without harm: accepted orders are in the table then.
         """
         for chunk in self.staged.chunks(only_missing=True):
-            accepted = self.store.bulk.accept([_as_row(entry) for entry in chunk])
-            for entry in chunk:
+            wanted = [entry for entry in chunk if not self._refuses(entry)]
+            accepted = self.store.bulk.accept([_as_row(entry) for entry in wanted])
+            for entry in wanted:
                 self.counts[DifferenceKind.NOT_HERE] -= 1
                 acceptance = accepted[entry.order.partner_txn_uid]
                 if acceptance.status is Status.CONFLICT:
                     self._count(_about(DifferenceKind.OTHER_CONTENT, entry))
                 elif acceptance.status is Status.ACCEPTED:
                     self.accepted += 1
+                    self.warnings.update(filter(None, [self._stranger(entry)]))
                 else:
                     # Another producer has sent it meanwhile. The next comparison shows its end.
                     self.counts[DifferenceKind.NOT_FINAL] += 1
@@ -107,6 +115,19 @@ class Comparison:
                     found = {"state": row.state, "outcome": row.outcome}
                     self._count(Difference(DifferenceKind.NOT_IN_MANIFEST, uid, **found))
             advance(len(page))
+
+    def _stranger(self, entry: ManifestEntry) -> str:
+        return self.stranger(str(entry.order.partner_id))
+
+    def _refuses(self, entry: ManifestEntry) -> bool:
+        """Say whether an order must not be accepted; it is counted as refused, then."""
+        stranger = self._stranger(entry)
+        if not stranger or self.on_stranger is not UnknownPartner.REFUSE:
+            return False
+        self.counts[DifferenceKind.NOT_HERE] -= 1
+        uid, detail = entry.order.partner_txn_uid, f"unknown_partner: {stranger}"
+        self._count(Difference(DifferenceKind.REFUSED, uid, entry.line, detail=detail))
+        return True
 
     def _compare(self, entry: ManifestEntry, row: AnyRow) -> None:
         if not is_same(row, _as_row(entry)):

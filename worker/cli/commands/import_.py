@@ -16,6 +16,7 @@ import click
 from worker.cli.ui.context import ready_to_enqueue, settings_now
 from worker.cli.ui.entries import entries
 from worker.cli.ui.exit_codes import NO
+from worker.cli.ui.order_warnings import put_warnings, warning_documents
 from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.cli.ui.progress import Pace, pace
 from worker.config.settings import Settings
@@ -23,7 +24,7 @@ from worker.domain.orders import Order
 from worker.enqueue import Producer, Receipt
 from worker.errors import InvalidOrder
 from worker.explain.orders import LINES
-from worker.explain.text import counted, shown
+from worker.explain.text import shown
 from worker.jobs.manifest import ManifestEntry, RefusedLine
 from worker.store import Status
 from worker.telemetry.log import configure_logging
@@ -168,9 +169,7 @@ def _explained(summary: ImportSummary) -> Iterator[None]:
 def _put(summary: ImportSummary, *, dry_run: bool, form: str | None) -> None:
     if wants_json(form):
         counts = {str(status): summary.counts[status] for status in Status}
-        warnings = [
-            {"warning": text, "lines": lines} for text, lines in summary.warnings.most_common(SHOWN)
-        ]
+        warnings = warning_documents(summary.warnings)
         beside = {"dry_run": dry_run, "refused": summary.first, "warnings": warnings}
         print_json({**counts, **beside})
         return
@@ -178,8 +177,7 @@ def _put(summary: ImportSummary, *, dry_run: bool, form: str | None) -> None:
     for status, words in LINES.items():
         if summary.counts[status]:
             click.echo(f"{summary.counts[status]:>10}  {words}")
-    for warning, lines in summary.warnings.most_common(SHOWN):
-        click.echo(f"{counted(lines, 'line')}: {shown(warning)}", err=True)
+    put_warnings(summary.warnings)
     for each in summary.first:
         uid = f"{shown(each['partner_txn_uid'])}: " if each["partner_txn_uid"] else ""
         click.echo(f"line {each['line']}: {uid}{shown(each['detail'])}", err=True)

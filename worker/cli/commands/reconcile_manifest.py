@@ -14,6 +14,7 @@ from worker.cli.ui.confirm import ask
 from worker.cli.ui.context import settings_now, store_of
 from worker.cli.ui.entries import entries
 from worker.cli.ui.exit_codes import NO
+from worker.cli.ui.order_warnings import put_warnings, warning_documents
 from worker.cli.ui.output import print_json, wants_json
 from worker.cli.ui.progress import progress
 from worker.config.settings import Settings
@@ -97,7 +98,13 @@ def _compared(
     request: ComparisonRequest, store: Store, settings: Settings, examples: Examples
 ) -> Iterator[Comparison]:
     with staging() as staged:
-        comparison = Comparison(store, staged, examples.add)
+        comparison = Comparison(
+            store,
+            staged,
+            examples.add,
+            stranger=settings.roster().stranger,
+            on_stranger=settings.unknown_partner,
+        )
         with progress("reading", None) as advance:
             comparison.stage(entries(request.manifest, settings), _in_steps(advance))
         with progress("comparing", comparison.orders) as advance:
@@ -135,6 +142,7 @@ def _report(
     from worker.cli.ui.tables import put  # noqa: PLC0415 - rich is slow to load
 
     put(*_page(comparison, request, examples))
+    put_warnings(comparison.warnings)
 
 
 def _document(
@@ -148,6 +156,7 @@ def _document(
         "orders": comparison.orders,
         "repeated": comparison.repeated,
         "accepted": comparison.accepted,
+        "warnings": warning_documents(comparison.warnings),
         "outcomes": {str(outcome): count for outcome, count in comparison.outcomes.items()},
         "counts": counts,
         "since": request.window.since,
