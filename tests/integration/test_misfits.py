@@ -272,6 +272,27 @@ def test_a_job_that_no_request_can_carry_ends_by_itself(
     assert lawless.actions.requeue(request, who="o", reason="r").verdict is Verdict.UNSENDABLE
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("name", ["reference1", "token_id", "error_desc"])
+def test_a_text_that_is_no_utf_8_ends_no_batch_and_is_not_sent(
+    lawless: Store, context: AttemptContext, name: str
+) -> None:
+    """SQLite takes any bytes for text."""
+    context = replace(context, store=lawless)
+    accept(lawless, *GOOD, partner_id=PARTNER_ID)
+    insert(lawless, "BAD", partner_id=PARTNER_ID)
+    odd = f"UPDATE cancel_jobs SET {name} = CAST(x'52ff' AS TEXT) WHERE partner_txn_uid = 'BAD'"  # noqa: S608 - names of ours
+    execute(lawless, odd)
+    read_everything(lawless)
+    assert row(lawless, "BAD")[name] == "R\udcff"
+    done = attempt("BAD", context)
+    assert done is Result.SETTLED
+    ended = only(row(lawless, "BAD"), "state", "outcome")
+    assert ended == (
+        ("succeeded", "cancelled") if name == "error_desc" else ("exhausted", "gave_up")
+    )
+
+
 def test_a_final_job_with_any_uid_is_read_and_pruned(store: Store, clock: Clock) -> None:
     clock.now = NOON
     insert(

@@ -28,15 +28,16 @@ _NAMES = {
     "reference1": "reference1",
 }
 _IDENTIFIER = re.compile("[!-~]+")
-_CONTROL = re.compile("[\0-\x1f\x7f]")
+_UNFIT = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
 
 
 def unsendable(request: CancelRequest) -> list[str]:
     """
     Return the fields of a request that cannot be sent, in the bank's spelling.
 
-    Identifiers are printable ASCII without blanks, and a reference holds no control character:
-    an order is refused for that, and a row that came past the orders is not sent.
+    Identifiers are printable ASCII without blanks, and a reference holds neither a control
+    character nor half of one: an order is refused for that, and a row that came past the orders
+    is not sent.
     """
     return [name for field, name in _NAMES.items() if not _fits(field, getattr(request, field))]
 
@@ -57,4 +58,4 @@ def _fits(field: str, value: object) -> bool:
         return False
     if field in IDENTIFIERS:
         return _IDENTIFIER.fullmatch(value) is not None
-    return _CONTROL.search(value) is None and value.strip(" ") != ""
+    return _UNFIT.search(value) is None and value.strip(" ") != ""

@@ -87,6 +87,7 @@ def _sqlite(url: URL, connections: int, lock_timeout: timedelta) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
+        connection.text_factory = _text
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.create_function(PLUS_SECONDS, 2, _plus_seconds, deterministic=True)
@@ -99,6 +100,15 @@ def _sqlite(url: URL, connections: int, lock_timeout: timedelta) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _text(stored: bytes) -> str:
+    """
+    Return a stored text. SQLite takes any bytes for one, and one row must not end a reading.
+
+    What is no UTF-8 becomes lone surrogates, which no request and no file of ours carries.
+    """
+    return stored.decode("utf-8", "surrogateescape")
 
 
 def _plus_seconds(stored: str | None, seconds: float | None) -> str | None:
