@@ -191,24 +191,30 @@ def test_ctrl_c_ends_a_command_with_130_and_without_a_word(tmp_path: Path) -> No
     with Sandbox() as silent:
         url = f"postgresql://u@127.0.0.1:{silent.port}/d?connect_timeout=30"
         environment = clean_environment() | {"KPLUS_DATABASE_URL": url}
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-c", LISTENING, *COMMAND, "stats"],
             cwd=tmp_path,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-        )
-        eventually(lambda: _connected(process.pid))
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=LIMIT)
+        ) as process:
+            eventually(lambda: _connected(process.pid))
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=LIMIT)
     assert (process.returncode, out) == (130, b"")
     assert b"Traceback" not in err
 
 
 def _connected(pid: int) -> bool:
     """Say whether a process has a socket."""
-    folder = Path(f"/proc/{pid}/fd")
-    return any("socket:" in str(each.readlink()) for each in folder.iterdir() if each.is_symlink())
+    return any(map(_is_socket, Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def _is_socket(descriptor: Path) -> bool:
+    try:
+        return "socket:" in str(descriptor.readlink())
+    except FileNotFoundError:  # closed since it was listed
+        return False
 
 
 def test_start_up_of_a_reading_command_loads_no_more_than_it_needs(

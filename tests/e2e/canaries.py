@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,11 @@ def files_as_text(engine: Engine) -> dict[str, str]:
     """Return the bytes of an SQLite database: what was ever written, also where it is deleted."""
     if engine.dialect.name != "sqlite":
         return {}
-    path = Path(str(engine.url.database))
-    return {
-        f"file {each.suffix}": each.read_bytes().decode("latin-1")
-        for each in path.parent.glob(f"{path.name}*")
-    }
+    path, found = Path(str(engine.url.database)), {}
+    for each in path.parent.glob(f"{path.name}*"):
+        with suppress(FileNotFoundError):  # the last connection that closes removes the others
+            found[f"file {each.suffix}"] = each.read_bytes().decode("latin-1")
+    return found
 
 
 def _as_text(value: Any) -> str:
