@@ -55,6 +55,14 @@ def prove(store: Store, *names: str) -> None:
         assert settle(store, mine, CANCELLED, ANSWERED)
 
 
+def backlog_in_front(store: Store, count: int) -> None:
+    """Accept jobs of a partner that is paused; their tokens expire before all others."""
+    accept(
+        store, *(f"B{number}" for number in range(count)), partner_id="AAA", expires_at=NOON + HOUR
+    )
+    store.actions.pause_partner("AAA", who="op", reason="maintenance")
+
+
 def test_two_jobs_that_nobody_claims_do_not_hold_a_partner_that_must_prove_itself(
     store: Store, clock: Clock
 ) -> None:
@@ -278,9 +286,7 @@ def test_partners_behind_those_of_one_pass_get_their_turn_in_the_next(
     store: Store, clock: Clock
 ) -> None:
     """In front of all of them is the backlog of one that is paused."""
-    for number in range(200):
-        accept(store, f"B{number:03}", partner_id="AAA", expires_at=NOON + HOUR)
-    store.actions.pause_partner("AAA", who="op", reason="maintenance")
+    backlog_in_front(store, 200)
     for name in NAMES[:60]:
         accept(store, f"U-{name}", partner_id=name, expires_at=NOON + 2 * HOUR)
     partners, found = roster(*NAMES), list[str]()
@@ -296,9 +302,7 @@ def test_behind_the_last_partner_a_pass_begins_anew_with_the_first(
     store: Store, clock: Clock
 ) -> None:
     """What is left of its room is not left to the next one."""
-    for number in range(100):
-        accept(store, f"B{number:03}", partner_id="AAA", expires_at=NOON + HOUR)
-    store.actions.pause_partner("AAA", who="op", reason="maintenance")
+    backlog_in_front(store, 100)
     for name in NAMES[:20]:
         accept(store, f"U-{name}", f"V-{name}", partner_id=name, expires_at=NOON + 2 * HOUR)
     partners = roster(*NAMES)

@@ -35,8 +35,8 @@ def unsendable(request: CancelRequest) -> list[str]:
     """
     Return the fields of a request that cannot be sent, in the bank's spelling.
 
-    Identifiers are printable ASCII without blanks, and a reference holds neither a control
-    character nor half of one: an order is refused for that, and a row that came past the orders
+    Identifiers are printable ASCII without blanks, and a reference holds no control character
+    and no half of a character: an order is refused for that, and a row that came past the orders
     is not sent.
     """
     return [name for field, name in _NAMES.items() if not _fits(field, getattr(request, field))]
