@@ -6,13 +6,25 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import backlog, jobs, latency, memory, producers, rates, starts, tables, webhook
+from benchmarks import (
+    backlog,
+    drain,
+    jobs,
+    latency,
+    memory,
+    producers,
+    rates,
+    starts,
+    tables,
+    webhook,
+)
 from benchmarks.figures import HEAD, Ratio
 from benchmarks.machine import described
 from benchmarks.stage import Stage
 
 CASES: dict[str, Callable[[Stage, int], Iterator[Ratio]]] = {
     "jobs": jobs.measure,
+    "drain": drain.measure,
     "latency": latency.measure,
     "webhook": webhook.measure,
     "producers": producers.measure,

@@ -1,7 +1,11 @@
 """Orders that nobody has brought before, and jobs made of them."""
 
+from sqlalchemy import select
+
+from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID
 from worker.store import Store
+from worker.store.schema.tables import cancel_jobs
 
 BATCH = 1000
 
@@ -21,6 +25,12 @@ def orders(turn: int, *, count: int, prefix: str = "B") -> list[dict[str, str]]:
 
 def hints_at_new(store: Store, brought: list[dict[str, str]]) -> list[dict[str, str]]:
     """Store orders as a producer with the table does; return the hints that it sends."""
+    accept(store, brought, hinted=True)
+    return hints_at(brought)
+
+
+def accept(store: Store, brought: list[dict[str, str]], *, hinted: bool) -> None:
+    """Store orders; those that are not hinted at are the sweep's to find."""
     for first in range(0, len(brought), BATCH):
         some = brought[first : first + BATCH]
         rows = [
@@ -33,8 +43,14 @@ def hints_at_new(store: Store, brought: list[dict[str, str]]) -> list[dict[str, 
             }
             for each in some
         ]
-        store.bulk.accept(rows, hinted={each["partnerTxnUid"] for each in some})
-    return hints_at(brought)
+        hints = {each["partnerTxnUid"] for each in some} if hinted else set()
+        store.bulk.accept(rows, hinted=hints)
+
+
+def wait_until_done(store: Store) -> None:
+    """Wait until no job of the table is open."""
+    is_open = select(cancel_jobs.c.partner_txn_uid).where(cancel_jobs.c.finished_at.is_(None))
+    eventually(lambda: not store.database.read(is_open.limit(1)), within=600)
 
 
 def hints_at(brought: list[dict[str, str]]) -> list[dict[str, str]]:

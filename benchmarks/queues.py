@@ -48,7 +48,7 @@ class Queue:
             eventually(lambda: aside.move(self.name, self.number))
 
     def drain(self, *, within: float = 600.0) -> None:
-        """Wait until every message has been acknowledged."""
+        """Wait until every message has been taken, and every order acknowledged."""
         with redis.Redis.from_url(self.url) as mine:
             eventually(
                 lambda: not mine.llen(self.name) and not mine.hlen("unacked"),

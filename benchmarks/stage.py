@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,16 @@ class Worker:
         """Return the seconds of processor time that it has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def wait_until_idle(self) -> None:
+        """Wait until it uses next to nothing: the last hints have been worked off."""
+
+        def is_idle() -> bool:
+            before = self.cpu()
+            time.sleep(0.05)
+            return self.cpu() == before
+
+        eventually(is_idle)
 
     def memory(self) -> int:
         """Return its resident bytes."""

@@ -23,7 +23,8 @@ from worker.broker.app import CANCEL_QUEUE
 from worker.broker.hints import Hints
 from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
-from worker.jobs.attempt import Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import Result
 from worker.jobs.sweep import SweepResult, sweep
 from worker.process.tasks import handle_message
 from worker.runtime import Runtime, create_celery

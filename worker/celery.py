@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 from kombu.exceptions import OperationalError
 
-from worker.broker.app import KplusCelery, celery_settings
+from worker.broker.app import KplusCelery, celery_settings, time_limit
 from worker.cli.commands.worker import start
 from worker.cli.ui.context import settings_now
 from worker.cli.ui.exit_codes import USAGE, explain
@@ -96,7 +96,7 @@ class CommandLineApp(KplusCelery):
                 broker_url=broker_url(settings),
                 lease=settings.lease,
                 concurrency=settings.concurrency,
-            )
+            ) | time_limit(lease=settings.lease, run=settings.run)
         self.add_defaults(lambda: values)
 
     @property

@@ -122,7 +122,7 @@ class Producer:
                 yield from self._compare(batch)
             return
         connection = session.connection() if isinstance(session, Session) else session
-        room = self._runtime.high_water if connection is None and self._can_send else 0
+        room = self._runtime.runs_waiting if connection is None and self._can_send else 0
         for batch in _chunks(orders, chunk):
             receipts = self._accept(batch, connection, room)
             room -= sum(receipt.status is Status.ACCEPTED for receipt in receipts[:room])

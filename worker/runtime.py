@@ -13,7 +13,7 @@ from functools import partial
 from celery import Celery
 
 from worker.bank import Bank
-from worker.broker.app import BROKER_TIMEOUT, create_app
+from worker.broker.app import BROKER_TIMEOUT, create_app, time_limit
 from worker.broker.embedded import known_url
 from worker.broker.hints import Hints
 from worker.config.dialect_file import load_dialect
@@ -25,7 +25,8 @@ from worker.domain.destinations import Destination
 from worker.domain.maintenance import Maintenance
 from worker.domain.partners import Roster
 from worker.forksafe import once
-from worker.jobs.attempt import AttemptContext
+from worker.jobs.context import AttemptContext
+from worker.jobs.run import RunLimits, Runs
 from worker.jobs.sweep import HINT_AGAIN_AFTER, SweepContext
 from worker.outbox.celery_message import CeleryPublisher
 from worker.outbox.relay import Relay
@@ -37,6 +38,8 @@ log = get_logger(__name__)
 
 HINTS_PER_SLOT = 8
 """How many hinted jobs may wait for each bank call that may run at once."""
+RUNS_PER_SLOT = 2
+"""How many of them may open runs: one that begins now, and one for when the run has ended."""
 BLOCKED_FACTOR = 4
 """From so many times the high-water mark on, the queue counts as blocked by others (ADR 15)."""
 BLOCKED_HINT_AGAIN_AFTER = timedelta(seconds=2)
@@ -136,6 +139,12 @@ class Runtime:
             closed=self.is_closed,
         )
 
+    @once
+    def runs(self) -> Runs:
+        """The runs of this process."""
+        limits = RunLimits(self.settings.run_jobs, self.settings.run)
+        return Runs(self.attempt_context, limits)
+
     def closed_until(self) -> datetime | None:
         """Return when the bank's maintenance ends, or None if the bank is open."""
         return self._maintenance.closed_until(datetime.now(UTC))
@@ -149,6 +158,11 @@ class Runtime:
         """How many hinted jobs may wait at once."""
         return self.settings.concurrency * HINTS_PER_SLOT
 
+    @property
+    def runs_waiting(self) -> int:
+        """How many hints that open runs may wait at once."""
+        return self.settings.concurrency * RUNS_PER_SLOT
+
     def sweep(self, hints: Hints | None) -> SweepContext:
         """
         Return what a pass of the sweep needs.
@@ -161,6 +175,7 @@ class Runtime:
             policy=self.policy,
             # While the broker is down a stamp would be taken back in the same pass.
             high_water=self.high_water if hints and not hints.is_paused else 0,
+            runs=self.runs_waiting,
             hint=partial(hints.send, second_queue=blocked) if hints else _send_nothing,
             hint_again_after=BLOCKED_HINT_AGAIN_AFTER if blocked else HINT_AGAIN_AFTER,
             random=random.random,
@@ -205,10 +220,12 @@ def create_celery(
     settings: Settings, *, url: str, pool: str = "threads", timeout: timedelta = BROKER_TIMEOUT
 ) -> Celery:
     """Return the Celery application on a broker, by the settings."""
-    return create_app(
+    app = create_app(
         broker_url=url,
         lease=settings.lease,
         concurrency=settings.concurrency,
         pool=pool,
         timeout=timeout,
     )
+    app.conf.update(time_limit(lease=settings.lease, run=settings.run))
+    return app

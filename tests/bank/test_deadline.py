@@ -136,7 +136,7 @@ def test_a_slow_handshake_is_part_of_the_deadline(
     assert told.value.fault in ("connect_timeout", "tls_failed")
 
 
-def test_waiting_for_a_free_connection_is_part_of_the_deadline(
+def test_a_call_waits_for_a_free_connection_for_half_of_its_deadline(
     make_bank: MakeBank, serve: MakePeer
 ) -> None:
     heard, enough = threading.Event(), threading.Event()
@@ -145,7 +145,7 @@ def test_waiting_for_a_free_connection_is_part_of_the_deadline(
     first = threading.Thread(target=_in_vain, args=(bank, peer.url))
     first.start()
     assert heard.wait(LIMIT)
-    with waiting_for(SHORT), pytest.raises(BankUnreachable) as told:
+    with waiting_for(SHORT / 2), pytest.raises(BankUnreachable) as told:
         bank.cancel(partner_at(peer.url), REQUEST, timeout=SHORT)
     assert told.value.fault == "pool_timeout"
     assert "no connection became free" in str(told.value), "the wait must be ours, not httpcore's"

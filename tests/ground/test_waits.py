@@ -17,6 +17,7 @@ OWN = {
     "tests/celery/test_broker_outage.py": "nothing more comes: what was there is acted on",
     "tests/e2e/test_outcomes.py": "nothing more comes: the caller looks again",
     "tests/integration/test_attempt.py": "a clock that is told to go on",
+    "tests/integration/test_runs.py": "a clock that is told to go on",
     "tests/sandbox/test_journal.py": "a wait in vain is the subject",
     "tests/survival/load.py": "the pace of the load, and a ping that is asked again",
     "tests/survival/test_proxy.py": "nothing comes: what is frozen or deaf stays so",

@@ -13,7 +13,7 @@ from worker.domain.backoff import Backoff
 from worker.domain.decision import Policy
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import State
-from worker.jobs.attempt import AttemptContext
+from worker.jobs.context import AttemptContext
 from worker.jobs.sweep import SweepContext, rescue
 from worker.sandbox import Sandbox
 from worker.store import Store

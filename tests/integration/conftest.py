@@ -22,7 +22,7 @@ from tests.servers.workers import PARTNER_ID, SECRET
 from worker.bank import Bank
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Partner, Roster
-from worker.jobs.attempt import AttemptContext
+from worker.jobs.context import AttemptContext
 from worker.sandbox import Rules, Sandbox
 from worker.store import Clock as AnyClock
 from worker.store import Cooldown, Store, open_database

@@ -11,7 +11,8 @@ from tests.integration.behaviours.row import Happening
 from tests.integration.stock import LEASE
 from tests.integration.turns import Turns
 from tests.servers.waiting import LIMIT, eventually
-from worker.jobs.attempt import Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import Result
 
 PAYS, DIES = Happening.PAYS, Happening.DIES
 

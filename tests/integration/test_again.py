@@ -8,7 +8,8 @@ import pytest
 from tests.integration.attempting import accept, posts
 from tests.integration.stock import Clock, attempts, execute, only, row
 from worker.domain.states import State
-from worker.jobs.attempt import AttemptContext, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext
 from worker.sandbox import Sandbox
 from worker.store import RequeueRequest, Store, Verdict
 

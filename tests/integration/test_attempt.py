@@ -27,7 +27,8 @@ from tests.servers.deadlines import counted
 from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.domain.states import Outcome, State
-from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext, Result
 from worker.sandbox import Sandbox
 from worker.store import UNCONFIGURED
 

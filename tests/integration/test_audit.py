@@ -28,8 +28,8 @@ from worker.bank import Bank
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import Outcome
-from worker.jobs.attempt import AttemptContext
 from worker.jobs.audit import AUDITED, AuditResult, audit
+from worker.jobs.context import AttemptContext
 from worker.sandbox import Sandbox
 from worker.store import Store
 from worker.store.operators.audits import AuditCandidate, AuditVerdict

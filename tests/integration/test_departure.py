@@ -11,7 +11,8 @@ from tests.integration.attempting import accept, posts
 from tests.integration.stock import AGAIN, NOON, Clock, attempts, only, partner, row
 from tests.servers.workers import PARTNER_ID
 from worker.domain.partners import Partner, Roster
-from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext, Result
 from worker.sandbox import Sandbox
 from worker.store import Store
 

@@ -13,11 +13,11 @@ from tests.servers.workers import PARTNER_ID
 from worker.broker.app import CANCEL_QUEUE
 from worker.config.settings import GivenSettings
 from worker.enqueue import Producer, Receipt
-from worker.runtime import HINTS_PER_SLOT
+from worker.runtime import RUNS_PER_SLOT
 from worker.store import Status, Store
 
 SLOTS = 1
-CONVEYOR = SLOTS * HINTS_PER_SLOT
+CONVEYOR = SLOTS * RUNS_PER_SLOT
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 from tests.integration.attempting import accept, posts
 from tests.integration.stock import Clock, attempts, only, partner, row
 from tests.servers.workers import PARTNER_ID
-from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext, Result
 from worker.jobs.sweep import SweepContext, sweep
 from worker.sandbox import Sandbox
 

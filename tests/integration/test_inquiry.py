@@ -16,7 +16,8 @@ from worker.domain.backoff import Backoff
 from worker.domain.kplus import RequestDt
 from worker.domain.leases import InquiryUids
 from worker.domain.partners import Partner, Roster
-from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext, Result
 from worker.sandbox import Sandbox
 
 

@@ -29,7 +29,8 @@ from tests.servers.workers import PARTNER_ID
 from worker.domain.bounds import LARGEST_COUNT, LARGEST_INTEGER, LONGEST_WAIT
 from worker.domain.partners import Roster
 from worker.domain.states import Outcome, State
-from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext, Result
 from worker.jobs.sweep import SweepContext, SweepResult, rescue, sweep
 from worker.store import EVERY_JOB, RequeueRequest, Store, Verdict
 from worker.store.operators.retention import MIN_AGE

@@ -17,7 +17,8 @@ from tests.integration.stock import Clock, attempts, only, partner, row
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.config.partners_file import load_roster
 from worker.config.reload import LiveRoster
-from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext, Result
 from worker.sandbox import Sandbox
 
 OTHER = "KP-OTHER"

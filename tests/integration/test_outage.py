@@ -29,7 +29,8 @@ from tests.integration.stock import (
 from tests.servers.databases import PATIENT
 from worker.domain.states import Outcome, State
 from worker.errors import StoreUnavailable
-from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext, Result
 from worker.sandbox import Sandbox
 from worker.store import Store
 

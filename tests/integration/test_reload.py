@@ -14,7 +14,8 @@ from tests.servers.workers import PARTNER_ID, SECRET
 from worker.config.partners_file import load_roster
 from worker.config.reload import LiveRoster
 from worker.domain.states import State
-from worker.jobs.attempt import AttemptContext, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext
 from worker.sandbox import Sandbox
 
 

@@ -27,8 +27,9 @@ from worker.domain.decision import Decision
 from worker.domain.destinations import Destination
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import Event, Outcome
-from worker.jobs.attempt import AttemptContext, attempt
+from worker.jobs.attempt import attempt
 from worker.jobs.audit import AUDITED, AuditResult, audit
+from worker.jobs.context import AttemptContext
 from worker.sandbox import Sandbox
 from worker.store import JobFilter, RequeueRequest, RequeueResult, Store, Verdict
 from worker.store.operators.audits import AuditVerdict

@@ -15,7 +15,8 @@ from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.config.reload import LiveRoster
 from worker.config.settings import GivenSettings, Settings
-from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext, Result
 from worker.sandbox import Sandbox
 
 NEW = "canary-bmV3LXNlY3JldA"

@@ -17,7 +17,8 @@ from worker.bank import Bank
 from worker.domain.kplus import RequestDt
 from worker.domain.partners import Roster
 from worker.domain.states import State
-from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext, Result
 from worker.sandbox import Sandbox
 from worker.sandbox.journal import busiest_second
 from worker.store import Store

@@ -7,7 +7,8 @@ import pytest
 from tests.integration.attempting import accept, posts
 from tests.integration.conftest import OpenStore
 from tests.integration.stock import Clock, row
-from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext, Result
 from worker.sandbox import Sandbox
 
 

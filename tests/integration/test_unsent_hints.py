@@ -11,7 +11,7 @@ from tests.servers.workers import PARTNER_ID
 from worker.broker.hints import Hints
 from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
-from worker.jobs.attempt import AttemptContext
+from worker.jobs.context import AttemptContext
 from worker.jobs.sweep import SweepContext, sweep
 from worker.runtime import create_celery
 from worker.store import Status, Store

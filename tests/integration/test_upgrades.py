@@ -12,7 +12,8 @@ from tests.servers.databases import MakeDatabase
 from tests.servers.schema import downgrade, migrate
 from tests.servers.workers import PARTNER_ID
 from worker.domain.states import FINAL
-from worker.jobs.attempt import AttemptContext, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext
 from worker.jobs.sweep import SweepContext, sweep
 from worker.store import Store, open_database
 from worker.store.schema.migrate import revisions

@@ -11,7 +11,8 @@ from tests.servers.deadlines import counted
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID
 from worker.domain.states import FINAL, State
-from worker.jobs.attempt import AttemptContext, Result, attempt
+from worker.jobs.attempt import attempt
+from worker.jobs.context import AttemptContext, Result
 from worker.jobs.sweep import SweepContext, sweep
 from worker.sandbox import Entry, Sandbox, TokenStatus
 

@@ -18,7 +18,7 @@ KILLS = 3
 JUMPS = 4
 
 # What each step of a job looks like on the lines of its worker.
-_CLAIM = b"conversations=(cancel_jobs.conversations + "
+_CLAIM = b"may_be_claimed"
 _SETTLE = b"still_payable_at=CASE"
 _EVIDENCE = b"INSERT INTO cancel_attempts"
 _IN_ONE = b"WITH moved AS"

@@ -31,7 +31,7 @@ def no_fence() -> None:
 
     def unfenced(event: Any, source: Any) -> Any:
         statement = settle(event, source)
-        fence = str(JOBS.lease_id == bindparam("this_lease_id"))
+        fence = str(settling.still_held())
         kept = tuple(clause for clause in statement._where_criteria if str(clause) != fence)
         if source is State.IN_FLIGHT and len(kept) == len(statement._where_criteria):
             raise LookupError(fence)
@@ -72,8 +72,8 @@ def ack_early() -> None:
     """Acknowledge a message before its job is done, and look for no lost one."""
     tasks = app._tasks
 
-    def early(lease: Any) -> dict[str, Any]:
-        return tasks(lease) | {"task_acks_late": False}
+    def early() -> dict[str, Any]:
+        return tasks() | {"task_acks_late": False}
 
     app._tasks = early
     loop.Loop.start = lambda _self: None  # type: ignore[assignment, method-assign]

@@ -7,6 +7,7 @@ from itertools import cycle
 from sqlalchemy import Connection, text
 
 from tests.celery.hostile import headers, item, packed
+from tests.integration.lawless import drop_rules
 from tests.servers.workers import PARTNER_ID
 from tests.survival.arena import NEIGHBOUR, Arena
 from tests.survival.load import QUEUE, Load
@@ -69,16 +70,10 @@ def _beside(
 
 
 def _lift_checks(connection: Connection) -> None:
-    """Let this connection store what the CHECKs refuse: a dump of elsewhere, a CHECK dropped."""
+    """Store what the rules refuse: a dump of elsewhere, a CHECK dropped."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
-        return
-    checks = connection.exec_driver_sql(
-        "SELECT conname FROM pg_constraint WHERE conrelid = 'cancel_jobs'::regclass"
-        " AND contype = 'c'"
-    )
-    for (name,) in checks.all():
-        connection.exec_driver_sql(f'ALTER TABLE cancel_jobs DROP CONSTRAINT "{name}"')
+    drop_rules(connection)
 
 
 def _insert(connection: Connection, stray: Job, expiry: str | None) -> None:

@@ -123,7 +123,7 @@ def test_the_lanes_follow_the_lost_hints() -> None:
 
 
 def test_the_earliest_expiry_goes_first() -> None:
-    turns = Turns(room=2, suspects=1)
+    turns = Turns(room=2, suspects=1, runs=99)
     soon = Job("SOON", expires_at=NOW + SECOND)
     turns.offer([Job("NEVER"), Job("LATE", expires_at=NOW + 9 * SECOND), soon], {"P1": Room()})
     assert chosen(turns) == ["SOON", "LATE"]
@@ -131,14 +131,14 @@ def test_the_earliest_expiry_goes_first() -> None:
 
 
 def test_nobody_is_offered_twice() -> None:
-    turns = Turns(room=9, suspects=1)
+    turns = Turns(room=9, suspects=1, runs=99)
     for _ in range(2):
         turns.offer(jobs("U1", "U2"), {"P1": Room()})
     assert chosen(turns) == ["U1", "U2"]
 
 
 def test_a_partner_gets_no_more_than_its_room() -> None:
-    turns = Turns(room=9, suspects=1)
+    turns = Turns(room=9, suspects=1, runs=99)
     rooms = {"P1": Room(1), "P2": Room()}
     turns.offer([*jobs("U1", "U2"), *jobs("X1", "X2", partner_id="P2")], rooms)
     assert sorted(chosen(turns)) == ["U1", "X1", "X2"]
@@ -146,26 +146,35 @@ def test_a_partner_gets_no_more_than_its_room() -> None:
     assert turns.wants("P2", rooms["P2"])
 
 
+def test_few_hints_open_runs_and_the_bounded_partners_keep_theirs() -> None:
+    turns = Turns(room=9, suspects=1, runs=2)
+    rooms = {"P1": Room(), "P2": Room(3)}
+    given = [*jobs(*"ABCD"), *jobs("X1", "X2", "X3", "X4", partner_id="P2")]
+    turns.offer(given, rooms)
+    assert sorted(chosen(turns)) == ["A", "B", "X1", "X2", "X3"]
+    assert not any(turns.wants(name, room) for name, room in rooms.items())
+
+
 def test_a_lost_hint_gets_one_turn_in_four_though_others_are_new() -> None:
-    turns = Turns(room=4, suspects=1)
+    turns = Turns(room=4, suspects=1, runs=99)
     turns.offer([*jobs(*"ABCDE"), *jobs("LOST1", "LOST2", hints=1)], {"P1": Room()})
     assert chosen(turns) == ["LOST1", "A", "B", "C"]
 
 
 def test_lost_hints_take_what_new_ones_leave() -> None:
-    turns = Turns(room=4, suspects=1)
+    turns = Turns(room=4, suspects=1, runs=99)
     turns.offer([*jobs("A"), *jobs("LOST1", "LOST2", hints=1)], {"P1": Room()})
     assert chosen(turns) == ["LOST1", "A", "LOST2"]
 
 
 def test_lost_hints_take_only_their_share_of_a_narrow_room() -> None:
-    turns = Turns(room=40, suspects=1)
+    turns = Turns(room=40, suspects=1, runs=99)
     turns.offer([*jobs(*"ABCD"), *jobs("L1", "L2", "L3", hints=1)], {"P1": Room(4)})
     assert chosen(turns) == ["L1", "A", "B", "C"]
 
 
 def test_jobs_that_nobody_claims_go_last_and_are_few() -> None:
-    turns = Turns(room=9, suspects=2)
+    turns = Turns(room=9, suspects=2, runs=99)
     turns.offer([*jobs("S1", "S2", "S3", hints=5), *jobs("A")], {"P1": Room()})
     assert chosen(turns) == ["A", "S1", "S2"]
 
@@ -180,13 +189,13 @@ def test_who_goes_first_for_a_partner_that_must_prove_itself() -> None:
     ]
     order = [job.partner_txn_uid for job in as_probes(given, "LAST")]
     assert order == ["ANSWERED", "NEW1", "NEW2", "SILENT", "LAST"]
-    turns = Turns(room=1, suspects=1)
+    turns = Turns(room=1, suspects=1, runs=99)
     turns.offer(given, {"P1": Room(2, must_prove=True, last_probe="LAST")})
     assert chosen(turns) == ["ANSWERED"]
 
 
 def test_a_pass_without_candidates_chooses_nobody() -> None:
-    turns = Turns(room=3, suspects=1)
+    turns = Turns(room=3, suspects=1, runs=99)
     turns.offer([], {})
     assert chosen(turns) == []
     assert turns.left == 3

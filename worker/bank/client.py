@@ -248,6 +248,10 @@ class Bank:
         return _transport(context, connections=self._connections)
 
 
+WAITED = 0.5
+"""The part of its time that a call waits for a free connection at most."""
+
+
 class _PartnerClient:
     """One partner's client and the number of its calls; the lock of `Bank` guards both."""
 
@@ -263,12 +267,13 @@ class _PartnerClient:
     @contextmanager
     def connection(self, deadline: Deadline) -> Iterator[None]:
         """
-        Reserve one of the connections; wait for it until the deadline at most.
+        Reserve one of the connections; wait for it for a part of what is left of the deadline.
 
+        A call that leaves late would be given up while the bank still works on it: that is doubt.
         The pool of httpcore can wait too, but it restarts its timeout whenever another thread
         takes the connection first.
         """
-        if not self._free_connections.acquire(timeout=max(0.0, deadline.left())):
+        if not self._free_connections.acquire(timeout=max(0.0, WAITED * deadline.left())):
             raise httpx.PoolTimeout("no connection became free")
         try:
             yield

@@ -105,8 +105,7 @@ class Settings(OutcomeSettings):
     )
     rejected_messages: int = setting(
         1000,
-        "how many different messages that cannot become a job are kept of each reason: the first "
-        "half, and the newest",
+        "how many different rejected messages of a reason are kept: the first half, and the newest",
         ge=2,
         le=1_000_000,
     )
@@ -117,6 +116,8 @@ class Settings(OutcomeSettings):
         le=1_000_000_000,
     )
     concurrency: int = setting(16, "bank calls at once in one worker process", ge=1, le=1024)
+    run_jobs: int = setting(200, "so many jobs may follow one message", ge=1, le=1_000_000)
+    run_seconds: float = setting(2, "for so long jobs may follow one message", ge=0, le=60)
     uid_length: int = setting(64, "the longest partnerTxnUid that is accepted", ge=1, le=64)
     inquiry_uid_prefix: UidPrefix = setting(
         InquiryUids().prefix, "how the partnerTxnUid of an inquiry begins; up to 6 characters"
@@ -220,16 +221,16 @@ class Settings(OutcomeSettings):
         return timedelta(seconds=self.lease_seconds)
 
     @property
+    def run(self) -> timedelta:
+        """After how long a run begins no other job."""
+        return timedelta(seconds=self.run_seconds)
+
+    @property
     def stall(self) -> timedelta:
         """How long a worker may be without progress."""
         if self.stall_seconds is None:
             return max(timedelta(minutes=3), 3 * self.lease)
         return timedelta(seconds=self.stall_seconds)
-
-    @property
-    def visibility_timeout(self) -> timedelta:
-        """After this time Redis delivers an unacknowledged message again: well after the lease."""
-        return max(timedelta(minutes=5), 2 * self.lease)
 
     @property
     def inquiry_uids(self) -> InquiryUids:

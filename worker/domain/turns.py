@@ -107,11 +107,13 @@ class Turns:
     """
     The turns of one pass: at most `room`, and at most `suspects` of jobs of many lost hints.
 
-    Offer candidates; `chosen` has those whose turn it is.
+    Of partners whose calls are not bounded at most `runs` get one: a run goes on by itself with
+    what is due next. Offer candidates; `chosen` has those whose turn it is.
     """
 
     room: int
     suspects: int
+    runs: int
     chosen: list[Any] = field(default_factory=list)
     _lost: int = field(init=False)
     _given: dict[str, list[int]] = field(init=False)
@@ -128,7 +130,7 @@ class Turns:
 
     def wants(self, name: str, room: Room) -> bool:
         """Say whether a partner may have more turns."""
-        return room.most is None or sum(self._given[name]) < room.most
+        return self.runs > 0 if room.most is None else sum(self._given[name]) < room.most
 
     def offer(self, jobs: Iterable[Due], rooms: Mapping[str, Room]) -> None:
         """Choose among these jobs, the earliest expiry first in each lane."""
@@ -155,6 +157,8 @@ class Turns:
                 self._given[job.partner_id],
                 rooms[job.partner_id].most,
             )
+            if most is None and self.runs == 0:
+                continue
             if most is not None and sum(given) >= most:
                 continue
             if share and most is not None and given[Lane.LOST] >= _share(most):
@@ -163,6 +167,8 @@ class Turns:
                 if self.suspects == 0:
                     break
                 self.suspects -= 1
+            if most is None:
+                self.runs -= 1
             given[kind] += 1
             taken.append(job)
             self.chosen.append(job)

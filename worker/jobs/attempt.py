@@ -1,75 +1,24 @@
 """One attempt: claim, ask the bank with no transaction open, judge, settle."""
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from enum import StrEnum
 
-from worker.bank import Bank
+from worker.bank.faults import bank_error
 from worker.domain.advice import MOST_SHOWN
 from worker.domain.answer import Answer
-from worker.domain.backoff import RandomSource
-from worker.domain.decision import Case, Decision, Policy
+from worker.domain.decision import Case, Decision
 from worker.domain.judgement import decide, decide_inquiry
 from worker.domain.kplus import InquiryRequest
-from worker.domain.partners import Partner, Roster
+from worker.domain.partners import Partner
 from worker.domain.wire import decide_unsendable, unsendable
 from worker.errors import BankError, CallMisconfigured, JobNotFound, StoreUnavailable
+from worker.jobs.context import AttemptContext, Held, Result, Stopwatch
 from worker.jobs.departure import Departure
-from worker.store import UNCONFIGURED, Claim, ClaimKind, Evidence, Store
+from worker.jobs.settling import NoSuccession, Settling, Succession
+from worker.store import UNCONFIGURED, Claim, ClaimKind, Evidence
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
-
-SETTLE_PAUSE_SECONDS = 0.2
-"""The wait between two tries to write an outcome while the database is unavailable."""
-
-
-class Result(StrEnum):
-    """What became of one message or hint."""
-
-    UNKNOWN = "unknown"
-    NOTHING = "nothing"
-    SETTLED = "settled"
-    LATE = "late"
-    UNWRITTEN = "unwritten"
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptContext:
-    """
-    What an attempt needs.
-
-    `closed` says whether no call may begin now. `monotonic` (seconds), `sleep` and `random` are
-    arguments, so that tests control them.
-    """
-
-    store: Store
-    bank: Bank
-    roster: Callable[[], Roster]
-    policy: Policy
-    lease: timedelta
-    deadline: timedelta
-    random: RandomSource
-    closed: Callable[[], bool] = bool
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], object] = time.sleep
-
-
-@dataclass(frozen=True, slots=True)
-class _Stopwatch:
-    """Measures the time since just before the claim, and when the call leaves."""
-
-    context: AttemptContext
-    started: float
-    departure: Departure | None = None
-
-    def elapsed(self) -> timedelta:
-        return timedelta(seconds=self.context.monotonic() - self.started)
-
-    def before_lease_ends(self) -> timedelta:
-        return self.context.lease - self.elapsed()
 
 
 def attempt(uid: str, context: AttemptContext) -> Result:
@@ -80,18 +29,32 @@ def attempt(uid: str, context: AttemptContext) -> Result:
     claimed by another worker, or its partner takes no call now. Return `unknown` if there is no
     such job. Raises `StoreUnavailable` only before the bank is asked.
     """
+    held = claim_job(uid, context)
+    return held if isinstance(held, Result) else converse(held, context, NoSuccession())[0]
+
+
+def claim_job(uid: str, context: AttemptContext) -> Held | Result:
+    """Claim a job, or return why there is nothing to do, as `attempt` does."""
     if context.closed():
         return Result.NOTHING if context.store.jobs.exists(uid) else Result.UNKNOWN
-    watch = _Stopwatch(context, context.monotonic())
-    roster = context.roster()
+    since = context.monotonic()
     try:
-        claim = context.store.jobs.claim(uid, lease=context.lease, roster=roster)
+        claim = context.store.jobs.claim(uid, lease=context.lease, roster=context.roster())
     except JobNotFound:
         return Result.UNKNOWN
-    if claim is None:
-        return Result.NOTHING
+    return Result.NOTHING if claim is None else Held(claim, since)
+
+
+def converse(held: Held, context: AttemptContext, run: Succession) -> tuple[Result, Held | None]:
+    """
+    Ask the bank about a job that is held, and settle the claim.
+
+    Return what became of it, and the next job of the run, which the settlement has claimed.
+    """
+    claim, roster = held.claim, context.roster()
+    watch = Stopwatch(context, held.since)
     if wrong := unsendable(claim.request):
-        return _end_unsent(claim, wrong, watch)
+        return _end_unsent(claim, wrong, watch, run)
     partner = roster.get(claim.request.partner_id)
     watch = replace(watch, departure=depart(claim, partner, context))
     before = watch.elapsed()
@@ -108,20 +71,22 @@ def attempt(uid: str, context: AttemptContext) -> Result:
         inquirers=roster.inquirers,
     )
     decision = _decide(heard, case, claim, context)
-    result = _settle(claim, decision, evidence, watch)
+    result, following = Settling(claim, decision, evidence, watch).settle(run)
     _log_attempt(claim, decision, evidence, result)
     if result is Result.LATE:
         _settle_late(claim, heard, case, evidence, context)
-    return result
+    return result, following
 
 
-def _end_unsent(claim: Claim, wrong: list[str], watch: _Stopwatch) -> Result:
+def _end_unsent(
+    claim: Claim, wrong: list[str], watch: Stopwatch, run: Succession
+) -> tuple[Result, Held | None]:
     """End a job that no request can carry: it came past the orders, and asking changes nothing."""
     decision = decide_unsendable(wrong, doubted=claim.doubted)
     evidence = Evidence(wire_uid=claim.on_the_wire.partner_txn_uid, duration=timedelta(0))
-    result = _settle(claim, decision, evidence, watch)
+    result, following = Settling(claim, decision, evidence, watch).settle(run)
     _log_attempt(claim, decision, evidence, result)
-    return result
+    return result, following
 
 
 def _decide(
@@ -140,7 +105,7 @@ def depart(claim: Claim, partner: Partner | None, context: AttemptContext) -> De
     return departure
 
 
-def _ask(claim: Claim, partner: Partner | None, watch: _Stopwatch) -> Answer | BankError:
+def _ask(claim: Claim, partner: Partner | None, watch: Stopwatch) -> Answer | BankError:
     """Ask the bank within what is left of the lease. Return a fault as a value to be judged."""
     context = watch.context
     if partner is None:
@@ -149,35 +114,20 @@ def _ask(claim: Claim, partner: Partner | None, watch: _Stopwatch) -> Answer | B
     # A worker that was suspended since its claim (SIGSTOP, a paused machine) must not call:
     # another worker may have claimed the job by the time the request arrives.
     timeout = min(context.deadline, watch.before_lease_ends())
+
+    def leave() -> None:
+        # It may have waited for its slot, or for a connection, while the worker began to stop.
+        if context.closed():
+            raise bank_error("closed")
+        if watch.departure is not None:
+            watch.departure()
+
     try:
         if isinstance(request, InquiryRequest):
-            return bank.inquire(partner, request, timeout=timeout, leaving=watch.departure)
-        return bank.cancel(partner, request, timeout=timeout, leaving=watch.departure)
+            return bank.inquire(partner, request, timeout=timeout, leaving=leave)
+        return bank.cancel(partner, request, timeout=timeout, leaving=leave)
     except BankError as error:
         return error
-
-
-def _settle(claim: Claim, decision: Decision, evidence: Evidence, watch: _Stopwatch) -> Result:
-    """
-    Write the outcome. While the database is unavailable, try until the lease ends.
-
-    After that the rescue settles this attempt, and the answer would be late anyway.
-    """
-    jobs, tried = watch.context.store.jobs, False
-    while True:
-        try:
-            mine = jobs.settle(claim, decision, evidence)
-            # The last try may have been committed, and only its confirmation lost.
-            mine = mine or (tried and jobs.has_settled(claim, decision))
-        except StoreUnavailable as error:
-            tried = True
-            if watch.before_lease_ends().total_seconds() <= SETTLE_PAUSE_SECONDS:
-                log.exception("outcome_not_written", partner_txn_uid=_uid(claim))
-                return Result.UNWRITTEN
-            log.warning("settle_again", partner_txn_uid=_uid(claim), reason=str(error))
-            watch.context.sleep(SETTLE_PAUSE_SECONDS)
-        else:
-            return Result.SETTLED if mine else Result.LATE
 
 
 def _settle_late(

@@ -19,7 +19,8 @@ from worker.domain.kplus import InquiryRequest
 from worker.domain.partners import Partner
 from worker.domain.states import Outcome
 from worker.errors import BankError
-from worker.jobs.attempt import AttemptContext, depart, log_partner
+from worker.jobs.attempt import depart, log_partner
+from worker.jobs.context import AttemptContext
 from worker.jobs.departure import Departure
 from worker.store.operators.audits import Audit, AuditCandidate, AuditVerdict
 from worker.telemetry.log import get_logger

@@ -27,7 +27,8 @@ class SweepContext:
     """
     What a pass needs.
 
-    `hint` sends messages, never raises, and returns the uids whose message was not sent;
+    At most `high_water` hints count at once, at most `runs` of them of partners whose jobs go on
+    in runs. `hint` sends messages, never raises, and returns the uids whose message was not sent;
     `closed` says whether no call may begin now.
     """
 
@@ -37,6 +38,7 @@ class SweepContext:
     hint: Callable[[list[str]], Sequence[str] | None]
     random: RandomSource
     roster: Callable[[], Roster]
+    runs: int | None = None
     hint_again_after: timedelta = HINT_AGAIN_AFTER
     closed: Callable[[], bool] = bool
 
@@ -146,6 +148,7 @@ def _hint(context: SweepContext) -> int:
         return 0
     due = context.store.backlog.hint(
         high_water=context.high_water,
+        runs=context.runs,
         again_after=context.hint_again_after,
         roster=context.roster(),
     )

@@ -55,12 +55,20 @@ class Liveness:
         self._ignored = None
 
     @contextmanager
-    def task_running(self) -> Iterator[None]:
-        """Mark a task as running for as long as the block runs."""
+    def task_running(self) -> Iterator[Callable[[], None]]:
+        """
+        Mark a task as running for as long as the block runs.
+
+        Yield what it calls to say that it got on: the time is counted from then.
+        """
         number = next(self._numbers)
-        self._tasks[number] = self._monotonic()
+
+        def progressed() -> None:
+            self._tasks[number] = self._monotonic()
+
+        progressed()
         try:
-            yield
+            yield progressed
         finally:
             self._tasks.pop(number, None)
 

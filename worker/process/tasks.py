@@ -8,7 +8,7 @@ database is unavailable, and if its worker stops, so that another takes it at on
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from celery import Celery
@@ -22,7 +22,7 @@ from worker.domain.orders import Hint, Order, read_message
 from worker.domain.states import FINAL
 from worker.errors import InvalidOrder, StoreUnavailable
 from worker.forksafe import PerProcess
-from worker.jobs.attempt import Result, attempt
+from worker.jobs.context import Result
 from worker.jobs.sweep import sweep
 from worker.process.liveness import Liveness
 from worker.runtime import Runtime
@@ -51,8 +51,8 @@ def register(app: Celery, runtime: PerProcess[Runtime], liveness: Liveness) -> N
 
     @app.task(name=CANCEL_TOKEN)
     def cancel_token(*args: object, **kwargs: object) -> None:
-        with liveness.task_running():
-            handle_message(args, kwargs, runtime())
+        with liveness.task_running() as progressed:
+            handle_message(args, kwargs, runtime(), progressed)
 
     @app.task(name=KEEP_REJECTED)
     def keep_rejected(*_args: object, **kwargs: object) -> None:
@@ -75,9 +75,16 @@ def _sweep_once(hints: Hints, runtime: Runtime) -> None:
 
 
 def handle_message(
-    args: tuple[object, ...], kwargs: Mapping[str, object], runtime: Runtime
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+    runtime: Runtime,
+    progressed: Callable[[], object] = lambda: None,
 ) -> None:
-    """Accept the order of a message, then make one attempt. A worker that stops does neither."""
+    """
+    Accept the order of a message, then begin a run with it. A worker that stops does neither.
+
+    `progressed` is called between two jobs of the run.
+    """
     if runtime.stopping():
         raise Reject("this worker stops", requeue=True)
     _warn_of_secret(kwargs)
@@ -91,7 +98,7 @@ def handle_message(
         return
     if isinstance(message, Order) and not _accept(message, kwargs, runtime):
         return
-    _attempt(message, kwargs, runtime)
+    _run(message, kwargs, runtime, progressed)
 
 
 def _accept(order: Order, kwargs: Mapping[str, object], runtime: Runtime) -> bool:
@@ -100,6 +107,12 @@ def _accept(order: Order, kwargs: Mapping[str, object], runtime: Runtime) -> boo
         acceptance = runtime.store.jobs.accept(order.row(), hinted=True)
     except StoreUnavailable as error:
         _return_message(error)
+    except Exception as error:
+        # The message may be the only copy of the order, and its failed task is acknowledged.
+        log.exception("order_not_stored", partner_txn_uid=order.partner_txn_uid)
+        detail = f"the database refused it: {type(error).__name__}"
+        store_rejected(_as_rejected("unexpected", detail, (), kwargs), runtime)
+        return False
     if acceptance.status is Status.CONFLICT:
         log.warning("conflict", partner_txn_uid=order.partner_txn_uid)
         detail = "this partnerTxnUid is stored with other content; the stored job stands"
@@ -111,10 +124,15 @@ def _accept(order: Order, kwargs: Mapping[str, object], runtime: Runtime) -> boo
     return acceptance.state not in FINAL
 
 
-def _attempt(message: Hint, kwargs: Mapping[str, object], runtime: Runtime) -> None:
+def _run(
+    message: Hint,
+    kwargs: Mapping[str, object],
+    runtime: Runtime,
+    progressed: Callable[[], object],
+) -> None:
     uid = message.partner_txn_uid
     try:
-        result = attempt(uid, runtime.attempt_context)
+        result = runtime.runs.run(uid, progressed)
         if result is Result.UNKNOWN and not isinstance(message, Order):
             _store_hint_without_job(uid, kwargs, runtime)
     except StoreUnavailable as error:

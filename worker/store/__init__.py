@@ -13,6 +13,7 @@ from worker.store.jobs.bulk import Bulk
 from worker.store.jobs.finish import Finisher
 from worker.store.jobs.jobs import Jobs
 from worker.store.jobs.misfits import Misfits, refuses_row
+from worker.store.jobs.next_claim import NextClaim
 from worker.store.jobs.rejected_messages import (
     RejectedLimits,
     RejectedMessage,
@@ -56,6 +57,7 @@ __all__ = [
     "JobFile",
     "JobFilter",
     "NewExpiry",
+    "NextClaim",
     "RejectedLimits",
     "RejectedMessage",
     "RequeueRequest",

@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from worker.broker.redis.connections import with_fast_can_read
 from worker.broker.redis.envelopes import envelope
+from worker.broker.redis.unacknowledged import Unacknowledged
 from worker.broker.sealed import UNREADABLE, SealedMessage
 from worker.telemetry.log import get_logger
 
@@ -48,32 +49,12 @@ class Message(virtual.Message, SealedMessage):
     """A message of Redis, of a queue or of the gossip between workers."""
 
 
-class SlotQoS(kombu_redis.QoS):
-    """Limits how many messages a worker holds: one for each slot."""
-
-    def ack(self, delivery_tag: str) -> None:
-        """
-        Acknowledge a message, and free its slot even if that fails.
-
-        Measured with kombu 5.7.0: a message that could not be acknowledged keeps its slot. While
-        Redis hangs no connection is lost, so nothing reconnects, and a worker that has lost all
-        slots in this way never takes a message again (2 of 2 runs).
-        """
-        parent: Any = super()
-        try:
-            parent.ack(delivery_tag)
-        except BaseException:
-            # Redis keeps the message and delivers it again. By then its job has ended.
-            virtual.QoS.ack(self, delivery_tag)
-            raise
-
-
 class _ResilientChannel(kombu_redis.Channel):
     """What the channels to one Redis and to Sentinel have in common."""
 
     UNREADABLE = UNREADABLE
     Message = Message
-    QoS = SlotQoS
+    QoS = Unacknowledged
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._known_params: dict[bool, dict[str, Any]] = {}

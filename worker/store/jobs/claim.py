@@ -111,11 +111,17 @@ def claim_steps(database: Database) -> list[Executable]:
 
 
 def claim_statement() -> ReturningUpdate[Any]:
-    """Return the guarded claim; the row before it decides between a cancel and an inquiry."""
+    """Return the guarded claim of one job, if it is due."""
+    claimed = claiming(JOBS.partner_txn_uid == bindparam("uid")).where(*_is_due())
+    return claimed.returning(*CLAIMED, resumed_at().label("resumed_at"), is_open().label("is_open"))
+
+
+def claiming(which: ColumnElement[bool]) -> Update:
+    """Return the move of a claim; the row before it decides between a cancel and an inquiry."""
     inquires = and_(can_inquire(), or_(JOBS.state == State.IN_DOUBT, has_expired()))
     return (
         move(Event.CLAIM)
-        .where(JOBS.partner_txn_uid == bindparam("uid"), *_is_due())
+        .where(which)
         .values(
             attempts=case((inquires, JOBS.attempts), else_=one_more(JOBS.attempts)),
             conversations=one_more(JOBS.conversations),
@@ -127,7 +133,6 @@ def claim_statement() -> ReturningUpdate[Any]:
             same_token=names_the_token_of(cancel_jobs),
             hints=0,
         )
-        .returning(*CLAIMED, resumed_at().label("resumed_at"), is_open().label("is_open"))
     )
 
 

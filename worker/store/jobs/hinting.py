@@ -60,7 +60,9 @@ class Hinting:
         self._unhint = unhint_statement()
         self._after = ""
 
-    def hint(self, *, high_water: int, again_after: timedelta, roster: Roster) -> list[str]:
+    def hint(
+        self, *, high_water: int, runs: int, again_after: timedelta, roster: Roster
+    ) -> list[str]:
         """Do as `Backlog.hint` promises."""
         params: dict[str, object] = {
             "hinted_ago_seconds": -again_after.total_seconds(),
@@ -77,6 +79,7 @@ class Hinting:
             turns = Turns(
                 room=high_water - sum(row.jobs for row in counts),
                 suspects=max(-(-high_water // ONE_IN) - sum(row.suspects for row in counts), 0),
+                runs=max(runs - _opening_runs(counts, roster), 0),
             )
             if turns.room <= 0:
                 return []
@@ -159,6 +162,12 @@ class _Rooms:
                     room = room_of(row._asdict(), partner, now=row.now)
                 self._known[name] = room.without(self._hinted.get(name, 0))
         return self._known
+
+
+def _opening_runs(counts: Iterable[AnyRow], roster: Roster) -> int:
+    """Return how many of the hints that count are of partners whose jobs go on in runs."""
+    partners = ((row.jobs, roster.get(row.partner_id)) for row in counts)
+    return sum(jobs for jobs, partner in partners if partner is None or not partner.is_limited)
 
 
 def _callable(rows: Iterable[AnyRow], roster: Roster) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +27,8 @@ from worker.store.jobs.attempts import Attempts
 from worker.store.jobs.claim import ClaimStatement, as_claim, claim_statement
 from worker.store.jobs.finish import Finisher
 from worker.store.jobs.lookup import lookup
+from worker.store.jobs.next_claim import Line, NextClaim, Settlement, settlement
+from worker.store.jobs.next_claim import params as next_params
 from worker.store.jobs.settle import SETTLING, settle_statement, with_evidence
 from worker.store.jobs.transitions import waiting
 from worker.store.partners.gate import Gate, Slot
@@ -54,9 +56,14 @@ class Jobs:
         self._gate = Gate(database)
         self._claim_without_gate = ClaimStatement(database)
         self._claim = Prepared(database, claim_statement())
+        self._line = Line(database)
         self._settle_with_evidence = {
-            event: Prepared(database, with_evidence(settle_statement(event, State.IN_FLIGHT)))
+            (event, claims_next): Prepared(
+                database,
+                with_evidence(settle_statement(event, State.IN_FLIGHT), claims_next=claims_next),
+            )
             for event in SETTLING
+            for claims_next in (False, True)
         }
         self._unhint = (
             update(cancel_jobs)
@@ -151,17 +158,57 @@ class Jobs:
 
         All in one transaction. Return False, and write nothing, if the lease was lost.
         """
+        return self.settle_and_claim(claim, decision, evidence, None).is_mine
+
+    def settle_and_claim(
+        self,
+        claim: Claim,
+        decision: Decision,
+        evidence: Evidence,
+        following: NextClaim | None,
+    ) -> Settlement:
+        """
+        Do as `settle`, and in the same transaction claim the next job of this partner.
+
+        If the lease was lost, nothing is claimed. If this fails, neither has happened, or only
+        the answer was lost: `settle` and `has_settled` say which, and then `claimed_as`.
+        """
         params = self._params(claim, decision, evidence)
         if self._is_one_statement(claim, decision):
             params |= self._attempts.params(claim, decision, evidence)
-            entries = evidence.entries()
-            return bool(self._settle_with_evidence[decision.event](**params, entries=entries))
-        with self._database.writing() as connection:
-            if not self._finisher.run(connection, self._settle[decision.event], params):
-                return False
-            self._attempts.keep(connection, claim, decision, evidence)
-            self._partners.record(connection, claim, decision, evidence)
-            return True
+            params |= next_params(following) if following else {}
+            statement = self._settle_with_evidence[decision.event, following is not None]
+            rows = statement(**params, entries=evidence.entries())
+            if not rows:
+                return Settlement(is_mine=False)
+            row = rows[0] if following and rows[0].lease_id is not None else None
+        else:
+            with self._database.writing() as connection:
+                if not self._finisher.run(connection, self._settle[decision.event], params):
+                    return Settlement(is_mine=False)
+                self._attempts.keep(connection, claim, decision, evidence)
+                self._partners.record(connection, claim, decision, evidence)
+                row = self._line.claim(connection, following) if following else None
+        return settlement(row)
+
+    def next_claim(
+        self, partner_id: str, *, lease: timedelta, roster: Roster, place: datetime
+    ) -> NextClaim | None:
+        """
+        Return what claims the next job of a partner with the settlement of another.
+
+        None if its calls are limited, so that the gate has a word about each of them, or if it is
+        not configured.
+        """
+        partner = roster.get(partner_id)
+        if partner is None or partner.is_limited:
+            return None
+        lease_id = self._inquiry_uids.lease_id()
+        return NextClaim(partner_id, lease_id, lease, roster.inquirers, place)
+
+    def claimed_as(self, following: NextClaim) -> Claim | None:
+        """Return the claim that a settlement took whose answer was lost; None if it took none."""
+        return self._line.held(following)
 
     def _is_one_statement(self, claim: Claim, decision: Decision) -> bool:
         """Say whether only the job and its evidence are written, which one statement can do."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    true,
     type_coerce,
 )
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -25,6 +26,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from worker.domain.states import Event, State
 from worker.store.engine.elements import Now
 from worker.store.jobs.attempts import ATTEMPT_ROW, TOKEN_COLUMNS
+from worker.store.jobs.next_claim import next_statement
 from worker.store.jobs.transitions import EVENT_COLUMNS, move
 from worker.store.schema.tables import JOBS, cancel_attempts, token_statuses
 
@@ -38,7 +40,7 @@ def settle_statement(event: Event, source: State) -> ReturningUpdate[Any]:
         JOBS.partner_txn_uid == bindparam("uid")
     )
     if source is State.IN_FLIGHT:
-        statement = statement.where(JOBS.lease_id == bindparam("this_lease_id"))
+        statement = statement.where(still_held())
     return statement.values(
         # What the bank said last about the token outlives later silence.
         token_status=func.coalesce(bindparam("token_status", type_=String()), JOBS.token_status),
@@ -55,12 +57,18 @@ def settle_statement(event: Event, source: State) -> ReturningUpdate[Any]:
     ).returning(*EVENT_COLUMNS)
 
 
-def with_evidence(moving: ReturningUpdate[Any]) -> Select[Any]:
+def still_held() -> ColumnElement[bool]:
+    """Return the fence: the job is in flight under this lease. No index serves it, as in `move`."""
+    return func.coalesce(JOBS.lease_id, "") == bindparam("this_lease_id")
+
+
+def with_evidence(moving: ReturningUpdate[Any], *, claims_next: bool = False) -> Select[Any]:
     """
     Return one statement that moves a job and writes its evidence, for PostgreSQL.
 
     It takes the parameters of the move and of `ATTEMPT_ROW`, and as `entries` those of a
-    tokenList. It returns the uid. If the move finds no job, nothing is written.
+    tokenList. With `claims_next` it also claims the next job of a run, and returns the columns of
+    `next_statement` beside the uid. If the move finds no job, nothing is written or claimed.
     """
     moved = moving.cte("moved")
     kept = insert(cancel_attempts).from_select(
@@ -82,7 +90,12 @@ def with_evidence(moving: ReturningUpdate[Any]) -> Select[Any]:
     tokens = insert(token_statuses).from_select(
         list(entry), _typed(token_statuses, entry, moved, listed)
     )
-    return select(moved.c.partner_txn_uid).add_cte(kept.cte("kept"), tokens.cte("told"))
+    settled = select(moved.c.partner_txn_uid.label("settled"))
+    if claims_next:
+        found = select(moved.c.partner_txn_uid).exists()
+        following = next_statement(only_if=found).cte("following")
+        settled = settled.add_columns(*following.c).outerjoin_from(moved, following, true())
+    return settled.add_cte(kept.cte("kept"), tokens.cte("told"))
 
 
 def _typed(

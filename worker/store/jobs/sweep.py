@@ -78,15 +78,21 @@ class Backlog:
         """Fold old attempt rows that say the same, of so many jobs; return how many are gone."""
         return self._folding(most=most)
 
-    def hint(self, *, high_water: int, again_after: timedelta, roster: Roster) -> list[str]:
+    def hint(
+        self, *, high_water: int, again_after: timedelta, roster: Roster, runs: int | None = None
+    ) -> list[str]:
         """
         Stamp due jobs as hinted and return them, the earliest token expiry first.
 
         At most `high_water` jobs have a fresh stamp at once, however many copies run, and of
-        each partner no more than its gate lets in soon. A stamp older than `again_after` counts
-        as a lost message.
+        each partner no more than its gate lets in soon; at most `runs`, if given, of partners
+        without a bound, whose jobs go on in runs. A stamp older than `again_after` counts as a
+        lost message.
         """
-        return self._hinting.hint(high_water=high_water, again_after=again_after, roster=roster)
+        most = high_water if runs is None else runs
+        return self._hinting.hint(
+            high_water=high_water, runs=most, again_after=again_after, roster=roster
+        )
 
     def unhint(self, uids: Sequence[str]) -> None:
         """Take back the stamp of jobs whose hint was not sent: the next pass hints at them."""

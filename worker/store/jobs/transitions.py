@@ -8,6 +8,7 @@ from sqlalchemy import (
     bindparam,
     case,
     false,
+    func,
     literal,
     or_,
     true,
@@ -68,12 +69,18 @@ _WRITTEN: dict[Event, dict[str, object]] = {
 
 
 def move(event: Event, *, only_from: frozenset[State] | None = None) -> Update:
-    """Return the guarded UPDATE of an event; `only_from` narrows its sources."""
+    """
+    Return the guarded UPDATE of an event; `only_from` narrows its sources.
+
+    Its caller says which jobs, by their key. The guard is written so that no index serves it:
+    PostgreSQL would take one for cheap, and read what every job in flight has left in it
+    (docs/explanation/performance.md).
+    """
     arrow = TRANSITIONS[event]
     sources = arrow.sources if only_from is None else arrow.sources & only_from
     return (
         update(cancel_jobs)
-        .where(JOBS.state.in_(sorted(sources)))
+        .where(func.coalesce(JOBS.state, "").in_(sorted(sources)))
         .values(state=str(arrow.target), updated_at=Now(), **_WRITTEN.get(event, {}))
     )
 

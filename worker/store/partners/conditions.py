@@ -82,9 +82,13 @@ def partner_rests() -> ColumnElement[bool]:
     return its_partner.where(rests()).correlate(cancel_jobs).exists()
 
 
-def is_open() -> ColumnElement[bool]:
-    """Return the condition under which a job's partner is bounded by its own settings only."""
-    return _its_partner(proven(), ROW.pace.is_(None))
+def is_open(partner_id: ColumnElement[str] | None = None) -> ColumnElement[bool]:
+    """
+    Return the condition under which a partner is bounded by its own settings only.
+
+    It is the job's partner, or the one that is named.
+    """
+    return _its_partner(proven(), ROW.pace.is_(None), named=partner_id)
 
 
 def is_healthy() -> ColumnElement[bool]:
@@ -99,12 +103,14 @@ def resumed_at() -> ColumnElement[datetime]:
     return select(ROW.resumed_at).where(ROW.partner_id == job).scalar_subquery()
 
 
-def _its_partner(*where: ColumnElement[bool]) -> ColumnElement[bool]:
+def _its_partner(
+    *where: ColumnElement[bool], named: ColumnElement[str] | None = None
+) -> ColumnElement[bool]:
     """
-    Return the condition under which the row of a job's partner meets these conditions.
+    Return the condition under which the row of a job's partner, or of one, meets conditions.
 
     The job's column is given as text: in a RETURNING for SQLite the library leaves out the
     table of each column, and `partner_id = partner_id` is true for every partner.
     """
-    job: ColumnElement[str] = literal_column(str(JOBS.partner_id))
+    job: ColumnElement[str] = literal_column(str(JOBS.partner_id)) if named is None else named
     return select(ROW.partner_id).where(ROW.partner_id == job, *where).exists()
