@@ -38,9 +38,10 @@ def _database(place: Place, pattern: bytes, *, after: bytes = b"", reply: bool =
     return place.database.catch(pattern, after=after, reply=reply)
 
 
+HOLDING = Step("after its claim, before its POST", lambda p: p.bank.catch(b"POST "), on_sqlite=True)
 STEPS = (
     Step("before its claim", lambda place: _database(place, _CLAIM)),
-    Step("after its claim, before its POST", lambda p: p.bank.catch(b"POST "), on_sqlite=True),
+    HOLDING,
     Step(
         "in mid-call, the bank has acted",
         lambda p: p.bank.catch(b"HTTP/1.1", reply=True),

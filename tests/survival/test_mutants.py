@@ -20,7 +20,8 @@ PATIENCE = 20.0
 FOUND = {
     "no-fence": (deaths.stale, {"overlapping", "doubled", "unwritten"}),
     "no-lease": (deaths.raced, {"overlapping", "doubled"}),
-    "ack-early": (deaths.rolling(lambda arena, name: arena.kill(name)), {"unfinished"}),
+    # Killed while it holds a job: a kill at any moment may find it with nothing in hand.
+    "ack-early": (deaths.killed_at(deaths.HOLDING), {"unfinished"}),
     "outcome-first": (deaths.calm, {"untrue"}),
 }
 
