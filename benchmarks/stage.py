@@ -55,9 +55,9 @@ class Worker:
 class Stub:
     """The bank that costs nothing, in a process of its own."""
 
-    def __init__(self, folder: Path, latency: float) -> None:
+    def __init__(self, folder: Path, latency: float, one_in: int) -> None:
         log = Path(tempfile.mkdtemp(dir=folder)) / "stub.log"
-        command = [sys.executable, "-m", "benchmarks.stub", str(latency)]
+        command = [sys.executable, "-m", "benchmarks.stub", str(latency), str(one_in)]
         self.guarded = Guarded(Order(command, options=_options(ROOT)), log=log)
         self.url = f"http://127.0.0.1:{int(eventually(log.read_text))}/cancel-token"
 
@@ -92,9 +92,9 @@ class Stage:
             self._databases.drop(url)
 
     @contextmanager
-    def bank(self, latency: float = 0.0) -> Iterator[Stub]:
-        """Yield a bank that answers after so many seconds."""
-        stub = Stub(self.folder, latency)
+    def bank(self, latency: float = 0.0, *, one_in: int = 0) -> Iterator[Stub]:
+        """Yield a bank that answers after so many seconds, and one request in so many never."""
+        stub = Stub(self.folder, latency, one_in)
         try:
             yield stub
         finally:

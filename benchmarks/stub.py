@@ -1,19 +1,22 @@
 """
 A bank that costs nothing: it says at once, or after a while, that the token is cancelled.
 
-Run as: stub.py LATENCY_SECONDS. It prints its port.
+It takes webhooks as well. Run as: stub.py LATENCY_SECONDS [ONE_IN]. One request in so many, by what
+it asks, is never answered. It prints its port.
 """
 
 import asyncio
 import json
 import sys
+from zlib import crc32
 
 
 class Line(asyncio.Protocol):
     """One connection; the requests on it come one after another."""
 
-    def __init__(self, latency: float) -> None:
+    def __init__(self, latency: float, one_in: int) -> None:
         self._latency = latency
+        self._one_in = one_in
         self._read = b""
         self._transport: asyncio.Transport | None = None
 
@@ -32,7 +35,10 @@ class Line(asyncio.Protocol):
         if len(body) < length:
             return
         self._read = body[length:]
-        told = answer_to(json.loads(body[:length]))
+        asked = json.loads(body[:length])
+        if self._one_in and hangs(asked, self._one_in):
+            return
+        told = answer_to(asked)
         if self._latency:
             asyncio.get_running_loop().call_later(self._latency, self._say, told)
         else:
@@ -54,8 +60,15 @@ def _length(head: bytes) -> int:
     return 0
 
 
+def hangs(asked: dict[str, str], one_in: int) -> bool:
+    """Say whether a request is one of those that are never answered: always the same ones."""
+    return crc32(asked.get("id", asked.get("partnerTxnUid", "")).encode()) % one_in == 0
+
+
 def answer_to(asked: dict[str, str]) -> bytes:
-    """Return what the bank says of a cancelled token."""
+    """Return what the bank says of a cancelled token; to an event that it was taken."""
+    if "data" in asked:
+        return b"{}"
     token = {
         "tokenId": asked["tokenId"],
         "reference1": asked["reference1"],
@@ -72,13 +85,13 @@ def answer_to(asked: dict[str, str]) -> bytes:
     return json.dumps(envelope).encode()
 
 
-async def main(latency: float) -> None:
+async def main(latency: float, one_in: int = 0) -> None:
     """Serve until the process is ended."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Line(latency), "127.0.0.1", 0, backlog=512)
+    server = await loop.create_server(lambda: Line(latency, one_in), "127.0.0.1", 0, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(float(sys.argv[1])))
+    asyncio.run(main(float(sys.argv[1]), *map(int, sys.argv[2:])))

@@ -91,23 +91,22 @@ def test_a_hint_is_not_remembered_and_an_order_is(connect: Callable[[], Line]) -
     assert line.remembered == 0
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        message(ORDER),
-        message({**HINT, "partnerId": "P1"}),
-        message({}),
-        message(HINT, ["U2"]),
-        message([HINT]),
-        message({"partnerTxnUid": "U" * 400}),
-        message(HINT, headers=headers(task=KEEP_REJECTED)),
-        message(ORDER, **{"kplus-hint": True}),
-        item(body=packed('{"a": 1, "b": 2, "c": 3}')),
-        item(body=packed("no JSON")),
-        b"rubbish",
-    ],
-    ids=str,
-)
+ONLY_COPIES = {
+    "an order": message(ORDER),
+    "a uid and a partner": message({**HINT, "partnerId": "P1"}),
+    "nothing": message({}),
+    "positional arguments": message(HINT, ["U2"]),
+    "a list": message([HINT]),
+    "a long uid": message({"partnerTxnUid": "U" * 400}),
+    "another task": message(HINT, headers=headers(task=KEEP_REJECTED)),
+    "an order that says it is a hint": message(ORDER, **{"kplus-hint": True}),
+    "an object of three": item(body=packed('{"a": 1, "b": 2, "c": 3}')),
+    "no JSON": item(body=packed("no JSON")),
+    "no message": b"rubbish",
+}
+
+
+@pytest.mark.parametrize("sent", ONLY_COPIES.values(), ids=ONLY_COPIES)
 def test_whatever_may_be_the_only_copy_is_remembered(
     connect: Callable[[], Line], sent: bytes
 ) -> None:
