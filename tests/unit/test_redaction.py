@@ -72,6 +72,7 @@ secrets = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_siz
 
 @settings(max_examples=300, deadline=None)
 @example("p@ss(CANARY12)", ["JSON", "URL"], "", "")
+@example("00000001", ["quoted-printable, each", "in lines"], "", "")
 @given(
     secrets,
     st.lists(st.sampled_from(sorted(ENCODINGS)), min_size=1, max_size=2),

@@ -107,14 +107,16 @@ def views(
 def _decoded(view: bytes, packed: list[bytes], *, forms: bool, first: bool) -> Iterator[bytes]:
     """Yield what a text reads without one layer."""
     kinds = [kind for sign, kind in _KINDS.items() if sign in view]
+    dense = squeezed(view)
     if kinds:
-        yield unescaped(squeezed(view))  # a line may end within an escape
+        yield unescaped(dense)  # a line may end within an escape
     if kinds and first:  # with its blanks, which part words
         yield unescaped(view)
     if first and len(kinds) > 1:
         yield from (kind.sub(_unescape, view) for kind in kinds)
     if b"=" in view:
         yield _QUOTED_PRINTABLE.sub(_unescape_quoted, view)
+        yield _QUOTED_PRINTABLE.sub(_unescape_quoted, dense)
     if forms and b"+" in view:
         yield view.replace(b"+", b" ")
     for each in packed:
