@@ -90,6 +90,8 @@ def test_two_encodings_over_each_other_hide_nothing(
     protect([secret])
     form = secret
     for name in names:
+        # A line that ends within an escape: what is left of it is no character, as above.
+        assume(name != "in lines of JSON" or json.dumps(form) == f'"{form}"')
         form = ENCODINGS[name](form)
     clean = redact(f"{before} {form} {after}")
     assert form not in clean
