@@ -34,13 +34,17 @@ class Bench:
     def push(self, raw: bytes, *, queue: str = CANCEL_QUEUE) -> None:
         self.redis.lpush(queue, raw)
 
-    def settle(self, *, kept: int = 0, done: int = 0) -> None:
-        """Wait until exactly so many more messages were kept and run, and none is on its way."""
+    def settle(self, *, kept: int = 0, done: int = 0) -> bool:
+        """
+        Wait until so many more messages were kept and run, and none is on its way.
+
+        Return whether it was exactly so many.
+        """
         wanted = self.kept + kept, self.done + done
         try:
             self.worker.wait(lambda: self._reaches(*wanted), "the journal")
             self.worker.wait(self._nothing_waits, "empty queues")
-            assert self._counts() == wanted
+            return self._counts() == wanted
         finally:
             # One failure is not to fail all that follow.
             self.kept, self.done = self._counts()
@@ -83,7 +87,7 @@ def test_a_message_that_cannot_be_run_is_kept_once_and_the_next_one_runs(
 
     bench.push(raw)
     bench.push(holding(json.dumps([[], {"n": good}, {}])))
-    bench.settle(kept=1, done=1)
+    assert bench.settle(kept=1, done=1)
 
     assert bench.last("done")["n"] == good
     kept = bench.last("kept")
@@ -137,7 +141,7 @@ def test_a_strangers_message_is_kept(
     bench: Bench, send: Callable[[RedisServer], None], reason: str
 ) -> None:
     send(bench.server)
-    bench.settle(kept=1)
+    assert bench.settle(kept=1)
 
     assert bench.last("kept")["reason"] == reason
 
@@ -195,7 +199,7 @@ def test_an_oddity_that_says_nothing_about_the_job_does_not_keep_it_from_running
 ) -> None:
     """A message is a hint: an expired one dropped, or a delayed one lost, would be a lost job."""
     bench.push(raw)
-    bench.settle(done=1)
+    assert bench.settle(done=1)
 
     assert bench.last("done")["partnerTxnUid"] == CANARY
     assert not bench.worker.entries("reconciled")
@@ -206,18 +210,18 @@ def test_copies_of_one_message_all_run(bench: Bench) -> None:
     raw = item()
     for _ in range(5):
         bench.push(raw)
-    bench.settle(done=5)
+    assert bench.settle(done=5)
 
 
 def test_rubbish_in_the_housekeeping_queue_is_kept_too(bench: Bench) -> None:
     bench.push(b"rubbish", queue=HOUSEKEEPING_QUEUE)
     bench.push(headed(task="no.such.task"), queue=HOUSEKEEPING_QUEUE)
-    bench.settle(kept=2)
+    assert bench.settle(kept=2)
 
 
 def test_rubbish_at_a_priority_is_kept_too(bench: Bench) -> None:
     bench.push(b"rubbish", queue=f"{CANCEL_QUEUE}\x06\x163")
-    bench.settle(kept=1)
+    assert bench.settle(kept=1)
 
 
 def test_whoever_pretends_to_be_the_transport_is_kept_like_the_rest(bench: Bench) -> None:
@@ -227,7 +231,7 @@ def test_whoever_pretends_to_be_the_transport_is_kept_like_the_rest(bench: Bench
             headers={"reason": ["x"], "detail": {"y": 1}},
         )
     )
-    bench.settle(kept=1)
+    assert bench.settle(kept=1)
 
     assert bench.last("kept")["reason"] == "unreadable"
 
@@ -256,13 +260,13 @@ def test_rubbish_among_the_workers_gossip_does_no_harm(bench: Bench, gossip: byt
     for channel in ("/0.celeryev/worker.heartbeat", "/0.celeryev", "/0.celeryev/worker.x"):
         bench.redis.publish(channel, gossip)
     bench.push(item())
-    bench.settle(done=1)
+    assert bench.settle(done=1)
 
 
 def test_a_flood_of_rubbish_is_kept_and_ends(bench: Bench) -> None:
     bench.redis.lpush(CANCEL_QUEUE, *[b"rubbish", headed(task="no.such.task")] * 100)
     bench.push(item())
-    bench.settle(kept=200, done=1)
+    assert bench.settle(kept=200, done=1)
 
 
 def test_a_queue_that_is_no_list_does_not_end_the_worker(bench: Bench) -> None:
@@ -271,14 +275,14 @@ def test_a_queue_that_is_no_list_does_not_end_the_worker(bench: Bench) -> None:
         bench.worker.wait(lambda: "WRONGTYPE" in bench.worker.log(), "the worker to stumble")
         client.delete(f"{CANCEL_QUEUE}\x06\x169")
     bench.push(item())
-    bench.settle(done=1)
+    assert bench.settle(done=1)
 
 
 def test_no_body_and_no_secret_is_ever_logged_or_kept(bench: Bench) -> None:
     """The worker logs at DEBUG here, where Celery writes arguments."""
     for raw, _ in hostile.ITEMS.values():
         bench.push(raw)
-    bench.settle(kept=len(hostile.ITEMS))
+    assert bench.settle(kept=len(hostile.ITEMS))
 
     kept = "\n".join(json.dumps(entry) for entry in bench.worker.entries("kept"))
     assert CANARY in kept

@@ -116,7 +116,7 @@ def test_a_broker_that_is_none_is_told(
     with Peer(play) as peer:
         url = f"{scheme}://127.0.0.1:{peer.port}/0"
         done = run(*DOCTOR, **partner, KPLUS_BROKER_URL=url, KPLUS_BANK_URL="http://127.0.0.1:1/")
-    told_in_a_line(done, "broker")
+    assert told_in_a_line(done, "broker")["remedy"]
 
 
 @pytest.mark.parametrize(

@@ -391,22 +391,34 @@ def test_a_job_that_comes_to_stand_in_front_has_its_turn_after_a_second(
     assert asked(sandbox)[-3:] == ["U5", "FRONT", "U4"]
 
 
+def _broken_while_the_bank_answers(
+    proven: AttemptContext,
+    far: tuple[Proxy, Store],
+    begin: Callable[[Proxy], object],
+    end: Callable[[Proxy, Monotonic], object],
+) -> tuple[AttemptContext, Monotonic]:
+    """Accept two jobs; break the line to the database in the first call, mend it in a pause."""
+    for uid in ("U1", "U2"):
+        accept(proven.store, f"ok-{uid}", uid)
+    (line, store), ours = far, Monotonic()
+
+    def pause(seconds: float) -> None:
+        ours.sleep(seconds)
+        end(line, ours)
+
+    breaking = once_in_flight(proven, lambda: begin(line))
+    return replace(proven, store=store, roster=breaking, monotonic=ours, sleep=pause), ours
+
+
 @only_postgresql
 def test_a_next_claim_whose_acknowledgement_was_lost_is_found_by_its_lease(
     proven: AttemptContext, sandbox: Sandbox, far: tuple[Proxy, Store]
 ) -> None:
-    for uid in ("U1", "U2"):
-        accept(proven.store, f"ok-{uid}", uid)
-    line, store = far
-    ours = Monotonic()
-
-    def healed(seconds: float) -> None:
-        ours.sleep(seconds)
+    def heal(line: Proxy, _ours: Monotonic) -> None:
         assert row(proven.store, "U2")["state"] == State.IN_FLIGHT
         line.heal()
 
-    losing = once_in_flight(proven, line.lose_replies)
-    context = replace(proven, store=store, roster=losing, monotonic=ours, sleep=healed)
+    context, ours = _broken_while_the_bank_answers(proven, far, Proxy.lose_replies, heal)
     assert run("U1", context, ENDLESS) is Result.SETTLED
     assert len(ours.slept) == 1
     assert ended(proven.store) == {"PROOF", "U1", "U2"}
@@ -419,19 +431,13 @@ def test_the_lease_of_a_next_claim_counts_from_before_its_statement(
     proven: AttemptContext, sandbox: Sandbox, far: tuple[Proxy, Store]
 ) -> None:
     """Nobody calls under a lease that is over, however long it took to find out about the claim."""
-    for uid in ("U1", "U2"):
-        accept(proven.store, f"ok-{uid}", uid)
-    line, store = far
-    ours = Monotonic()
 
-    def healed_after_its_lease(_seconds: float) -> None:
+    def heal_after_its_lease(line: Proxy, ours: Monotonic) -> None:
         ours.sleep(LEASE.total_seconds())
         line.heal()
 
-    losing = once_in_flight(proven, line.lose_replies)
-    context = replace(
-        proven, store=store, roster=losing, monotonic=ours, sleep=healed_after_its_lease
-    )
+    begin = Proxy.lose_replies
+    context, _ = _broken_while_the_bank_answers(proven, far, begin, heal_after_its_lease)
     run("U1", context, ENDLESS)
     assert only(row(proven.store, "U2"), "conversations", "doubted") == (1, False)
     assert posts(sandbox, "U2") == 0
@@ -439,23 +445,10 @@ def test_the_lease_of_a_next_claim_counts_from_before_its_statement(
 
 @only_postgresql
 def test_where_the_statement_fails_the_outcome_is_written_alone(
-    proven: AttemptContext, sandbox: Sandbox, far: tuple[Proxy, Store]
+    proven: AttemptContext, far: tuple[Proxy, Store]
 ) -> None:
-    for uid in ("U1", "U2"):
-        accept(proven.store, f"ok-{uid}", uid)
-    line, store = far
-    ours = Monotonic()
-
-    def up(seconds: float) -> None:
-        ours.sleep(seconds)
-        line.up()
-
-    context = replace(
-        proven,
-        store=store,
-        roster=once_in_flight(proven, line.down),
-        monotonic=ours,
-        sleep=up,
+    context, _ = _broken_while_the_bank_answers(
+        proven, far, Proxy.down, lambda line, _ours: line.up()
     )
     assert run("U1", context, ENDLESS) is Result.SETTLED
     assert ended(proven.store) == {"PROOF", "U1"}
