@@ -110,7 +110,7 @@ class Producer:
 
         It reads at most one chunk ahead, and each chunk is one transaction: after an interruption
         send the same orders again, and those that are stored are duplicates. For an invalid order
-        it yields a receipt, and raises nothing. It sends hints up to the high-water mark; the
+        it yields a receipt, and raises nothing. It sends a few hints that open runs (ADR 29); the
         sweep sends the others. With `session` all rows join the caller's transaction. A dry run
         stores nothing, and `accepted` means that it would be. Raises `SettingsError` and
         `StoreUnavailable`: then nothing of the chunk under way was stored.
