@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from tests.integration.attempting import only_postgresql
 from tests.integration.conftest import OpenStore
@@ -42,6 +43,7 @@ from worker.domain.times import iso
 from worker.outbox.relay import Report, deliver
 from worker.outbox.slots import BATCH
 from worker.store import Delivery, NewExpiry, RequeueRequest, Store, Verdict
+from worker.store.outbox.events import claim_statement, delivered_statement
 
 WEBHOOK = (Destination.WEBHOOK,)
 
@@ -446,6 +448,31 @@ def test_a_failure_that_comes_after_the_lease_changes_nothing(
     telling.store.outbox.delivered(late)
     telling.store.outbox.failed(mine, "read_timeout", wait=None)
     assert telling.states("U1") == ["delivered"]
+
+
+@only_postgresql
+def test_a_claim_and_its_results_read_what_they_take_however_much_waits(telling: Telling) -> None:
+    """In a table that no ANALYZE has seen: a claim read all that waits, once for each event."""
+    waiting = (
+        "INSERT INTO outbox (event_id, destination, partner_txn_uid, number, body, created_at,"
+        " next_attempt_at) SELECT 'E' || n, 'webhook', 'U' || n, 1, '{}', :now, :now"
+        " FROM generate_series(1, 2000) AS n"
+    )
+    read = text(
+        "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
+        " FROM pg_stat_xact_user_tables WHERE relname = 'outbox'"
+    )
+    here = {"now": NOON, "this_destination": Destination.WEBHOOK}
+    lease = {"most": 8, "lease_id": "L", "lease_seconds": LEASE.total_seconds()}
+    with telling.store.database.writing() as connection:
+        connection.execute(text(waiting), {"now": NOON})
+    for statement, given in (
+        (claim_statement(retries=False), {**here, **lease}),
+        (delivered_statement(), {**here, "event_ids": [f"E{number}" for number in range(1, 9)]}),
+    ):
+        with telling.store.database.writing() as connection:
+            assert len(connection.execute(statement, given).all()) == 8
+            assert connection.execute(read).scalar_one() <= 50
 
 
 # A receiver that hangs

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
+import psycopg
 import pytest
 from sqlalchemy import event
 
@@ -217,9 +218,19 @@ def noted(store: Store) -> Iterator[list[int]]:
     def note(_connection: object, cursor: Any, *_more: object) -> None:
         rows.append(cursor.rowcount)
 
+    class Noting(psycopg.RawCursor[Any]):
+        """What `Prepared` executes passes by SQLAlchemy's events."""
+
+        def execute(self, *statement: Any, **how: Any) -> Self:
+            super().execute(*statement, **how)
+            rows.append(self.rowcount)
+            return self
+
     event.listen(store.database.engine, "after_cursor_execute", note)
     try:
-        yield rows
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(psycopg, "RawCursor", Noting)
+            yield rows
     finally:
         event.remove(store.database.engine, "after_cursor_execute", note)
 
@@ -228,6 +239,7 @@ def test_a_pass_asks_as_often_whatever_the_roster_and_the_backlog(
     store: Store, clock: Clock
 ) -> None:
     """Of a partner without jobs nothing is asked."""
+    assert hinted(store, roster(*NAMES)) == []  # the first pass makes the row of the turn
     accept(store, *(f"U{number}" for number in range(300)), partner_id="P000")
     counts = set()
     for known in (roster(*NAMES[:2]), roster(*NAMES)):
@@ -312,3 +324,15 @@ def test_behind_the_last_partner_a_pass_begins_anew_with_the_first(
     clock.forward(SECOND)
     second = {uid.split("-")[1] for uid in hinted(store, partners, high_water=16)}
     assert {"P008", "P019"} <= second
+
+
+def test_a_backlog_that_has_room_again_is_first_in_line_again(store: Store, clock: Clock) -> None:
+    """While it had none, a pass read less of it."""
+    partners = roster("AAA", *NAMES[:3])
+    backlog_in_front(store, 100)
+    accept(store, *(f"U{number}" for number in range(100)), partner_id="P000")
+    for _ in range(3):
+        assert {uid[0] for uid in hinted(store, partners)} <= {"U"}
+        clock.forward(SECOND)
+    store.actions.resume_partner("AAA", who="op", reason="it is over")
+    assert {uid[0] for uid in hinted(store, partners)} == {"B"}

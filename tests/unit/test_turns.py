@@ -146,6 +146,13 @@ def test_a_partner_gets_no_more_than_its_room() -> None:
     assert turns.wants("P2", rooms["P2"])
 
 
+def test_what_runs_are_left_bounds_the_turns_of_most_partners() -> None:
+    turns = Turns(room=9, suspects=1, runs=2)
+    assert [turns.mostly, Turns(room=1, suspects=1, runs=9).mostly] == [2, 1]
+    turns.offer(jobs("U1", "U2", "U3"), {"P1": Room()})
+    assert [turns.mostly, turns.left, len(turns.chosen)] == [0, 7, 2]
+
+
 def test_few_hints_open_runs_and_the_bounded_partners_keep_theirs() -> None:
     turns = Turns(room=9, suspects=1, runs=2)
     rooms = {"P1": Room(), "P2": Room(3)}

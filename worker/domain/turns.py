@@ -128,13 +128,23 @@ class Turns:
         """How many turns are left."""
         return self.room - len(self.chosen)
 
+    @property
+    def mostly(self) -> int:
+        """How many turns are left for partners whose calls are not bounded, as most are not."""
+        return min(self.left, self.runs)
+
     def wants(self, name: str, room: Room) -> bool:
         """Say whether a partner may have more turns."""
         return self.runs > 0 if room.most is None else sum(self._given[name]) < room.most
 
     def offer(self, jobs: Iterable[Due], rooms: Mapping[str, Room]) -> None:
         """Choose among these jobs, the earliest expiry first in each lane."""
-        fresh = [job for job in jobs if job.partner_txn_uid not in self._seen]
+        fresh = [
+            job
+            for job in jobs
+            if job.partner_txn_uid not in self._seen
+            and self.wants(job.partner_id, rooms[job.partner_id])
+        ]
         self._seen.update(job.partner_txn_uid for job in fresh)
         lanes: list[list[Due]] = [[], [], []]
         for job in _in_turn(fresh, rooms):

@@ -10,6 +10,7 @@ from typing import cast
 import httpcore
 import httpx
 
+from worker.net.connections import Connections
 from worker.net.deadline import ANSWERING, DeadlineBackend
 
 # If the bank closes a connection just when we use it, the job ends in doubt; few servers
@@ -40,11 +41,10 @@ def bounded_transport(context: SSLContext, *, connections: int) -> httpx.HTTPTra
     transport = httpx.HTTPTransport(verify=context, trust_env=False)
     if type(getattr(transport, "_pool", None)) is not httpcore.ConnectionPool:
         raise UnsupportedLibrary(f"httpx {httpx.__version__} is here, 0.28 is needed")
-    transport._pool = httpcore.ConnectionPool(  # noqa: SLF001 - see above
+    transport._pool = Connections(  # noqa: SLF001 - see above
         ssl_context=context,
-        max_connections=connections,
-        max_keepalive_connections=connections,
-        keepalive_expiry=IDLE_SECONDS,
+        most=connections,
+        idle_seconds=IDLE_SECONDS,
         network_backend=DeadlineBackend(),
     )
     return transport

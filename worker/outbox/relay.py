@@ -3,6 +3,7 @@
 import queue
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -86,6 +87,7 @@ class _Round:
         self._closed = False
         """Whether no other event may begin: the receiver rests."""
         self._last_fault = ""
+        self._no_retries_until = 0.0
         self._results: queue.SimpleQueue[tuple[Delivery, Reply]] = queue.SimpleQueue()
 
     def run(self) -> None:
@@ -107,8 +109,17 @@ class _Round:
             self._begin(self._claim(free, retries=False) or self._claim(free, retries=True))
             return
         # Events that failed before may do so again: they never take all slots.
-        self._begin(self._claim(slots.free_for_retries, retries=True))
+        if self._context.monotonic() >= self._no_retries_until:
+            self._begin(self._retries())
         self._begin(self._claim(slots.free, retries=False))
+
+    def _retries(self) -> list[Delivery]:
+        """Claim events that failed before; do not look again at once if there are none."""
+        free = self._slots.free_for_retries
+        found = self._claim(free, retries=True)
+        if free and not found:
+            self._no_retries_until = self._context.monotonic() + POLL_SECONDS
+        return found
 
     def _claim(self, most: int, *, retries: bool) -> list[Delivery]:
         context = self._context
@@ -130,26 +141,40 @@ class _Round:
 
     def _collect(self) -> None:
         """Record what is known by now; wait for the next result, but not for long."""
+        # A slot without its event: its time was over, and that was recorded then.
+        ended = [
+            (delivery, reply)
+            for delivery, reply in self._arrived()
+            if self._slots.end(delivery, taken=not reply.fault)
+        ]
+        self._record_taken([delivery for delivery, reply in ended if not reply.fault])
+        for delivery, reply in ended:
+            if reply.fault:
+                self._record_failed(delivery, reply)
+
+    def _arrived(self) -> list[tuple[Delivery, Reply]]:
+        """Wait for the next result; return all that are there, else those of overdue events."""
         now, until = self._context.monotonic(), self._slots.next_until()
         wait = POLL_SECONDS if until is None else min(POLL_SECONDS, max(0.0, until - now))
-        try:
-            self._end(*self._results.get(timeout=wait))
+        arrived: list[tuple[Delivery, Reply]] = []
+        with suppress(queue.Empty):
+            arrived.append(self._results.get(timeout=wait))
             while True:
-                self._end(*self._results.get_nowait())
-        except queue.Empty:
-            for delivery in self._slots.overdue(self._context.monotonic()):
-                self._end(delivery, Reply(NO_ANSWER))
+                arrived.append(self._results.get_nowait())
+        overdue = self._slots.overdue(self._context.monotonic())
+        return arrived + [(delivery, Reply(NO_ANSWER)) for delivery in overdue]
 
-    def _end(self, delivery: Delivery, reply: Reply) -> None:
-        if not self._slots.end(delivery, taken=not reply.fault):
-            return  # its time was over, and it was recorded then
-        if not reply.fault:
-            self._context.store.outbox.delivered(delivery)
-            if self._failures:
-                self._context.store.endpoints.record_success(self._context.destination)
-                self._failures = 0
-                log.info("receiver_rest_over", destination=str(self._context.destination))
+    def _record_taken(self, deliveries: list[Delivery]) -> None:
+        if not deliveries:
             return
+        context = self._context
+        context.store.outbox.delivered(*deliveries)
+        if self._failures:
+            context.store.endpoints.record_success(context.destination)
+            self._failures = 0
+            log.info("receiver_rest_over", destination=str(context.destination))
+
+    def _record_failed(self, delivery: Delivery, reply: Reply) -> None:
         self._last_fault = reply.fault
         _record_failure(self._context, delivery, reply)
         if not self._closed:

@@ -16,6 +16,7 @@ from worker.net.deadline import Deadline
 from worker.net.faults import fault_of
 from worker.net.tls import context_for_bundle, context_without_authorities
 from worker.net.transport import bounded_transport, exchange, utc_now
+from worker.outbox.crew import Crew
 from worker.outbox.relay import NO_ANSWER, Reply, Report
 from worker.outbox.slots import MOST_AT_ONCE
 from worker.store import Delivery
@@ -38,6 +39,7 @@ class WebhookSender:
         self._clock = clock
         # A thread that hangs in the lookup of a name keeps its slot, so that there are never more.
         self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._crew = Crew("kplus-webhook-post")
 
     @property
     def within(self) -> timedelta:
@@ -66,8 +68,7 @@ class WebhookSender:
                 self._slots.release()
             report(delivery, reply)
 
-        # No pool: at its end the process would wait for a pool's threads.
-        threading.Thread(target=post, name="kplus-webhook-post", daemon=True).start()
+        self._crew.do(post)
 
     def _post(self, delivery: Delivery) -> Reply:
         try:
@@ -86,7 +87,7 @@ class WebhookSender:
             "Accept-Encoding": "identity",
             "User-Agent": USER_AGENT,
         }
-        return httpx.Request("POST", self._webhook.url, headers=own | signed, content=body)
+        return httpx.Request("POST", self._url, headers=own | signed, content=body)
 
     def _exchange(self, message: httpx.Request) -> Reply:
         """Send a request and read its answer. At this level there are no redirects."""
@@ -101,6 +102,10 @@ class WebhookSender:
             advice=believed(advice, LONGEST_ADVICE),
             gone=response.status_code == HTTPStatus.GONE,
         )
+
+    @once
+    def _url(self) -> httpx.URL:
+        return httpx.URL(self._webhook.url)
 
     @once
     def _transport(self) -> httpx.BaseTransport:

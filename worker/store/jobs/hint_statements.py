@@ -6,12 +6,12 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    CompoundSelect,
     Executable,
     Float,
     Integer,
     Select,
     String,
+    Subquery,
     and_,
     bindparam,
     case,
@@ -42,6 +42,16 @@ READ = (
     JOBS.conversations,
     JOBS.status_code,
 )
+_NOT_OF_THE_GATE = (
+    "partner_id",
+    "reason",
+    "credentials",
+    "failures",
+    "updated_at",
+    "resumed_at",
+)
+_GATE = tuple(column for column in partners.c if column.name not in _NOT_OF_THE_GATE)
+"""What says how many hints a partner may have; nothing of one that was never called."""
 URGENCY = (JOBS.expires_at, JOBS.next_attempt_at)
 
 
@@ -113,15 +123,20 @@ def _partner_changed_since() -> ColumnElement[bool]:
     return select(partners.c.partner_id).where(*changed).correlate(cancel_jobs).exists()
 
 
-def front_statement() -> CompoundSelect[Any]:
+def front_statement() -> Select[Any]:
     """
     Return the statement that reads the due jobs without a hint that are first in line.
 
     At most `each` past their expiry, before it, and without one: those that are past it may wait
-    for the sweep to end them, and hold up nobody.
+    for the sweep to end them, and hold up nobody. With what the gate knows of their partners.
     """
     kinds = (JOBS.expires_at <= Now(), JOBS.expires_at > Now(), JOBS.expires_at.is_(None))
-    return union_all(*(_part(number, kind) for number, kind in enumerate(kinds)))
+    front = union_all(*(_part(number, kind) for number, kind in enumerate(kinds))).subquery()
+    return _with_partners(select(*front.c, *_GATE), front)
+
+
+def _with_partners(chosen: Select[Any], rows: Subquery) -> Select[Any]:
+    return chosen.select_from(rows.outerjoin(partners, partners.c.partner_id == rows.c.partner_id))
 
 
 def firsts_statement(*, is_sqlite: bool) -> Select[Any]:
@@ -162,7 +177,8 @@ def waiting_partners_statement() -> Select[Any]:
     """
     Return the statement that lists the partners with waiting jobs after a name, in order.
 
-    It jumps in the index from one partner to the next, and reads one entry of each.
+    It jumps in the index from one partner to the next, and reads one entry of each. With what the
+    gate knows of them.
     """
     waits = (waiting(), JOBS.hinted_at.is_(None))
     first = _next_partner(*waits, JOBS.partner_id > bindparam("after", type_=String()))
@@ -170,9 +186,10 @@ def waiting_partners_statement() -> Select[Any]:
     behind = JOBS.partner_id > literal_column("found.partner_id", String())
     following = select(_next_partner(*waits, behind)).where(found.c.partner_id.is_not(None))
     found = found.union_all(following.select_from(found))
-    return (
-        select(found.c.partner_id).where(found.c.partner_id.is_not(None)).limit(bindparam("most"))
-    )
+    names = select(found.c.partner_id).where(found.c.partner_id.is_not(None))
+    listed = names.limit(bindparam("most")).subquery()
+    chosen = select(listed.c.partner_id, *_GATE, Now().label("now"))
+    return _with_partners(chosen, listed).order_by(listed.c.partner_id)
 
 
 def _next_partner(*where: ColumnElement[bool]) -> ColumnElement[str]:

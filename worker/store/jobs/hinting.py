@@ -11,17 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Select,
-    select,
-)
+from sqlalchemy import Connection
 
 from worker.domain.limits import has_expired, valid_expiry
 from worker.domain.partners import Roster
 from worker.domain.turns import ONE_IN, Room, Turns, room_of, room_of_new
 from worker.store.engine.database import AnyRow, Database, rows_of
-from worker.store.engine.elements import InList, Now
+from worker.store.engine.prepared import Prepared
 from worker.store.jobs.hint_statements import (
     counts_statement,
     firsts_statement,
@@ -32,10 +28,11 @@ from worker.store.jobs.hint_statements import (
     waiting_partners_statement,
 )
 from worker.store.jobs.turn import HINTS, Turn
-from worker.store.schema.tables import partners
 
 LEAST_READ = 16
 """So much a pass reads at least, of jobs or partners, however few hints are left to send."""
+MORE_READ = 1.5
+"""So many times what may be hinted at is read of those first in line: some must wait."""
 ROUNDS = 3
 """So often it goes on with those of them that have more."""
 
@@ -50,15 +47,14 @@ class Hinting:
         self._turn = Turn(database, HINTS)
         self._take_back = take_back_statement()
         self._counts = counts_statement()
-        self._front = front_statement()
-        self._partners = select(partners, Now().label("now")).where(
-            InList(partners.c.partner_id, "names")
-        )
-        self._waiting_partners = waiting_partners_statement()
-        self._firsts = firsts_statement(is_sqlite=database.is_sqlite)
+        self._front = Prepared(database, front_statement())
+        self._waiting_partners = Prepared(database, waiting_partners_statement())
+        self._firsts = Prepared(database, firsts_statement(is_sqlite=database.is_sqlite))
         self._stamp = hint_statement()
         self._unhint = unhint_statement()
         self._after = ""
+        self._front_is_blocked = False
+        """Whether most of those that were first in line had no room in the last pass."""
 
     def hint(
         self, *, high_water: int, runs: int, again_after: timedelta, roster: Roster
@@ -84,7 +80,7 @@ class Hinting:
             if turns.room <= 0:
                 return []
             hinted = {row.partner_id: row.jobs - row.suspects for row in counts}
-            self._fill(turns, _Rooms(self._partners, connection, params, roster, hinted))
+            self._fill(turns, _Rooms(roster, hinted), connection, params)
             uids = [job.partner_txn_uid for job in turns.chosen]
             rows = rows_of(connection, self._stamp, {**params, "uids": uids}) if uids else []
         latest = max((row.expires_at for row in rows if row.expires_at), default=None)
@@ -96,72 +92,70 @@ class Hinting:
         if uids:
             self._database.run(self._unhint, uids=list(uids))
 
-    def _fill(self, turns: Turns, rooms: "_Rooms") -> None:
+    def _fill(self, turns: Turns, rooms: "_Rooms", connection: Connection, params: Params) -> None:
         """Offer turns to the jobs that are first in line; then, if need be, partner by partner."""
-        connection, params = rooms.connection, rooms.params
-        most = max(2 * turns.room, LEAST_READ)
-        front = rows_of(connection, self._front, {**params, "each": most})
-        turns.offer(_callable(front, rooms.roster), rooms.of(row.partner_id for row in front))
+        most = max(int(MORE_READ * turns.mostly), LEAST_READ)
+        if self._front_is_blocked:
+            most = LEAST_READ
+        front = self._front.on(connection, **params, each=most)
+        turns.offer(_callable(front, rooms.roster), rooms.of(front))
+        self._front_is_blocked = bool(turns.mostly) and 2 * len(turns.chosen) < len(front)
         if turns.left and max(Counter(row.part for row in front).values(), default=0) >= most:
-            self._fill_by_partner(turns, rooms)
+            self._fill_by_partner(turns, rooms, connection, params)
 
-    def _fill_by_partner(self, turns: Turns, rooms: "_Rooms") -> None:
-        connection, params = rooms.connection, rooms.params
-        names, each = self._next_partners(connection, params, most=max(turns.left, LEAST_READ)), 2
+    def _fill_by_partner(
+        self, turns: Turns, rooms: "_Rooms", connection: Connection, params: Params
+    ) -> None:
+        most = max(turns.mostly, LEAST_READ)
+        partners = self._next_partners(connection, params, most=most)
+        known, each = rooms.of(partners), 1
+        names = [row.partner_id for row in partners]
         for _ in range(ROUNDS):
-            known = rooms.of(names)
             names = [name for name in names if turns.wants(name, known[name])]
             if not names or not turns.left:
                 return
-            each = max(2 * each, 2 * turns.left // len(names))
-            given = {**params, "names": names, "each": each}
-            rows = rows_of(connection, self._firsts, given)
+            each = max(2 * each, 2 * turns.mostly // len(names))
+            rows = self._firsts.on(connection, **params, names=names, each=each)
             turns.offer(_callable(rows, rooms.roster), known)
             full = Counter((row.partner_id, row.part) for row in rows)
             more = {name for (name, _), count in full.items() if count >= each}
             names = [name for name in names if name in more]
 
-    def _next_partners(self, connection: Connection, params: Params, *, most: int) -> list[str]:
+    def _next_partners(self, connection: Connection, params: Params, *, most: int) -> list[AnyRow]:
         """Return partners with waiting jobs: those behind the last pass's, then from the first."""
-        found: list[str] = []
+        found: dict[str, AnyRow] = {}
         for after in dict.fromkeys([self._after, ""]):
+            if len(found) == most:
+                break
             given = {**params, "after": after, "most": most - len(found)}
-            rows = rows_of(connection, self._waiting_partners, given) if given["most"] else []
-            found += [row.partner_id for row in rows if row.partner_id not in found]
-        self._after = found[-1] if len(found) == most else ""
-        return found
+            rows = self._waiting_partners.on(connection, **given)
+            found |= {row.partner_id: row for row in rows if row.partner_id not in found}
+        self._after = list(found)[-1] if len(found) == most else ""
+        return list(found.values())
 
 
 class _Rooms:
-    """The room of each partner, read when it is asked for, with what a pass goes by."""
+    """The room of each partner that was read, with what a pass goes by."""
 
-    def __init__(
-        self,
-        statement: Select[*tuple[Any, ...]],
-        connection: Connection,
-        params: Params,
-        roster: Roster,
-        hinted: Mapping[str, int],
-    ) -> None:
-        self.connection, self.params, self.roster = connection, params, roster
-        self._statement = statement
+    def __init__(self, roster: Roster, hinted: Mapping[str, int]) -> None:
+        self.roster = roster
         self._hinted = hinted
         self._known: dict[str, Room] = {}
 
-    def of(self, names: Iterable[str]) -> Mapping[str, Room]:
-        """Return what is known of these partners, and of those that were asked for before."""
-        new = sorted(set(names) - self._known.keys())
-        if new:
-            rows = rows_of(self.connection, self._statement, {**self.params, "names": new})
-            stored = {row.partner_id: row for row in rows}
-            for name in new:
-                row, partner = stored.get(name), self.roster.get(name)
-                if row is None:
-                    room = room_of_new(partner)
-                else:
-                    room = room_of(row._asdict(), partner, now=row.now)
-                self._known[name] = room.without(self._hinted.get(name, 0))
+    def of(self, rows: Iterable[AnyRow]) -> Mapping[str, Room]:
+        """Return what is known of the partners of these rows, and of those before."""
+        for row in rows:
+            if row.partner_id not in self._known:
+                self._known[row.partner_id] = self._room(row)
         return self._known
+
+    def _room(self, row: AnyRow) -> Room:
+        partner = self.roster.get(row.partner_id)
+        if row.mode is None:
+            room = room_of_new(partner)
+        else:
+            room = room_of(row._asdict(), partner, now=row.now)
+        return room.without(self._hinted.get(row.partner_id, 0))
 
 
 def _opening_runs(counts: Iterable[AnyRow], roster: Roster) -> int:

@@ -6,13 +6,24 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import BindParameter, Connection, Executable, bindparam, func, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Executable,
+    String,
+    bindparam,
+    func,
+    select,
+    update,
+)
 
 from worker.domain.bounds import bounded_wait
 from worker.domain.destinations import Destination
 from worker.domain.events import OutboxState
 from worker.store.engine.database import AnyRow, Database, rows_of
-from worker.store.engine.elements import Now, NowPlus, one_more
+from worker.store.engine.elements import InList, Now, NowPlus, one_more
+from worker.store.engine.prepared import Prepared
 from worker.store.outbox.endpoints import short
 from worker.store.schema.tables import outbox
 
@@ -42,36 +53,19 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._claims = {retries: _claim(retries=retries) for retries in (None, False, True)}
-        this = (
-            EVENTS.event_id == bindparam("this_event_id"),
-            EVENTS.destination == bindparam("this_destination"),
-            EVENTS.state == OutboxState.WAITING,
+        self._claims = {
+            retries: Prepared(database, claim_statement(retries=retries))
+            for retries in (None, False, True)
+        }
+        mine = (
+            EVENTS.event_id == bindparam("this_event_id", type_=String()),
+            EVENTS.lease_id == bindparam("this_lease_id", type_=String()),
         )
-        mine = EVENTS.lease_id == bindparam("this_lease_id")
-        # A delivered event is delivered, even if another process holds the lease by now.
-        self._delivered = (
-            update(outbox)
-            .where(*this)
-            .values(
-                state=OutboxState.DELIVERED,
-                delivered_at=Now(),
-                next_attempt_at=None,
-                lease_id=None,
-                fault=None,
-            )
-        )
-        failed: dict[str, object] = {"lease_id": None, "fault": bindparam("fault")}
-        self._again = (
-            update(outbox)
-            .where(*this, mine)
-            .values(next_attempt_at=NowPlus("wait_seconds"), **failed)
-        )
-        self._dead = (
-            update(outbox)
-            .where(*this, mine)
-            .values(state=OutboxState.DEAD, next_attempt_at=None, **failed)
-        )
+        self._delivered = Prepared(database, delivered_statement())
+        failed = update(outbox).where(*mine, *_still_waits()).returning(EVENTS.event_id)
+        failed = failed.values(lease_id=None, fault=bindparam("fault", type_=String()))
+        self._again = Prepared(database, failed.values(next_attempt_at=NowPlus("wait_seconds")))
+        self._dead = Prepared(database, failed.values(state=OutboxState.DEAD, next_attempt_at=None))
         self._resend = (
             update(outbox)
             .where(
@@ -108,20 +102,26 @@ class Outbox:
             "lease_seconds": lease.total_seconds(),
             "lease_id": str(uuid4()),
         }
-        rows = self._database.run(self._claims[retries], **params)
-        return [_delivery(row) for row in rows]
+        return [_delivery(row) for row in self._claims[retries](**params)]
 
-    def delivered(self, delivery: Delivery) -> None:
-        """Record that the receiver has the event."""
-        self._database.run(self._delivered, **_key(delivery))
+    def delivered(self, *deliveries: Delivery) -> None:
+        """Record that the receiver has these events."""
+        for destination in {delivery.destination for delivery in deliveries}:
+            its = [each.event_id for each in deliveries if each.destination == destination]
+            self._delivered(event_ids=its, this_destination=destination)
 
     def failed(self, delivery: Delivery, fault: str, *, wait: timedelta | None) -> None:
         """Record a failed delivery: the event is due again after the wait, or dead without one."""
-        failed = {**_key(delivery), "this_lease_id": delivery.lease_id, "fault": short(fault)}
+        failed: dict[str, object] = {
+            "this_event_id": delivery.event_id,
+            "this_destination": delivery.destination,
+            "this_lease_id": delivery.lease_id,
+            "fault": short(fault),
+        }
         if wait is None:
-            self._database.run(self._dead, **failed)
+            self._dead(**failed)
         else:
-            self._database.run(self._again, **failed, wait_seconds=bounded_wait(wait))
+            self._again(**failed, wait_seconds=bounded_wait(wait))
 
     def resend(self, connection: Connection, event_id: str) -> list[AnyRow]:
         """
@@ -188,15 +188,48 @@ class Outbox:
         return bool(self._database.read(settled.where(EVENTS.event_id == event_id)))
 
 
-def _claim(*, retries: bool | None) -> Executable:
+def delivered_statement() -> Executable:
+    """Return the statement of `Outbox.delivered`."""
+    # A delivered event is delivered, even if another process holds the lease by now.
+    return (
+        update(outbox)
+        .where(InList(EVENTS.event_id, "event_ids"), *_still_waits())
+        .values(
+            state=OutboxState.DELIVERED,
+            delivered_at=Now(),
+            next_attempt_at=None,
+            lease_id=None,
+            fault=None,
+        )
+        .returning(EVENTS.event_id)
+    )
+
+
+def _still_waits() -> tuple[ColumnElement[bool], ...]:
+    here = EVENTS.destination == bindparam("this_destination", type_=String())
+    return here, _waits(EVENTS.state)
+
+
+def _waits(state: ColumnElement[str]) -> ColumnElement[bool]:
+    """
+    Return the condition of an event that is found by its key, or by its job.
+
+    Not one that an index over the state serves: while PostgreSQL has no statistics yet, it would
+    read all waiting events for each (measured: 34 ms instead of 1.3 with 8,000).
+    """
+    return func.coalesce(state, "") == OutboxState.WAITING
+
+
+def claim_statement(*, retries: bool | None) -> Executable:
+    """Return the statement of `Outbox.claim`."""
     earlier = outbox.alias("earlier")
     before = select(earlier.c.event_id).where(
         earlier.c.partner_txn_uid == EVENTS.partner_txn_uid,
         earlier.c.destination == EVENTS.destination,
         earlier.c.number < EVENTS.number,
-        earlier.c.state == OutboxState.WAITING,
+        _waits(earlier.c.state),
     )
-    this_destination: BindParameter[str] = bindparam("this_destination")
+    this_destination: BindParameter[str] = bindparam("this_destination", type_=String())
     tried = {None: (), False: (EVENTS.attempts == 0,), True: (EVENTS.attempts > 0,)}[retries]
     due = (
         select(EVENTS.event_id)
@@ -236,7 +269,3 @@ def _delivery(row: AnyRow) -> Delivery:
         since=row.tried_at,
         at=row.now,
     )
-
-
-def _key(delivery: Delivery) -> dict[str, object]:
-    return {"this_event_id": delivery.event_id, "this_destination": delivery.destination}

@@ -1,0 +1,45 @@
+"""Threads that wait for work: one for each that is done at once, and none of it is lost."""
+
+import queue
+import threading
+from functools import partial
+
+from tests.servers.waiting import LIMIT, eventually
+from worker.outbox.crew import Crew
+
+
+def named(name: str) -> int:
+    return sum(thread.name == name for thread in threading.enumerate())
+
+
+def test_a_thread_takes_the_next_work() -> None:
+    crew, did = Crew("again"), queue.SimpleQueue[int]()
+    seen = set()
+    for _ in range(5):
+        crew.do(lambda: did.put(threading.get_ident()))
+        seen.add(did.get(timeout=LIMIT))
+        eventually(lambda: crew.free == 1)  # it waits for the next
+    assert (len(seen), named("again")) == (1, 1)
+
+
+def test_all_work_is_done_at_once() -> None:
+    crew, together = Crew("together"), threading.Barrier(20)
+    did: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for _ in range(20):
+        crew.do(lambda: did.put(together.wait(LIMIT)))
+    assert {did.get(timeout=LIMIT) for _ in range(20)} == set(range(20))
+
+
+def test_a_thread_without_work_ends() -> None:
+    crew, did = Crew("idle", idle_seconds=0.01), queue.SimpleQueue[int]()
+    crew.do(lambda: did.put(1))
+    did.get(timeout=LIMIT)
+    eventually(lambda: named("idle") == 0)
+
+
+def test_work_that_comes_as_a_thread_ends_is_done() -> None:
+    crew, did = Crew("hasty", idle_seconds=0.0), queue.SimpleQueue[int]()
+    for number in range(3000):
+        crew.do(partial(did.put, number))
+    assert {did.get(timeout=LIMIT) for _ in range(3000)} == set(range(3000))
+    eventually(lambda: named("hasty") == 0)
