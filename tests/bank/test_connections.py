@@ -192,3 +192,5 @@ def test_closing_ends_all_and_keeps_nothing_that_comes_back(serve: MakePeer, poo
         finished(under_way)
     read.close()
     assert pool.connections.connections == []
+    pool.ask(whole)  # that began too late
+    assert pool.connections.connections == []

@@ -450,13 +450,30 @@ def test_a_failure_that_comes_after_the_lease_changes_nothing(
     assert telling.states("U1") == ["delivered"]
 
 
+def test_all_that_failed_before_is_tried_in_one_round(
+    telling: Telling, receiver: Receiver, clock: Clock
+) -> None:
+    """Some at a time: they never take all slots."""
+    failed = _ids("U", BATCH - 1)
+    receiver.answer = lambda _post: (500, {})
+    end(telling.store, *failed)
+    telling.round()
+    receiver.answer = lambda _post: TAKEN
+    clock.forward(timedelta(hours=1))
+    telling.round()
+    assert {tuple(telling.states(uid)) for uid in failed} == {("delivered",)}
+
+
 @only_postgresql
-def test_a_claim_and_its_results_read_what_they_take_however_much_waits(telling: Telling) -> None:
-    """In a table that no ANALYZE has seen: a claim read all that waits, once for each event."""
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_a_claim_and_its_results_read_what_they_take_however_much_waits(
+    telling: Telling, *, analyzed: bool
+) -> None:
+    """Where PostgreSQL had no statistics a claim read all that waits, once for each event."""
     waiting = (
         "INSERT INTO outbox (event_id, destination, partner_txn_uid, number, body, created_at,"
         " next_attempt_at) SELECT 'E' || n, 'webhook', 'U' || n, 1, '{}', :now, :now"
-        " FROM generate_series(1, 2000) AS n"
+        " FROM generate_series(1, 20000) AS n"
     )
     read = text(
         "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
@@ -466,6 +483,8 @@ def test_a_claim_and_its_results_read_what_they_take_however_much_waits(telling:
     lease = {"most": 8, "lease_id": "L", "lease_seconds": LEASE.total_seconds()}
     with telling.store.database.writing() as connection:
         connection.execute(text(waiting), {"now": NOON})
+        if analyzed:
+            connection.exec_driver_sql("ANALYZE outbox")
     for statement, given in (
         (claim_statement(retries=False), {**here, **lease}),
         (delivered_statement(), {**here, "event_ids": [f"E{number}" for number in range(1, 9)]}),

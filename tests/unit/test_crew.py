@@ -1,10 +1,14 @@
 """Threads that wait for work: one for each that is done at once, and none of it is lost."""
 
 import queue
+import sys
 import threading
+from collections.abc import Iterator
 from functools import partial
 
-from tests.servers.waiting import LIMIT, eventually
+import pytest
+
+from tests.servers.waiting import LIMIT, eventually, joined
 from worker.outbox.crew import Crew
 
 
@@ -37,9 +41,27 @@ def test_a_thread_without_work_ends() -> None:
     eventually(lambda: named("idle") == 0)
 
 
+@pytest.fixture
+def hurried() -> Iterator[None]:
+    """Let threads take turns as often as can be."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hurried")
 def test_work_that_comes_as_a_thread_ends_is_done() -> None:
     crew, did = Crew("hasty", idle_seconds=0.0), queue.SimpleQueue[int]()
-    for number in range(3000):
-        crew.do(partial(did.put, number))
-    assert {did.get(timeout=LIMIT) for _ in range(3000)} == set(range(3000))
+
+    def give(numbers: range) -> None:
+        for number in numbers:
+            crew.do(partial(did.put, number))
+
+    givers = [threading.Thread(target=give, args=(range(n, 4000, 4),)) for n in range(4)]
+    for giver in givers:
+        giver.start()
+    for giver in givers:
+        joined(giver)
+    assert {did.get(timeout=LIMIT) for _ in range(4000)} == set(range(4000))
     eventually(lambda: named("hasty") == 0)

@@ -1,7 +1,7 @@
 """Threads that wait for work, so that none is started for each event."""
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 
 IDLE_SECONDS = 10.0
@@ -21,17 +21,18 @@ class Crew:
     def __init__(self, name: str, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self._name = name
         self._idle_seconds = idle_seconds
-        self._lock = threading.Lock()
-        self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._given = threading.Condition()
+        self._work: deque[Work] = deque()
         self.free = 0
         """Threads that wait, without those that have been given work already."""
 
     def do(self, work: Work) -> None:
         """Let a thread do it, at once. `work` never raises."""
-        with self._lock:
+        with self._given:
             if self.free:
                 self.free -= 1
-                self._work.put(work)
+                self._work.append(work)
+                self._given.notify()
                 return
         threading.Thread(target=self._serve, args=(work,), name=self._name, daemon=True).start()
 
@@ -42,15 +43,9 @@ class Crew:
 
     def _next(self) -> Work | None:
         """Wait for work; None if this thread may end."""
-        with self._lock:
+        with self._given:
             self.free += 1
-        try:
-            return self._work.get(timeout=self._idle_seconds)
-        except queue.Empty:
-            pass
-        with self._lock:
-            try:
-                return self._work.get_nowait()  # given just now
-            except queue.Empty:
-                self.free -= 1
-                return None
+            if self._given.wait_for(lambda: self._work, self._idle_seconds):
+                return self._work.popleft()
+            self.free -= 1
+            return None
