@@ -253,4 +253,6 @@ ALLOWED = [
 
 @pytest.mark.parametrize(("role", "statement"), ALLOWED)
 def test_what_a_role_is_for_it_may_do(role: str, statement: str, log_in: Log) -> None:
-    log_in(role).execute(statement)
+    done = log_in(role).execute(statement).statusmessage
+    assert done is not None
+    assert done.split()[0] == statement.split(maxsplit=1)[0]

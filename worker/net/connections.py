@@ -72,9 +72,9 @@ class Connections(httpcore.ConnectionPool):
 
     def close(self) -> None:
         """Close all connections. A request under way ends with an error."""
-        left = self.connections
         with self._lock:
             self._closed = True
+            left = [*self._used, *(idle.connection for idle in self._idle)]
             self._idle.clear()
         for connection in left:
             connection.close()

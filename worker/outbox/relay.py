@@ -141,7 +141,7 @@ class _Round:
 
     def _collect(self) -> None:
         """Record what is known by now; wait for the next result, but not for long."""
-        # A slot without its event: its time was over, and that was recorded then.
+        # One that has no slot any more was overdue, and that was recorded then.
         ended = [
             (delivery, reply)
             for delivery, reply in self._arrived()
@@ -153,7 +153,7 @@ class _Round:
                 self._record_failed(delivery, reply)
 
     def _arrived(self) -> list[tuple[Delivery, Reply]]:
-        """Wait for the next result; return all that are there, else those of overdue events."""
+        """Wait for the next result; return all that are there, and one for each overdue event."""
         now, until = self._context.monotonic(), self._slots.next_until()
         wait = POLL_SECONDS if until is None else min(POLL_SECONDS, max(0.0, until - now))
         arrived: list[tuple[Delivery, Reply]] = []
