@@ -9,14 +9,17 @@ from pathlib import Path
 from benchmarks import (
     backlog,
     drain,
+    fleet,
     jobs,
     latency,
     memory,
     producers,
     rates,
+    sqlite,
     starts,
     tables,
     webhook,
+    writes,
 )
 from benchmarks.figures import HEAD, Ratio
 from benchmarks.machine import described
@@ -33,6 +36,9 @@ CASES: dict[str, Callable[[Stage, int], Iterator[Ratio]]] = {
     "rates": rates.measure,
     "starts": starts.measure,
     "memory": memory.measure,
+    "writes": writes.measure,
+    "fleet": fleet.measure,
+    "sqlite": sqlite.measure,
 }
 
 

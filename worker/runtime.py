@@ -40,12 +40,17 @@ HINTS_PER_SLOT = 8
 """How many hinted jobs may wait for each bank call that may run at once."""
 RUNS_PER_SLOT = 2
 """How many of them may open runs: one that begins now, and one for when the run has ended."""
+MOST_SLOTS = 2048
+"""No more slots of all workers are counted: that many entries of an index are read each second."""
 BLOCKED_FACTOR = 4
 """From so many times the high-water mark on, the queue counts as blocked by others (ADR 15)."""
 BLOCKED_HINT_AGAIN_AFTER = timedelta(seconds=2)
 """In a blocked queue a hint counts as lost after so long."""
 SPARE_CONNECTIONS = 6
 """Database connections beyond those of the bank calls: sweep, relays, consumer, a late rescue."""
+CALLS_PER_CONNECTION = 2
+"""How many bank calls share a connection that is kept: a call needs it for milliseconds."""
+LEAST_KEPT = 4
 
 
 class Runtime:
@@ -85,8 +90,11 @@ class Runtime:
             base=timedelta(seconds=settings.cooldown_base_seconds),
             cap=timedelta(seconds=settings.cooldown_cap_seconds),
         )
-        connections = settings.concurrency + SPARE_CONNECTIONS
-        database = open_database(settings.database, connections=connections)
+        database = open_database(
+            settings.database,
+            connections=settings.concurrency + SPARE_CONNECTIONS,
+            kept=max(LEAST_KEPT, settings.concurrency // CALLS_PER_CONNECTION),
+        )
         return Store(
             database,
             cooldown=cooldown,
@@ -154,14 +162,18 @@ class Runtime:
         return self.stopping() or self.closed_until() is not None
 
     @property
-    def high_water(self) -> int:
-        """How many hinted jobs may wait at once."""
-        return self.settings.concurrency * HINTS_PER_SLOT
-
-    @property
     def runs_waiting(self) -> int:
-        """How many hints that open runs may wait at once."""
+        """How many hints of a producer may open runs at once."""
         return self.settings.concurrency * RUNS_PER_SLOT
+
+    def _slots(self) -> int:
+        """
+        Return how many bank calls all workers make at once, as far as this one can see.
+
+        As many as are under way, and at least its own: where more workers share the backlog their
+        calls show it, and more hints may wait for them.
+        """
+        return max(self.settings.concurrency, self.store.backlog.in_flight(most=MOST_SLOTS))
 
     def sweep(self, hints: Hints | None) -> SweepContext:
         """
@@ -169,13 +181,15 @@ class Runtime:
 
         Without `hints` no job is marked as hinted: a mark without a message would only delay it.
         """
-        blocked = hints is not None and hints.waiting > BLOCKED_FACTOR * self.high_water
+        slots = self._slots() if hints else 0
+        high_water = slots * HINTS_PER_SLOT
+        blocked = hints is not None and hints.waiting > BLOCKED_FACTOR * high_water
         return SweepContext(
             store=self.store,
             policy=self.policy,
             # While the broker is down a stamp would be taken back in the same pass.
-            high_water=self.high_water if hints and not hints.is_paused else 0,
-            runs=self.runs_waiting,
+            high_water=high_water if hints and not hints.is_paused else 0,
+            runs=slots * RUNS_PER_SLOT,
             hint=partial(hints.send, second_queue=blocked) if hints else _send_nothing,
             hint_again_after=BLOCKED_HINT_AGAIN_AFTER if blocked else HINT_AGAIN_AFTER,
             random=random.random,

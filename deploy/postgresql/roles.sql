@@ -69,6 +69,7 @@ ALTER TABLE rejected_counts OWNER TO kplus_owner;
 ALTER TABLE rejected_messages OWNER TO kplus_owner;
 ALTER TABLE token_statuses OWNER TO kplus_owner;
 ALTER TABLE tombstones OWNER TO kplus_owner;
+ALTER FUNCTION kplus_job_is_sound OWNER TO kplus_owner;
 ALTER FUNCTION kplus_skip_pruned() OWNER TO kplus_owner;
 
 -- What was granted before goes, that of single columns too: below stands everything.

@@ -129,6 +129,8 @@ def triggers(connection: Connection) -> dict[str, str]:
             "SELECT tgname, pg_get_triggerdef(t.oid) || pg_get_functiondef(tgfoid)"
             " || coalesce(proacl::text, 'everybody')"
             " FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid WHERE NOT tgisinternal"
+            " UNION ALL SELECT proname, pg_get_functiondef(oid) || proacl::text FROM pg_proc"
+            " WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype"
         )
     else:
         sql = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"

@@ -3,12 +3,19 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import cast
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import QueuePool
 
+from tests.integration.test_tables import valid
+from tests.servers.schema import migrate
+from worker.broker.hints import Hints
 from worker.config.settings import GivenSettings
+from worker.domain.states import State
 from worker.runtime import Runtime
+from worker.store.schema.tables import cancel_jobs
 
 
 @pytest.mark.parametrize("part", ["store", "bank", "roster", "policy", "attempt_context"])
@@ -25,4 +32,40 @@ def test_eight_threads_that_ask_at_once_get_one_part(tmp_path: Path, part: str) 
     with ThreadPoolExecutor(8) as threads:
         parts = list(threads.map(ask, range(8)))
     assert all(each is parts[0] for each in parts)
+    runtime.close()
+
+
+class Line:
+    """A queue without a message."""
+
+    waiting = 0
+    is_paused = False
+
+    def send(self, uids: list[str], *, second_queue: bool) -> list[str]:
+        raise AssertionError((uids, second_queue))
+
+
+def test_more_hints_may_wait_the_more_slots_work_on_the_backlog(tmp_path: Path) -> None:
+    """A hint a slot of one worker alone would leave the slots of a fleet idle."""
+    url = f"sqlite:///{tmp_path / 'one.db'}"
+    migrate(url)
+    runtime = Runtime(GivenSettings(home=tmp_path, database_url=SecretStr(url), concurrency=4))
+    line = cast("Hints", Line())
+    alone = runtime.sweep(line)
+    assert (alone.runs, alone.high_water) == (8, 32)
+    with runtime.store.database.writing() as connection:
+        connection.execute(
+            cancel_jobs.insert(),
+            [valid(State.IN_FLIGHT, partner_txn_uid=f"U{n}", lease_id=f"L{n}") for n in range(40)],
+        )
+    together = runtime.sweep(line)
+    assert (together.runs, together.high_water) == (80, 320)
+    assert runtime.sweep(None).high_water == 0
+    runtime.close()
+
+
+def test_a_process_keeps_a_connection_for_two_calls(tmp_path: Path) -> None:
+    url = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
+    runtime = Runtime(GivenSettings(home=tmp_path, database_url=url, concurrency=16))
+    assert cast("QueuePool", runtime.store.database.engine.pool).size() == 8
     runtime.close()

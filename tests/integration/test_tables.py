@@ -3,12 +3,15 @@
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import CheckConstraint, Engine, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from tests.integration.stock import NOON, SECOND, Clock, claimed, execute, only, row
+from tests.servers.roles import by_owner
 from worker.domain.states import FINAL, OUTCOMES, WAITING, Outcome, State
 from worker.store import Database, Store
+from worker.store.schema import job_table
+from worker.store.schema.rules import RULES
 from worker.store.schema.tables import metadata
 
 LEASE_FIELDS = {"lease_id": "L1", "lease_ends_at": NOON, "lease_kind": "cancel"}
@@ -196,11 +199,39 @@ def test_a_tombstone_of_an_outcome_nobody_knows_is_refused(store: Store) -> None
         )
 
 
-def test_every_check_of_a_job_is_tried_here() -> None:
-    checks = {
-        str(check.name).removeprefix("ck_cancel_jobs_")
-        for check in metadata.tables["cancel_jobs"].constraints
-        if isinstance(check, CheckConstraint)
-    }
+def test_every_rule_of_a_job_is_tried_here() -> None:
+    rules = {*job_table.RULES, *(rule.name for rule in RULES["cancel_jobs"])}
     tried = {rule for rule, _ in BROKEN if "|" not in rule}
-    assert checks == (tried | {"outcome_fits_state", "outcome_known"} | ELSEWHERE) - {"lease"}
+    assert rules == (tried | {"outcome_fits_state", "outcome_known"} | ELSEWHERE) - {"lease"}
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_a_refusal_names_the_rule_as_the_database_itself_would(store: Store) -> None:
+    """A producer's program reads the name and the code, and not only the text."""
+    with pytest.raises(IntegrityError) as refused:
+        insert(store, valid(State.PENDING, attempts=3))
+    told = refused.value.orig.diag  # type: ignore[union-attr]
+    assert (told.sqlstate, told.table_name) == ("23514", "cancel_jobs")
+    assert told.constraint_name == "ck_cancel_jobs_attempts_counted"
+    assert told.message_primary == (
+        'new row for relation "cancel_jobs" violates check constraint'
+        ' "ck_cancel_jobs_attempts_counted"'
+    )
+
+
+@by_owner
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_nobody_gets_past_the_rules_by_operators_of_their_own(store: Store) -> None:
+    """Whoever may create things in a schema can name it before PostgreSQL's own."""
+    job = metadata.tables["cancel_jobs"].insert().values(**valid(State.PENDING, attempts=3))
+    with store.database.engine.connect() as connection:
+        for statement in (
+            "CREATE SCHEMA mine",
+            "CREATE FUNCTION mine.yes(int, int) RETURNS bool RETURN true",
+            "CREATE OPERATOR mine.>= (function = mine.yes, leftarg = int, rightarg = int)",
+            "SET LOCAL search_path TO mine, pg_catalog, public",
+        ):
+            connection.execute(text(statement))
+        with pytest.raises(IntegrityError, match="attempts_counted"):
+            connection.execute(job)
+        connection.rollback()

@@ -86,6 +86,13 @@ class WorkerProcess:
         self.signal(signal.SIGKILL)
         self.wait()
 
+    def abort(self) -> str:
+        """End it so that it says where its threads stand; return everything it wrote."""
+        self.signal(signal.SIGCONT)  # it may be stopped
+        self.signal(signal.SIGABRT)
+        self.wait()
+        return self.told()
+
     def wait(self) -> int:
         """Return its exit code; 128 and the signal where it was killed."""
         return self._guarded.wait(LIMIT)
@@ -105,7 +112,9 @@ StartWorker = Callable[..., WorkerProcess]
 def clean_environment() -> dict[str, str]:
     """Return this process's environment without settings, so that only the given ones count."""
     rest = {name: value for name, value in os.environ.items() if not _is_setting(name)}
-    return rest | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    # With the last one a program that is aborted says where each of its threads stands.
+    ours = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    return rest | ours
 
 
 def _is_setting(name: str) -> bool:

@@ -165,7 +165,7 @@ class Arena:
 
     def wait_until_idle(self) -> None:
         """Return when every job that is stored has ended."""
-        eventually(lambda: self.moving() == 0, saying=self.told)
+        eventually(lambda: self.moving() == 0, saying=self.stacks)
 
     def caught(self, trap: Caught) -> None:
         """Wait until a trap has sprung."""
@@ -241,6 +241,12 @@ class Arena:
         """Return the last words of every worker."""
         logs = ((place.name, place.process.told()) for place in self.places.values())
         return "\n".join(f"--- {name}:\n{told[-3000:]}" for name, told in logs)
+
+    def stacks(self) -> str:
+        """End the workers that still run; return where they stood, and their last words."""
+        running = ((place.name, place.process) for place in self.places.values())
+        logs = {name: process.abort() for name, process in running if process.running}
+        return "\n".join(f"--- {name}:\n{told[-9000:]}" for name, told in logs.items())
 
     def pause(self, seconds: float) -> None:
         """Let a fault last: not a wait for something to happen, but what happens."""

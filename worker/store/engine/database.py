@@ -109,14 +109,17 @@ def open_database(
     url: str,
     *,
     connections: int = 5,
+    kept: int | None = None,
     clock: Clock | None = None,
     timeouts: Timeouts = TIMEOUTS,
 ) -> Database:
     """
-    Return the database of a URL. It connects at first use.
+    Return the database of a URL. It connects at first use, `connections` times at most.
 
+    On PostgreSQL it keeps `kept` of them, by default all, and uses more only while those are stuck.
     Call it after a fork: an engine shared by two processes corrupts both (measured).
     Raise `StoreUnavailable` if the folder of an SQLite file cannot be made.
     """
-    engine = make_engine(url, connections=connections, timeouts=timeouts)
+    kept = min(connections, kept or connections)
+    engine = make_engine(url, kept=kept, connections=connections, timeouts=timeouts)
     return Database(engine, clock=clock)

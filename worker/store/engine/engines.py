@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -15,6 +15,7 @@ from worker.domain.bounds import later
 from worker.errors import StoreUnavailable
 from worker.net.readiness import is_readable
 from worker.private import private_file, private_folder
+from worker.store.engine.pool import Pool
 
 READING = {"reading": True}
 _USED_AT = "used_at"
@@ -29,6 +30,7 @@ class Timeouts:
     The longest waits; all but `lock` are PostgreSQL's only.
 
     - `lock`: for a lock, and for a free connection of the pool.
+    - `kept`: for one of the connections that the pool keeps; then it opens another one.
     - `trusted`: a connection that was used within this time is not tested before its next
       use, unless data from the server is waiting on it.
     - `idle_in_transaction`: between two statements of our own transaction.
@@ -38,18 +40,19 @@ class Timeouts:
     """
 
     lock: timedelta = timedelta(seconds=20)
+    kept: timedelta = timedelta(seconds=0.3)
     trusted: timedelta = timedelta(seconds=1)
     idle_in_transaction: timedelta = timedelta(seconds=5)
     statement: timedelta = timedelta(seconds=60)
     answer: timedelta = timedelta(seconds=65)
 
 
-def make_engine(url: str, *, connections: int, timeouts: Timeouts) -> Engine:
-    """Return an engine. It connects at first use."""
+def make_engine(url: str, *, kept: int, connections: int, timeouts: Timeouts) -> Engine:
+    """Return an engine with at most so many connections, of which PostgreSQL's keeps `kept`."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, connections, timeouts.lock)
-    return _postgresql(parsed, connections, timeouts)
+    return _postgresql(parsed, kept, connections, timeouts)
 
 
 def lift_statement_timeout(connection: Connection) -> None:
@@ -142,15 +145,16 @@ def _make_folder(url: URL) -> None:
         raise StoreUnavailable(f"the folder {folder} cannot be made: {reason}") from error
 
 
-def _postgresql(url: URL, connections: int, timeouts: Timeouts) -> Engine:
+def _postgresql(url: URL, kept: int, connections: int, timeouts: Timeouts) -> Engine:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     milliseconds = _milliseconds(timeouts.lock)
     engine = create_engine(
         url,
         hide_parameters=True,
-        pool_size=connections,
-        max_overflow=2,
+        poolclass=Pool,
+        pool_size=kept,
+        max_overflow=connections + 2 - kept,
         pool_timeout=timeouts.lock.total_seconds(),
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
@@ -163,6 +167,7 @@ def _postgresql(url: URL, connections: int, timeouts: Timeouts) -> Engine:
             "keepalives_count": 3,
         },
     )
+    cast("Pool", engine.pool).moment = timeouts.kept
 
     # Imported here: a program on SQLite needs no psycopg.
     from worker.store.engine.bounded_connection import BoundedConnection  # noqa: PLC0415

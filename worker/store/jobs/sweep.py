@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, bindparam, select
+from sqlalchemy import BindParameter, Select, bindparam, func, select
 
 from worker.domain.claims import Claim
 from worker.domain.partners import Roster
@@ -48,11 +48,17 @@ class Backlog:
             .returning(*EVENT_COLUMNS)
         )
         self._hinting = Hinting(database)
+        self._in_flight = in_flight_statement()
         self._expired_since = LONG_AGO
 
     def dead(self, *, most: int) -> list[Claim]:
         """Return claims whose lease has ended and that nobody settled, the oldest first."""
         return [as_claim(row) for row in self._database.read(self._dead, most=most)]
+
+    def in_flight(self, *, most: int) -> int:
+        """Count the jobs under a claim, of all workers; no more than `most`."""
+        ((count,),) = self._database.read(self._in_flight, most=most)
+        return int(count)
 
     def exhaust(self, *, most: int, inquirers: list[str]) -> list[tuple[str, Outcome]]:
         """
@@ -118,6 +124,12 @@ def expired_statement() -> Select[Any]:
         .order_by(JOBS.expires_at, JOBS.next_attempt_at)
         .limit(bindparam("most"))
     )
+
+
+def in_flight_statement() -> Select[Any]:
+    """Return the statement that counts the jobs in flight, by the index of the leases."""
+    held = select(JOBS.lease_ends_at).where(JOBS.lease_id.is_not(None)).limit(bindparam("most"))
+    return select(func.count()).select_from(held.subquery())
 
 
 def dead_statement() -> Select[Any]:

@@ -2,9 +2,9 @@
 What a row must be that anybody may write: times that exist, counts with room, texts to be sent.
 
 A producer writes rows by plain SQL, so the database itself refuses what no worker could handle.
-PostgreSQL holds these rules as CHECKs. SQLite cannot add a CHECK to a table without copying it, so
-there triggers hold them, and refuse a row with the words of a CHECK. `domain.bounds` and
-`domain.wire` say the same in Python.
+PostgreSQL holds these rules as CHECKs, those of the jobs in one function (`soundness`). SQLite
+cannot add a CHECK to a table without copying it, so there triggers hold them, and refuse a row with
+the words of a CHECK. `domain.bounds` and `domain.wire` say the same in Python.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,6 +15,7 @@ from sqlalchemy import DDL, CheckConstraint, MetaData, event
 
 from worker.domain.bounds import LARGEST_COUNT
 from worker.domain.wire import IDENTIFIERS, LONGEST
+from worker.store.schema import job_table, soundness
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +129,13 @@ def sqlite_triggers(table: str) -> Iterator[str]:
 
 def hold(metadata: MetaData) -> None:
     """Let each database hold the rules of these tables."""
-    for table, rules in RULES.items():
-        for rule in rules:
-            only = {"only": "postgresql"}
-            check = CheckConstraint(rule.postgresql, name=rule.name, info=only)
-            metadata.tables[table].append_constraint(check.ddl_if(dialect="postgresql"))
+    job_rules = {rule.name: rule.postgresql for rule in RULES["cancel_jobs"]}
+    soundness.hold(metadata.tables["cancel_jobs"], {**job_table.RULES, **job_rules})
+    for rule in RULES["rejected_messages"]:
+        only = {"only": "postgresql"}
+        check = CheckConstraint(rule.postgresql, name=rule.name, info=only)
+        metadata.tables["rejected_messages"].append_constraint(check.ddl_if(dialect="postgresql"))
+    for table in RULES:
         for statement in sqlite_triggers(table):
             made = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
             event.listen(metadata.tables[table], "after_create", made.execute_if(dialect="sqlite"))
