@@ -54,7 +54,7 @@ LIBRARIES = (
         "DBOS",
         ("dbos",),
         "on_dbos",
-        f"{ITS_OWN_CLAIM}; without it a step that was cut off runs again, with its POST",
+        f"{ITS_OWN_CLAIM}; without that claim, a step that was cut off runs again, with its POST",
     ),
     Library(
         "Celery, SQLAlchemy Core",
