@@ -6,6 +6,7 @@ As its documents advise: one connection of asyncpg for the queue, and its comman
 
 import asyncio
 import signal
+import time
 
 import asyncpg
 import uvloop
@@ -16,7 +17,7 @@ from pgqueuer.queries import Queries
 
 from benchmarks.peers.job.given import Given
 from benchmarks.peers.job.in_tasks import AsyncJob
-from benchmarks.peers.job.program import at_once, ready, run
+from benchmarks.peers.job.program import ready, run
 
 GIVEN = Given.read()
 
@@ -43,13 +44,16 @@ async def serve() -> None:
     await pgq.run(batch_size=20, max_concurrent_tasks=100)
 
 
-async def enqueue(uids: list[str]) -> None:
-    """Enqueue them all by one statement."""
+async def enqueue(uids: list[str]) -> float:
+    """Enqueue them all by one statement; return when it was committed."""
     connection = await asyncpg.connect(GIVEN.database_url)
     queries = Queries(AsyncpgDriver(connection))
     payloads: list[bytes | None] = [uid.encode() for uid in uids]
-    await queries.enqueue(["cancel"] * len(uids), payloads, [0] * len(uids))
+    async with connection.transaction():
+        await queries.enqueue(["cancel"] * len(uids), payloads, [0] * len(uids))
+        began = time.monotonic()
     await connection.close()
+    return began
 
 
 def work() -> None:
@@ -59,7 +63,7 @@ def work() -> None:
 
 def fill(uids: list[str]) -> float:
     """Enqueue them all."""
-    return at_once(lambda: asyncio.run(enqueue(uids)))
+    return asyncio.run(enqueue(uids))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The job as a Procrastinate task; its row is marked as done when the task has ended."""
 
 import asyncio
+import time
 
 from procrastinate import App, PsycopgConnector
 
 from benchmarks.peers.job.given import Given
 from benchmarks.peers.job.in_tasks import AsyncJob
-from benchmarks.peers.job.program import at_once, ready, run
+from benchmarks.peers.job.program import ready, run
 
 GIVEN = Given.read()
 ITS_TABLE = "SELECT to_regclass('procrastinate_jobs') AS found"
@@ -32,10 +33,12 @@ async def serve() -> None:
         await app.run_worker_async(concurrency=GIVEN.concurrency)
 
 
-async def defer(uids: list[str]) -> None:
-    """Defer them all by one statement."""
+async def defer(uids: list[str]) -> float:
+    """Defer them all by one statement; return when it was sent."""
     async with app.open_async():
+        began = time.monotonic()
         await cancel.batch_defer_async(*({"uid": uid} for uid in uids))
+        return began
 
 
 def work() -> None:
@@ -45,7 +48,7 @@ def work() -> None:
 
 def fill(uids: list[str]) -> float:
     """Defer them all."""
-    return at_once(lambda: asyncio.run(defer(uids)))
+    return asyncio.run(defer(uids))
 
 
 if __name__ == "__main__":
