@@ -23,6 +23,8 @@ from benchmarks import (
 )
 from benchmarks.figures import HEAD, Ratio
 from benchmarks.machine import described
+from benchmarks.peers import environment
+from benchmarks.peers import measure as peers
 from benchmarks.stage import Stage
 
 CASES: dict[str, Callable[[Stage, int], Iterator[Ratio]]] = {
@@ -40,19 +42,27 @@ CASES: dict[str, Callable[[Stage, int], Iterator[Ratio]]] = {
     "fleet": fleet.measure,
     "sqlite": sqlite.measure,
 }
+NAMED = {**CASES, "peers": peers.measure}
+"""All that may be named; the peers need what only that installs."""
 
 
 def main(arguments: list[str]) -> int:
     """Measure what is named, or everything; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("case", nargs="*", choices=[*CASES, []], help="default: all")
+    parser.add_argument("case", nargs="*", choices=[*NAMED, []], help="default: all but peers")
     parser.add_argument("--repeat", type=int, default=5, help="turns that count (default: 5)")
     asked = parser.parse_args(arguments)
+    if "peers" in asked.case:
+        try:
+            environment.python()
+        except environment.NoEnvironment as reason:
+            print(reason, file=sys.stderr)
+            return 1
     print(f"{described()}\n\n{HEAD}", flush=True)
     missed = 0
     with tempfile.TemporaryDirectory(prefix="kplus-bench-") as folder, Stage(Path(folder)) as stage:
         for name in asked.case or CASES:
-            for ratio in CASES[name](stage, asked.repeat):
+            for ratio in NAMED[name](stage, asked.repeat):
                 print(ratio.told(), flush=True)
                 missed += ratio.holds is False
     return int(missed > 0)

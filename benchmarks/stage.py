@@ -74,6 +74,9 @@ class Stage:
         with self._stack as stack:
             self._redis = stack.enter_context(RedisServer(self.folder / "redis"))
             postgres = stack.enter_context(PrivatePostgres(durable=True))
+            self.postmaster = int(
+                (postgres.folder / "data" / "postmaster.pid").read_text().split()[0]
+            )
             self._databases = PostgresServer(postgres.url)
             stack.callback(self._databases.close)
             self._stack = stack.pop_all()
@@ -86,6 +89,15 @@ class Stage:
     def database(self) -> Iterator[str]:
         """Yield the URL of a new database with our tables."""
         url = self._databases.create()
+        try:
+            yield url
+        finally:
+            self._databases.drop(url)
+
+    @contextmanager
+    def empty_database(self) -> Iterator[str]:
+        """Yield the URL of a new database without tables."""
+        url = self._databases.create_empty()
         try:
             yield url
         finally:

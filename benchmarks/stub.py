@@ -2,19 +2,25 @@
 A bank that costs nothing: it says at once, or after a while, that the token is cancelled.
 
 It takes webhooks as well. Run as: stub.py LATENCY_SECONDS [ONE_IN]. One request in so many, by what
-it asks, is never answered. It prints its port.
+it asks, is never answered. It prints its port. It tells how often it was asked about the uids that
+begin alike.
 """
 
 import asyncio
 import json
 import sys
+from collections import Counter, defaultdict
 from zlib import crc32
+
+Asked = defaultdict[str, Counter[str]]
+"""How often each uid was asked about, by what stands before its first x: a turn of a contender."""
 
 
 class Line(asyncio.Protocol):
     """One connection; the requests on it come one after another."""
 
-    def __init__(self, latency: float, one_in: int) -> None:
+    def __init__(self, latency: float, one_in: int, asked: Asked) -> None:
+        self._asked = asked
         self._latency = latency
         self._one_in = one_in
         self._read = b""
@@ -36,6 +42,11 @@ class Line(asyncio.Protocol):
             return
         self._read = body[length:]
         asked = json.loads(body[:length])
+        if "counted" in asked:
+            self._say(counted(self._asked[asked["counted"]]))
+            return
+        if uid := asked.get("partnerTxnUid"):
+            self._asked[uid.partition("x")[0]][uid] += 1
         if self._one_in and hangs(asked, self._one_in):
             return
         told = answer_to(asked)
@@ -65,6 +76,11 @@ def hangs(asked: dict[str, str], one_in: int) -> bool:
     return crc32(asked.get("id", asked.get("partnerTxnUid", "")).encode()) % one_in == 0
 
 
+def counted(turn: Counter[str]) -> bytes:
+    """Return how many uids there were in a turn, and how many requests about them."""
+    return json.dumps({"uids": len(turn), "posts": turn.total()}).encode()
+
+
 def answer_to(asked: dict[str, str]) -> bytes:
     """Return what the bank says of a cancelled token; to an event that it was taken."""
     if "data" in asked:
@@ -88,7 +104,10 @@ def answer_to(asked: dict[str, str]) -> bytes:
 async def main(latency: float, one_in: int = 0) -> None:
     """Serve until the process is ended."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Line(latency, one_in), "127.0.0.1", 0, backlog=512)
+    asked: Asked = defaultdict(Counter)
+    server = await loop.create_server(
+        lambda: Line(latency, one_in, asked), "127.0.0.1", 0, backlog=512
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

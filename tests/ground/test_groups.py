@@ -17,6 +17,8 @@ from tools.tree import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = PROJECT["dependency-groups"]
 LOCAL = {"benchmarks", "tests", "tools", "worker"}
+# What runs in the environment of `./dev bench peers`; test_peers.py holds it against its own list.
+ELSEWHERE = (ROOT / "benchmarks" / "peers" / "programs", ROOT / "benchmarks" / "peers" / "job")
 
 
 def group(name: str) -> set[str]:
@@ -40,7 +42,8 @@ def test_whatever_is_imported_is_asked_for(folder: str) -> None:
     asked_for = {canonicalize_name(each.name) for each in wanted}
     providers = packages_distributions()
     known = LOCAL | sys.stdlib_module_names
-    names = {name for path in (ROOT / folder).rglob("*.py") for name in imported(path)} - known
+    paths = [path for path in (ROOT / folder).rglob("*.py") if path.parent not in ELSEWHERE]
+    names = {name for path in paths for name in imported(path)} - known
     assert "pytest" in names or folder != "tests"
     unasked = {
         name for name in names if not asked_for & set(map(canonicalize_name, providers[name]))

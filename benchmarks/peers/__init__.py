@@ -1,0 +1,1 @@
+"""The same job, written with other libraries: `./dev bench peers`."""
