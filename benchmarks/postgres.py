@@ -1,14 +1,12 @@
 """What PostgreSQL itself spends: processor time, write-ahead log, index entries, dead rows."""
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 
-TICKS = os.sysconf("SC_CLK_TCK")
+from benchmarks.processes import tree_seconds
 
 # A page that is written for the first time after a checkpoint is logged whole. That depends on the
 # checkpoints, not on the jobs.
@@ -54,12 +52,12 @@ class Meter:
         with self._engine.connect() as connection:
             self._rows = self._counted(connection)
             self._since = connection.execute(text("SELECT pg_current_wal_flush_lsn()")).scalar_one()
-        self._cpu = self._processor_time()
+        self._cpu = tree_seconds(self._server)
         return self
 
     def spent(self) -> Spent:
         """Return what was spent since `begin`."""
-        cpu = self._processor_time() - self._cpu
+        cpu = tree_seconds(self._server) - self._cpu
         with self._engine.connect() as connection:
             wal = connection.execute(text(_WAL), {"since": self._since}).one()
             dead, hot = self._counted(connection)
@@ -75,30 +73,3 @@ class Meter:
     def _counted(self, connection: Connection) -> tuple[float, float]:
         row = connection.execute(text(_ROWS)).one()
         return float(row.dead or 0), float(row.hot or 0)
-
-    def _processor_time(self) -> float:
-        """Return the seconds of the server and its processes, those that ended too."""
-        return sum(_seconds(pid) for pid in (self._server, *_children(self._server)))
-
-
-def _children(server: int) -> Iterator[int]:
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                fields = _fields(int(folder.name))
-            except OSError:
-                continue  # it ended meanwhile; its parent counts it
-            if int(fields[1]) == server:
-                yield int(folder.name)
-
-
-def _seconds(pid: int) -> float:
-    try:
-        fields = _fields(pid)
-    except OSError:
-        return 0.0
-    return sum(int(each) for each in fields[11:15]) / TICKS
-
-
-def _fields(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -10,7 +10,7 @@ import psycopg
 
 from benchmarks.figures import Series
 from benchmarks.orders import orders
-from benchmarks.peers.processes import tree_seconds
+from benchmarks.processes import tree_seconds
 from tests.servers.waiting import eventually
 
 REST = 0.3

@@ -12,7 +12,7 @@ from typing import IO
 from benchmarks.peers.contenders import Orders
 from benchmarks.peers.job.given import Given
 from benchmarks.peers.job.program import READY
-from benchmarks.peers.processes import Process, kill, tree
+from benchmarks.processes import Process, kill, tree
 from tests.servers.waiting import eventually
 from tests.servers.workers import clean_environment
 from tools.tree import ROOT

@@ -18,8 +18,8 @@ from benchmarks.peers import environment, libraries, measure
 from benchmarks.peers.contenders import Contender
 from benchmarks.peers.job.statements import CLAIM, SETTLE
 from benchmarks.peers.job.tables import INSERT, TABLES
-from benchmarks.peers.processes import Process, kill, tree, tree_seconds
 from benchmarks.peers.table import table
+from benchmarks.processes import Process, kill, tree, tree_seconds
 from tests.servers.waiting import eventually
 from tools import pins, requirements
 from tools.tree import ROOT
