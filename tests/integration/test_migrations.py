@@ -122,6 +122,22 @@ def test_the_triggers_of_the_database_are_those_of_the_models(
         assert triggers(migrated) == triggers(made) != {}
 
 
+@by_owner
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_everybody_may_try_the_rules_whatever_functions_begin_with(empty_database: str) -> None:
+    """A CHECK runs with the rights of who writes the row; some servers give new functions none."""
+    with connected(empty_database) as connection:
+        connection.execute(text("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"))
+        connection.commit()
+    migrate(empty_database)
+    may = text(
+        "SELECT grantee = 0 AND privilege_type = 'EXECUTE' FROM pg_proc, aclexplode(proacl)"
+        " WHERE proname = 'kplus_job_is_sound' AND grantee <> proowner"
+    )
+    with connected(empty_database) as connection:
+        assert connection.execute(may).scalars().all() == [True]
+
+
 def triggers(connection: Connection) -> dict[str, str]:
     """Return every trigger with what it does."""
     if connection.dialect.name == "postgresql":

@@ -202,6 +202,8 @@ REFUSED: dict[str, tuple[Sequence[str], str]] = {
             " AS $$ BEGIN RETURN NEW; END $$"
         ),
     ),
+    "the rules of a row away": ([], "DROP FUNCTION public.kplus_job_is_sound CASCADE"),
+    "the rules of a row slack": ([], "ALTER FUNCTION public.kplus_job_is_sound RESET search_path"),
     "a table that inherits": ([], "CREATE TEMP TABLE mine () INHERITS (public.cancel_jobs)"),
     "an update on conflict": (
         [],
