@@ -41,7 +41,9 @@ HINTS_PER_SLOT = 8
 RUNS_PER_SLOT = 2
 """How many of them may open runs: one that begins now, and one for when the run has ended."""
 MOST_SLOTS = 2048
-"""No more slots of all workers are counted: that many entries of an index are read each second."""
+"""No more slots of all workers are counted: each worker reads so much of an index at each pass."""
+SLOTS_STAY = 0.8
+"""This share of the slots that were seen counts at the next pass, though they are not seen."""
 BLOCKED_FACTOR = 4
 """From so many times the high-water mark on, the queue counts as blocked by others (ADR 15)."""
 BLOCKED_HINT_AGAIN_AFTER = timedelta(seconds=2)
@@ -62,6 +64,7 @@ class Runtime:
         self._maintenance = Maintenance.read(settings.maintenance or "")
         self._live_roster = LiveRoster(settings.roster)
         self._credentials: dict[str, str] = {}
+        self._slots_before = 0
 
     @property
     def roster(self) -> Roster:
@@ -171,9 +174,13 @@ class Runtime:
         Return how many bank calls all workers make at once, as far as this one can see.
 
         As many as are under way, and at least its own: where more workers share the backlog their
-        calls show it, and more hints may wait for them.
+        calls show it, and more hints may wait for them. It falls slowly: calls come in waves, and
+        what waits for workers that are gone still waits.
         """
-        return max(self.settings.concurrency, self.store.backlog.in_flight(most=MOST_SLOTS))
+        under_way = self.store.backlog.in_flight(lease=self.settings.lease, most=MOST_SLOTS)
+        own, before = self.settings.concurrency, int(SLOTS_STAY * self._slots_before)
+        self._slots_before = max(own, under_way, before)
+        return self._slots_before
 
     def sweep(self, hints: Hints | None) -> SweepContext:
         """
@@ -181,14 +188,15 @@ class Runtime:
 
         Without `hints` no job is marked as hinted: a mark without a message would only delay it.
         """
-        slots = self._slots() if hints else 0
+        may_hint = hints is not None and not hints.is_paused and not self.is_closed()
+        slots = self._slots() if may_hint else self.settings.concurrency
         high_water = slots * HINTS_PER_SLOT
         blocked = hints is not None and hints.waiting > BLOCKED_FACTOR * high_water
         return SweepContext(
             store=self.store,
             policy=self.policy,
             # While the broker is down a stamp would be taken back in the same pass.
-            high_water=high_water if hints and not hints.is_paused else 0,
+            high_water=high_water if may_hint else 0,
             runs=slots * RUNS_PER_SLOT,
             hint=partial(hints.send, second_queue=blocked) if hints else _send_nothing,
             hint_again_after=BLOCKED_HINT_AGAIN_AFTER if blocked else HINT_AGAIN_AFTER,

@@ -96,8 +96,10 @@ _PARAMETERS = {
     "still_payable_at": "TIMESTAMP WITH TIME ZONE",
     "ends": "INTEGER",
 }
+# In the order in which PostgreSQL tries CHECKs: by name.
 _CASES = "\n".join(
-    f"        WHEN ({rule}) IS FALSE THEN 'ck_cancel_jobs_{name}'" for name, rule in _RULES.items()
+    f"        WHEN ({rule}) IS FALSE THEN 'ck_cancel_jobs_{name}'"
+    for name, rule in sorted(_RULES.items())
 )
 _BODY = f"""
 DECLARE

@@ -5,6 +5,8 @@ from sqlalchemy import Connection, text
 _CHECKS = (
     "SELECT conrelid::regclass::text, conname FROM pg_constraint"
     " WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+    # As every statement of a worker: the jobs first. In another order both wait for the other.
+    " ORDER BY conrelid <> 'cancel_jobs'::regclass, conrelid, conname"
 )
 _TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'ck_%'"
 

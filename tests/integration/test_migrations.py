@@ -1,16 +1,20 @@
 """The migrations make what the models say, up and down, on both databases."""
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, Engine, MetaData, inspect, text
 
 from tests.servers.roles import by_owner
-from tests.servers.schema import migrate
+from tests.servers.schema import ROOT, migrate
 from worker.store import open_database
 from worker.store.schema.tables import metadata
 
@@ -120,6 +124,21 @@ def test_the_triggers_of_the_database_are_those_of_the_models(
 ) -> None:
     with engine.connect() as migrated, connected(by_the_models) as made:
         assert triggers(migrated) == triggers(made) != {}
+
+
+@by_owner
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_a_script_of_the_migrations_makes_the_same(engine: Engine, empty_database: str) -> None:
+    """Some let nobody but themselves change a schema: they read the SQL, and run it."""
+    script = io.StringIO()
+    config = Config(output_buffer=script)
+    config.set_main_option("script_location", str(ROOT / "migrations"))
+    command.upgrade(config, "head", sql=True)
+    with psycopg.connect(empty_database.replace("+psycopg", ""), autocommit=True) as database:
+        database.execute(script.getvalue().encode())
+    with engine.connect() as migrated, connected(empty_database) as made:
+        assert checks(migrated) == checks(made)
+        assert triggers(migrated) == triggers(made)
 
 
 @by_owner

@@ -1,6 +1,7 @@
 """The parts of one process are made once, however many threads ask for them first."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
 from typing import cast
@@ -53,14 +54,19 @@ def test_more_hints_may_wait_the_more_slots_work_on_the_backlog(tmp_path: Path) 
     line = cast("Hints", Line())
     alone = runtime.sweep(line)
     assert (alone.runs, alone.high_water) == (8, 32)
+    ends_at = datetime.now(UTC) + runtime.settings.lease
     with runtime.store.database.writing() as connection:
-        connection.execute(
-            cancel_jobs.insert(),
-            [valid(State.IN_FLIGHT, partner_txn_uid=f"U{n}", lease_id=f"L{n}") for n in range(40)],
-        )
+        for n in range(40):
+            held = {"partner_txn_uid": f"U{n}", "lease_id": f"L{n}", "lease_ends_at": ends_at}
+            connection.execute(cancel_jobs.insert().values(**valid(State.IN_FLIGHT, **held)))
     together = runtime.sweep(line)
     assert (together.runs, together.high_water) == (80, 320)
     assert runtime.sweep(None).high_water == 0
+    with runtime.store.database.writing() as connection:
+        # Their workers are gone: nobody has taken a job for a while.
+        connection.execute(cancel_jobs.update().values(lease_ends_at=datetime.now(UTC)))
+    assert [runtime.sweep(line).runs for _ in range(4)] == [64, 50, 40, 32]
+    assert [runtime.sweep(line).runs for _ in range(9)][-1] == 8
     runtime.close()
 
 

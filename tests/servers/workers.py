@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -88,9 +89,11 @@ class WorkerProcess:
 
     def abort(self) -> str:
         """End it so that it says where its threads stand; return everything it wrote."""
-        self.signal(signal.SIGCONT)  # it may be stopped
-        self.signal(signal.SIGABRT)
-        self.wait()
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            self.signal(signal.SIGCONT)  # it may be stopped
+            self.signal(signal.SIGABRT)
+        with suppress(subprocess.TimeoutExpired):
+            self.wait()
         return self.told()
 
     def wait(self) -> int:

@@ -244,9 +244,8 @@ class Arena:
 
     def stacks(self) -> str:
         """End the workers that still run; return where they stood, and their last words."""
-        running = ((place.name, place.process) for place in self.places.values())
-        logs = {name: process.abort() for name, process in running if process.running}
-        return "\n".join(f"--- {name}:\n{told[-9000:]}" for name, told in logs.items())
+        running = [place for place in self.places.values() if place.process.running]
+        return "\n".join(f"--- {each.name}:\n{each.process.abort()[-60_000:]}" for each in running)
 
     def pause(self, seconds: float) -> None:
         """Let a fault last: not a wait for something to happen, but what happens."""

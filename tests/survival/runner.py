@@ -1,5 +1,6 @@
 """One run: play the scenario, let everything reach its end, and have it judged."""
 
+import sys
 import time
 from collections import Counter
 from contextlib import suppress
@@ -82,8 +83,12 @@ def _let_it_end(scenario: Scenario, arena: Arena, load: Load) -> int:
         with suppress(AssertionError):
             eventually(lambda: _queued(arena) == 0, within=patience)
         sent_again = load.send_again(arena.store.jobs.exists)
-    with suppress(AssertionError):
-        eventually(lambda: _all_ended(arena, load), within=max(1.0, until - time.monotonic()))
+    left = max(1.0, until - time.monotonic())
+    try:
+        eventually(lambda: _all_ended(arena, load), within=left, saying=arena.stacks)
+    except AssertionError as error:
+        # Where the workers stood is for whoever reads the failure of the test.
+        sys.stdout.write(f"{error}\n")
     return sent_again
 
 

@@ -114,9 +114,10 @@ def open_database(
     timeouts: Timeouts = TIMEOUTS,
 ) -> Database:
     """
-    Return the database of a URL. It connects at first use, `connections` times at most.
+    Return the database of a URL. It connects at first use, and at most `connections` + 2 times.
 
-    On PostgreSQL it keeps `kept` of them, by default all, and uses more only while those are stuck.
+    On PostgreSQL it keeps `kept` of them, by default all; it opens more only while none of those
+    comes free.
     Call it after a fork: an engine shared by two processes corrupts both (measured).
     Raise `StoreUnavailable` if the folder of an SQLite file cannot be made.
     """

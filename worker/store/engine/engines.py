@@ -29,7 +29,7 @@ class Timeouts:
     """
     The longest waits; all but `lock` are PostgreSQL's only.
 
-    - `lock`: for a lock, and for a free connection of the pool.
+    - `lock`: for a lock, and for a connection where the pool may open no other one.
     - `kept`: for one of the connections that the pool keeps; then it opens another one.
     - `trusted`: a connection that was used within this time is not tested before its next
       use, unless data from the server is waiting on it.
@@ -40,7 +40,7 @@ class Timeouts:
     """
 
     lock: timedelta = timedelta(seconds=20)
-    kept: timedelta = timedelta(seconds=0.3)
+    kept: timedelta = timedelta(seconds=0.1)
     trusted: timedelta = timedelta(seconds=1)
     idle_in_transaction: timedelta = timedelta(seconds=5)
     statement: timedelta = timedelta(seconds=60)
@@ -48,7 +48,7 @@ class Timeouts:
 
 
 def make_engine(url: str, *, kept: int, connections: int, timeouts: Timeouts) -> Engine:
-    """Return an engine with at most so many connections, of which PostgreSQL's keeps `kept`."""
+    """Return an engine of so many connections and two more; PostgreSQL's keeps `kept` of them."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, connections, timeouts.lock)

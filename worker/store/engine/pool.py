@@ -7,14 +7,17 @@ from typing import cast
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.util.queue import Empty
 
+MOMENTS = 10
+"""So many moments longer one waits for a kept connection where the server refuses another one."""
+
 
 class Pool(QueuePool):
     """
     Opens another connection only if none of the kept ones comes free in a moment.
 
-    A statement takes a millisecond, so a few connections serve many threads. But one that waits
-    for a lock holds its connection meanwhile: then others get one of their own, up to
-    `max_overflow`, and the pool closes it when the kept ones are back.
+    While a statement takes milliseconds, a few connections serve many threads. One that waits for
+    a lock, or for a slow disk, holds its connection meanwhile: then others get one of their own,
+    up to `max_overflow`, and the pool closes it when the kept ones are back.
     """
 
     moment: timedelta = timedelta(0)
@@ -27,7 +30,15 @@ class Pool(QueuePool):
         return made
 
     def _do_get(self) -> ConnectionPoolEntry:
-        if self.overflow() >= 0:  # all that are kept are open
+        if self.overflow() < 0:
+            return super()._do_get()  # fewer are open than are kept
+        moment = self.moment.total_seconds()
+        with suppress(Empty):
+            return self._pool.get(block=True, timeout=moment)
+        try:
+            return super()._do_get()
+        except Exception:
+            # The server takes no more; one that is kept may come free.
             with suppress(Empty):
-                return self._pool.get(block=True, timeout=self.moment.total_seconds())
-        return super()._do_get()
+                return self._pool.get(block=True, timeout=MOMENTS * moment)
+            raise

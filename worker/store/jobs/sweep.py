@@ -11,7 +11,7 @@ from worker.domain.partners import Roster
 from worker.domain.states import WAITING, Event, Outcome
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import AnyRow, Database
-from worker.store.engine.elements import Now
+from worker.store.engine.elements import Now, NowPlus
 from worker.store.jobs.batches import a_batch, in_batch
 from worker.store.jobs.claim import CLAIMED, as_claim
 from worker.store.jobs.finish import Finisher
@@ -23,6 +23,8 @@ from worker.store.schema.tables import JOBS
 
 READS_FOR_ONE = 10
 """So many jobs past their expiry are read for each that may be ended."""
+LATELY = timedelta(seconds=5)
+"""A job that was claimed longer ago says nothing of how many slots there are now."""
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -55,9 +57,14 @@ class Backlog:
         """Return claims whose lease has ended and that nobody settled, the oldest first."""
         return [as_claim(row) for row in self._database.read(self._dead, most=most)]
 
-    def in_flight(self, *, most: int) -> int:
-        """Count the jobs under a claim, of all workers; no more than `most`."""
-        ((count,),) = self._database.read(self._in_flight, most=most)
+    def in_flight(self, *, lease: timedelta, most: int) -> int:
+        """
+        Count the jobs that workers took lately and still hold, of all workers; `most` at most.
+
+        What a worker that is gone held counts no more a few seconds after.
+        """
+        left = max(lease - LATELY, timedelta(0)).total_seconds()
+        ((count,),) = self._database.read(self._in_flight, left_seconds=left, most=most)
         return int(count)
 
     def exhaust(self, *, most: int, inquirers: list[str]) -> list[tuple[str, Outcome]]:
@@ -127,8 +134,12 @@ def expired_statement() -> Select[Any]:
 
 
 def in_flight_statement() -> Select[Any]:
-    """Return the statement that counts the jobs in flight, by the index of the leases."""
-    held = select(JOBS.lease_ends_at).where(JOBS.lease_id.is_not(None)).limit(bindparam("most"))
+    """Return the statement that counts the jobs whose lease has so long to go, by its index."""
+    held = (
+        select(JOBS.lease_ends_at)
+        .where(JOBS.lease_id.is_not(None), JOBS.lease_ends_at > NowPlus("left_seconds"))
+        .limit(bindparam("most"))
+    )
     return select(func.count()).select_from(held.subquery())
 
 

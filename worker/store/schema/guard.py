@@ -1,15 +1,18 @@
 """
-Whether the guard of pruned uids is the one of this release, and how it is put back.
+Whether what guards the tables is of this release, and how it is put back.
 
-Also whether others may put things of their own beside ours.
+The trigger that keeps pruned uids, and the function of PostgreSQL that holds the rules of a job's
+row. Also whether others may put things of their own beside ours.
 """
 
 import re
+from collections.abc import Iterator
 
 from sqlalchemy import Connection, text
 
 from worker.store.engine.database import Database
-from worker.store.schema import triggers
+from worker.store.schema import soundness, triggers
+from worker.store.schema.tables import cancel_jobs
 
 _BEFORE_EACH_INSERT = 7
 """How PostgreSQL writes BEFORE, INSERT and FOR EACH ROW as one number."""
@@ -29,6 +32,19 @@ _LOOK = text(
     """
 )
 
+_LOOK_AT_RULES = text(
+    """
+    SELECT n.nspname, p.prosrc, p.proconfig,
+           EXISTS (SELECT 1 FROM pg_catalog.aclexplode(coalesce(p.proacl,
+                   pg_catalog.acldefault('f', p.proowner))) AS a
+                   WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE') AS is_open
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_proc AS p ON p.pronamespace = n.oid AND p.proname = :name
+    WHERE c.oid = pg_catalog.to_regclass('cancel_jobs')
+    """
+)
+
 _OPEN = text(
     """
     SELECT n.nspname FROM pg_catalog.pg_namespace AS n,
@@ -44,7 +60,8 @@ def faults(connection: Connection) -> list[str]:
     Return what is wrong with the guard; nothing if it is as this release makes it.
 
     A restored dump, or a script that switched triggers off, may have left another one. Without
-    the guard a pruned uid becomes a job again, and an old one gives its owner's rights away.
+    the guard a pruned uid becomes a job again, and an old one gives its owner's rights away. With
+    other rules a row may be two things at once; where not everybody may try them, nobody writes.
     """
     found = _on_sqlite if connection.dialect.name == "sqlite" else _on_postgresql
     return found(connection)
@@ -64,7 +81,7 @@ def open_schemas(database: Database) -> list[str]:
 
 
 def restore(connection: Connection) -> None:
-    """Make the guard anew, as this release makes it."""
+    """Make it anew, as this release makes it."""
     kind = connection.dialect.name
     if kind == "sqlite":
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {triggers.FUNCTION}")
@@ -72,6 +89,10 @@ def restore(connection: Connection) -> None:
         connection.execute(triggers.as_ddl(statement))
     if kind == "postgresql":
         connection.exec_driver_sql(f"ALTER TABLE cancel_jobs ENABLE TRIGGER {triggers.FUNCTION}")
+        for row in connection.execute(_LOOK_AT_RULES, {"name": soundness.FUNCTION}).all():
+            home = connection.dialect.identifier_preparer.quote_identifier(row.nspname)
+            made = _rules().create(f"{home}.{soundness.FUNCTION}")
+            connection.execute(triggers.as_ddl(made))
 
 
 def _on_postgresql(connection: Connection) -> list[str]:
@@ -87,7 +108,20 @@ def _on_postgresql(connection: Connection) -> list[str]:
     is_whole = row.tgtype == _BEFORE_EACH_INSERT and row.is_unconditional and row.is_ours
     if not (is_safe and is_whole):
         wrong.append(f"this release's function {triggers.FUNCTION} (another one stands there)")
-    return wrong
+    return [*wrong, *_wrong_rules(connection)]
+
+
+def _wrong_rules(connection: Connection) -> Iterator[str]:
+    for row in connection.execute(_LOOK_AT_RULES, {"name": soundness.FUNCTION}):
+        if (row.prosrc, tuple(row.proconfig or ())) != (_rules().body, soundness.CONFIG):
+            yield f"this release's function {soundness.FUNCTION} (another one stands there)"
+        elif not row.is_open:
+            yield f"the right of everybody to call {soundness.FUNCTION}"
+
+
+def _rules() -> soundness.Function:
+    function: soundness.Function = cancel_jobs.info[soundness.FUNCTION]
+    return function
 
 
 def _on_sqlite(connection: Connection) -> list[str]:
