@@ -136,8 +136,8 @@ OPTIONS: Final[Mapping[str, Rule]] = {
     "without_heartbeat": _no_effect("no heartbeat events are sent"),
     "heartbeat_interval": _no_effect("no heartbeat events are sent"),
     "autoscale": _refused(
-        "connections and the number of hints follow one fixed size; use --concurrency, and start "
-        "or stop workers"
+        "the slots at the bank and the connections follow one fixed size; use --concurrency, and "
+        "start or stop workers"
     ),
     "beat": _refused(NO_BEAT),
     "schedule_filename": _refused(NO_BEAT),

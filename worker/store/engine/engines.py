@@ -15,6 +15,7 @@ from worker.domain.bounds import later
 from worker.errors import StoreUnavailable
 from worker.net.readiness import is_readable
 from worker.private import private_file, private_folder
+from worker.store.engine.forks import forks
 from worker.store.engine.pool import Pool
 
 READING = {"reading": True}
@@ -94,6 +95,15 @@ def _sqlite(url: URL, connections: int, lock_timeout: timedelta) -> Engine:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.create_function(PLUS_SECONDS, 2, _plus_seconds, deterministic=True)
+
+    # From here until it is given back it may be in a transaction.
+    @event.listens_for(engine, "checkout")
+    def _use(*_connection: Any) -> None:
+        forks.use()
+
+    @event.listens_for(engine, "checkin")  # codespell:ignore checkin
+    def _leave(*_connection: Any) -> None:
+        forks.leave()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
