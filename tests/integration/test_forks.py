@@ -14,6 +14,10 @@ from datetime import timedelta
 from sqlalchemy import text
 from worker.store import open_database
 from worker.store.engine.database import TIMEOUTS
+from worker.telemetry.log import configure_logging, get_logger
+
+configure_logging()
+log = get_logger("forks")
 
 WRITE = text("INSERT INTO locks VALUES (:name)")
 timeouts = replace(TIMEOUTS, lock=timedelta(seconds=2))
@@ -30,6 +34,7 @@ def write_on(over, began):
         with database.writing() as connection:
             connection.execute(text("DELETE FROM locks WHERE name = 'nobody'"))
             began.set()
+            log.info("a_line_in_a_transaction")
 
 
 failed = 0

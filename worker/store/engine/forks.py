@@ -9,6 +9,10 @@ pool `prefork` forks while the sweep runs, whenever it replaces a child.
 import os
 import threading
 
+# Its lock is taken at a fork too, and after ours, because it is there first: a thread that is
+# waited for may write a line.
+import worker.telemetry.log  # noqa: F401
+
 LONGEST_SECONDS = 20.0
 """So long a fork waits for a transaction at most."""
 
