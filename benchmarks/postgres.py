@@ -1,7 +1,6 @@
 """What PostgreSQL itself spends: processor time, write-ahead log, index entries, dead rows."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
@@ -11,7 +10,7 @@ from benchmarks.processes import tree_seconds
 # A page that is written for the first time after a checkpoint is logged whole. That depends on the
 # checkpoints, not on the jobs.
 _WAL = """
-SELECT sum(record_size) AS bytes, sum(count) AS records,
+SELECT sum(record_size) AS bytes,
     sum(count) FILTER (WHERE name ~ '^Btree/INSERT') AS entries
 FROM (
     SELECT "resource_manager/record_type" AS name, count, record_size
@@ -20,7 +19,7 @@ FROM (
 ) AS kinds
 """
 _ROWS = """
-SELECT sum(n_tup_upd) AS updates, sum(n_tup_hot_upd) AS hot, sum(n_tup_upd + n_tup_del) AS dead
+SELECT sum(n_tup_hot_upd) AS hot, sum(n_tup_upd + n_tup_del) AS dead
 FROM pg_stat_user_tables
 """
 
@@ -31,7 +30,6 @@ class Spent:
 
     cpu: float
     wal: float
-    records: float
     entries: float
     dead: float
     hot: float
@@ -40,12 +38,11 @@ class Spent:
 class Meter:
     """Measures one database, on a server where nobody else does anything meanwhile."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, postmaster: int) -> None:
         self._engine: Engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with self._engine.connect() as connection:
             connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_walinspect"))
-            folder = connection.execute(text("SHOW data_directory")).scalar_one()
-        self._server = int(Path(folder, "postmaster.pid").read_text().split()[0])
+        self._server = postmaster
 
     def begin(self) -> Self:
         """Measure from now on."""
@@ -64,7 +61,6 @@ class Meter:
         return Spent(
             cpu=cpu,
             wal=float(wal.bytes),
-            records=float(wal.records),
             entries=float(wal.entries),
             dead=dead - self._rows[0],
             hot=hot - self._rows[1],

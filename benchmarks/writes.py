@@ -60,7 +60,7 @@ def measure(stage: Stage, repeat: int) -> Iterator[Ratio]:
             ),
             Way("an order that comes as a message", "YB", worker.queue.fill),
         ]
-        meter = Meter(database)
+        meter = Meter(database, postmaster=stage.postmaster)
         for turn in range(repeat + 1):
             for way in ways:
                 spent = way.turn(turn, meter, worker, store)
