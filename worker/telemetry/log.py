@@ -4,7 +4,6 @@ import io
 import logging
 import os
 import sys
-import threading
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, TextIO
@@ -12,15 +11,10 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
+from worker.telemetry.one_line import one_line
 from worker.telemetry.printable import printable, printable_json
 from worker.telemetry.redaction import is_clean, redact_value
 
-_one_line = threading.RLock()
-"""Held while any thread writes a line, and during a fork: so a child starts with no half line in
-its buffer, and with a free lock."""
-os.register_at_fork(
-    before=_one_line.acquire, after_in_parent=_one_line.release, after_in_child=_one_line.release
-)
 _output: TextIO = sys.stderr
 _OF_LINES = frozenset({"exception", "stack"})
 # Libraries that say more than an operator needs, or more than a log may hold: at DEBUG
@@ -103,7 +97,7 @@ def _write(stream: TextIO, line: str) -> None:
     ValueError: the stream is closed. RuntimeError: a signal handler logs while the same thread
     is writing a line.
     """
-    with _one_line, suppress(OSError, ValueError, RuntimeError):
+    with one_line, suppress(OSError, ValueError, RuntimeError):
         stream.write(f"{line}\n")
         stream.flush()
 
@@ -113,7 +107,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
         """Use the lock that all lines share."""
-        self.lock = _one_line
+        self.lock = one_line
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record. One that cannot be formatted is reported as `logging` does."""

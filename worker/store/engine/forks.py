@@ -11,7 +11,7 @@ import threading
 
 # Its lock is taken at a fork too, and after ours, because it is there first: a thread that is
 # waited for may write a line.
-import worker.telemetry.log  # noqa: F401
+import worker.telemetry.one_line  # noqa: F401
 
 LONGEST_SECONDS = 20.0
 """So long a fork waits for a transaction at most."""
