@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from celery import Celery, current_app
 from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
-from tests.bank.tls_files import AUTHORITY
+from tests.bank.tls_files import AUTHORITY, AUTHORITY_BELOW, LOOSE_AUTHORITY
 from tests.celery.parts import RedisServer
 from tests.celery.tls_front import TlsFront
 from tests.survival.proxy import Proxy
@@ -199,6 +200,19 @@ def sent_over_tls(front: TlsFront, *, scheme: str = "rediss", query: str = "") -
 @pytest.mark.broker
 def test_rediss_works_with_an_authority_of_ones_own(tls_front: TlsFront) -> None:
     assert sent_over_tls(tls_front, query=f"?ssl_ca_certs={AUTHORITY}") == 1
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    ("tls_front", "authority"),
+    [("server_loose.pem", LOOSE_AUTHORITY), ("server_below.pem", AUTHORITY_BELOW)],
+    indirect=["tls_front"],
+)
+def test_rediss_trusts_a_named_authority_as_it_is_on_every_python(
+    tls_front: TlsFront, authority: Path
+) -> None:
+    """Python 3.13 refuses the first by default, and the versions before refuse the second."""
+    assert sent_over_tls(tls_front, query=f"?ssl_ca_certs={authority}") == 1
 
 
 @pytest.mark.broker
