@@ -36,7 +36,7 @@ def dead(host: str = "127.0.0.2") -> Iterator[Address]:
             unavailable(f"the address {host}", error, installable=False)
         for _ in range(8):
             waiting = stack.enter_context(socket.socket(family))
-            waiting.settimeout(0)
+            waiting.setblocking(False)  # noqa: FBT003 - its only argument
             waiting.connect_ex(full.getsockname())
         yield full.getsockname()
 

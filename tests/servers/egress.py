@@ -13,7 +13,7 @@ import pytest
 
 from tests.bank.tls_files import HERE
 from tests.servers.missing import unavailable
-from tests.servers.waiting import eventually
+from tests.servers.waiting import LIMIT, eventually
 from worker.broker.embedded.guarded import Guarded, Order
 
 HOST: Final = "127.0.0.1"
@@ -85,7 +85,7 @@ class EgressProxy:
 
     def _answers(self) -> bool:
         try:
-            socket.create_connection((HOST, self.port), timeout=1).close()
+            socket.create_connection((HOST, self.port), timeout=LIMIT).close()
         except OSError:
             return False
         return True
