@@ -125,7 +125,7 @@ def _wait(connection: Line, ready: int) -> None:
 
 
 def _has_read_ahead(connection: Line) -> bool:
-    return isinstance(connection, Secured) and connection.pending() > 0
+    return isinstance(connection, (ssl.SSLSocket, TlsInTls)) and connection.pending() > 0
 
 
 def _is_readable(connection: Line) -> bool:
