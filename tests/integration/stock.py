@@ -142,6 +142,11 @@ def partner(store: Store, partner_id: str = "P1") -> dict[str, Any]:
 
 def execute(store: Store, sql: str, **params: Any) -> None:
     """Do what anybody with a database client could do."""
+    if store.database.is_sqlite:  # whose driver takes no times any more, from Python 3.12 on
+        params = {
+            name: value.isoformat(" ") if isinstance(value, datetime) else value
+            for name, value in params.items()
+        }
     with store.database.engine.begin() as connection:
         connection.execute(text(sql), params)
 
