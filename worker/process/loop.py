@@ -18,16 +18,16 @@ class Loop:
     def __init__(
         self,
         name: str,
-        run_round: Callable[[], bool],
+        run_round: Callable[[], None],
         *,
-        pause: float,
+        pause: Callable[[], float],
         after: Callable[[], None] = lambda: None,
         stop_timeout: float = 10,
     ) -> None:
         """
         Prepare the thread; `start` starts it.
 
-        `run_round` returns True to go on without the `pause`; `after` runs after each round.
+        `after` runs after each round, then `pause` says how long the next one waits.
         `stop_timeout` bounds a stop. Both times are in seconds.
         """
         self._waits, self._failed, self._resumes = (
@@ -52,27 +52,24 @@ class Loop:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            goes_on = self._try_round()
+            self._try_round()
             self._after()
-            if not goes_on:
-                self._stopped.wait(self._pause)
+            self._stopped.wait(self._pause())
 
-    def _try_round(self) -> bool:
+    def _try_round(self) -> None:
         """Run one round. An outage of the database is logged once, not every second."""
-        goes_on = False
         try:
-            goes_on = self._run_round()
+            self._run_round()
         except StoreUnavailable as error:
             if not self._is_unavailable:
                 log.warning(self._waits, reason=str(error))
             self._is_unavailable = True
-            return False
+            return
         except Exception:
             log.exception(self._failed)
         if self._is_unavailable:
             log.info(self._resumes)
         self._is_unavailable = False
-        return goes_on
 
 
 class Thread(Protocol):

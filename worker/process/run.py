@@ -102,20 +102,22 @@ def build_worker(
     register(app, runtime, liveness)
     hints, rests = Hints(app, pause=PAUSE_OF_SWEEP_SECONDS), Rests()
 
-    def sweep_once() -> bool:
+    def sweep_once() -> None:
         if broker is not None:
             broker.renew()
         runtime().follow_roster()
         rests.see(runtime().store.partners.rests())
         rests.see_bank(runtime().closed_until())
         sweep(runtime().sweep(hints))
-        return False
 
     def after() -> None:
         liveness.sweep_ended(queued=hints.count_waiting())
 
+    def pause() -> float:
+        return runtime().sweep_pause(hints)
+
     def sweeper() -> Loop:
-        return Loop("sweep", sweep_once, pause=settings.sweep_seconds, after=after)
+        return Loop("sweep", sweep_once, pause=pause, after=after)
 
     def watchdog() -> Watchdog:
         return Watchdog(liveness, Heartbeat(settings.home), stall_timeout=settings.stall)
@@ -130,6 +132,10 @@ def _relays(
 ) -> Iterator[type[StartStopStep]]:
     """Yield a thread for each destination of outcomes: a slow receiver delays nothing else."""
     senders: dict[Destination, WebhookSender | CeleryPublisher] = {}
+
+    def pause() -> float:
+        return settings.sweep_seconds
+
     if settings.webhook is not None:
         senders[Destination.WEBHOOK] = WebhookSender(settings.webhook)
     if settings.message is not None:
@@ -138,12 +144,10 @@ def _relays(
 
         def deliver_once(
             name: Destination = name, sender: WebhookSender | CeleryPublisher = sender
-        ) -> bool:
+        ) -> None:
             deliver(runtime().relay(name, sender))
-            return False
 
-        def relay(name: Destination = name, run_round: Callable[[], bool] = deliver_once) -> Loop:
-            pause = settings.sweep_seconds
+        def relay(name: Destination = name, run_round: Callable[[], None] = deliver_once) -> Loop:
             return Loop(f"{name}-relay", run_round, pause=pause, stop_timeout=RELAY_STOP_SECONDS)
 
         yield step(f"kplus-{name}-relay", relay)
