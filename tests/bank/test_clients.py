@@ -90,10 +90,10 @@ def test_changed_settings_get_a_new_client_and_equal_ones_do_not(
     bank: Bank, serve: MakePeer
 ) -> None:
     peer = serve(answering(http()))
-    for secret in (SECRET, SECRET, "another", "another"):
+    for secret in (SECRET, SECRET, "canary-other", "canary-other"):
         bank.cancel(partner_at(peer.url, secret=secret), REQUEST)
     assert peer.connections == 2
-    assert b"Partner-Secret: another\r\n" in peer.requests[-1]
+    assert b"Partner-Secret: canary-other\r\n" in peer.requests[-1]
 
 
 def test_a_call_in_flight_outlives_a_change_of_settings_and_the_closing(

@@ -13,8 +13,9 @@ import pytest
 from tests.bank.conftest import MakePeer
 from tests.bank.peer import Conversation, Peer, answering, hearing_then, http, saying
 from tests.servers.waiting import LIMIT, eventually
+from worker.net.backend import DeadlineBackend
 from worker.net.connections import Connections
-from worker.net.deadline import Deadline, DeadlineBackend
+from worker.net.deadline import Deadline
 
 HEADERS = [(b"Host", b"peer")]
 IDLE = 10.0
@@ -44,9 +45,10 @@ class Watched(httpcore.NetworkStream):
 
 class Watching(DeadlineBackend):
     def __init__(self) -> None:
+        super().__init__()
         self.seen: Counter[str] = Counter()
 
-    def connect_tcp(self, *given: Any, **named: Any) -> httpcore.NetworkStream:
+    def connect_tcp(self, *given: Any, **named: Any) -> Any:
         self.seen["opened"] += 1
         return Watched(super().connect_tcp(*given, **named), self.seen)
 

@@ -17,6 +17,7 @@ from tests.unit.cases import FIRST, POLICY
 from worker.bank import Bank
 from worker.bank.identity import partner_context
 from worker.bank.redaction import cleaner
+from worker.config.partners_file import load_roster
 from worker.domain.answer import Answer
 from worker.domain.judgement import decide
 from worker.domain.kplus import MAX_TEXT_LENGTH, CancelRequest, Envelope, read_envelope
@@ -77,6 +78,26 @@ def test_no_header_that_is_kept_shows_the_secret(bank: Bank, serve: MakePeer, he
     kept = f"{answer} {decide(answer, FIRST, POLICY)}"
     assert answer.location or answer.retry_after_text
     for spelled in (CANARY, quote(CANARY), quote(CANARY, safe=""), "canary", "0815"):
+        assert spelled not in kept
+
+
+def test_no_answer_that_is_kept_shows_a_header_of_a_gateway(
+    bank: Bank, serve: MakePeer, tmp_path: Path
+) -> None:
+    """A gateway may quote what it was sent; a value from a file is a secret whatever its name."""
+    (tmp_path / "key").write_text(CANARY)
+    (tmp_path / "partners.toml").write_text(
+        f"[partners.{REQUEST.partner_id}]\nsecret = 'a-secret-of-a-partner'\n"
+        "headers = { x-gateway = { file = 'key' }, x-api-key = 'canary-written-down' }\n"
+    )
+    words = {"errorDesc": f"no {CANARY} and no canary-written-down", "statusCode": "10"}
+    page = http(dumps(words | {"errorCode": CANARY}).encode(), headers=[f"Location: /{CANARY}"])
+    url = serve(answering(page)).url
+    roster = load_roster(tmp_path / "partners.toml", bank_url=url, inquiry_url=None)
+    answer = bank.cancel(roster[REQUEST.partner_id], REQUEST)
+    kept = f"{answer} {decide(answer, FIRST, POLICY)}"
+    assert "[redacted]" in kept
+    for spelled in (CANARY, repr(CANARY)[1:-1], quote(CANARY), "canary", "0815"):
         assert spelled not in kept
 
 

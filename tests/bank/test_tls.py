@@ -10,7 +10,15 @@ import pytest
 
 from tests.bank.conftest import MakePeer, partner_at
 from tests.bank.peer import REQUEST, answering, http
-from tests.bank.tls_files import AUTHORITY, HERE, OTHER_AUTHORITY, at_localhost, server_context
+from tests.bank.tls_files import (
+    AUTHORITY,
+    AUTHORITY_BELOW,
+    HERE,
+    LOOSE_AUTHORITY,
+    OTHER_AUTHORITY,
+    at_localhost,
+    server_context,
+)
 from worker.bank import Bank
 from worker.bank.identity import needs_tls, partner_context
 from worker.domain.kplus import CancelRequest
@@ -21,8 +29,11 @@ from worker.errors import (
     CallMisconfigured,
     CertificateRefused,
 )
-from worker.net.deadline import Deadline, DeadlineStream, TlsAlert, TlsRefused
-from worker.net.tls import context_without_authorities, default_context
+from worker.net.deadline import Deadline
+from worker.net.errors import TlsAlert, TlsRefused
+from worker.net.stream import DeadlineStream
+from worker.net.tls import context_for_bundle, context_without_authorities, default_context
+from worker.net.trust import advice
 from worker.sandbox import Sandbox
 
 IDENTITY = {"client_cert": HERE / "client.pem", "client_key": HERE / "client_key.pem"}
@@ -33,6 +44,56 @@ TLS_1_3 = ssl.TLSVersion.TLSv1_3
 def test_a_private_authority_is_trusted_where_it_is_named(bank: Bank, serve: MakePeer) -> None:
     peer = serve(answering(http()), context=server_context())
     assert bank.cancel(partner_at(peer.url, ca_bundle=AUTHORITY), REQUEST).envelope is not None
+
+
+@pytest.mark.parametrize(
+    ("certificate", "ca_bundle"),
+    [("server_loose.pem", LOOSE_AUTHORITY), ("server_below.pem", AUTHORITY_BELOW)],
+    ids=["an authority as companies have it", "an authority that is no root"],
+)
+def test_what_a_named_bundle_holds_is_trusted_as_it_is_on_every_python(
+    bank: Bank, serve: MakePeer, certificate: str, ca_bundle: Path
+) -> None:
+    """Python 3.13 refuses the first by default, and the versions before refuse the second."""
+    peer = serve(answering(http()), context=server_context(certificate))
+    assert bank.cancel(partner_at(peer.url, ca_bundle=ca_bundle), REQUEST).envelope is not None
+
+
+def test_certificates_are_read_alike_on_every_python() -> None:
+    """Public ones by RFC 5280, those of a named bundle as they are."""
+    named, public = context_for_bundle(AUTHORITY), default_context()
+    flags = ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_TRUSTED_FIRST
+    assert named.verify_flags == flags
+    assert public.verify_flags == flags | ssl.VERIFY_X509_STRICT
+    for context in (named, public):
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
+
+
+@pytest.mark.parametrize(
+    ("certificate", "ca_bundle", "says"),
+    [
+        ("server.pem", OTHER_AUTHORITY, "get local issuer certificate: put the certificate of its"),
+        ("expired.pem", AUTHORITY, "expired: ask its owner for a new one"),
+        ("other_host.pem", AUTHORITY, "not valid for 'localhost': it is for another name"),
+        ("server_itself.pem", AUTHORITY, "self-signed certificate: it signs itself"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_told_with_what_to_do(
+    bank: Bank, serve: MakePeer, certificate: str, ca_bundle: Path, says: str
+) -> None:
+    peer = serve(answering(http()), context=server_context(certificate))
+    with pytest.raises(BankUntrusted) as told:
+        bank.cancel(partner_at(peer.url, ca_bundle=ca_bundle), REQUEST)
+    assert says in str(told.value)
+
+
+def test_a_fault_that_nobody_foresaw_is_told_in_openssls_words() -> None:
+    error = ssl.SSLCertVerificationError(1, "canary")
+    error.verify_code, error.verify_message = 9999, "something new"
+    assert advice(error) == "something new"
+    error.verify_code, error.verify_message = 89, "Basic Constraints of CA cert not critical"
+    assert "name the CA bundle" in advice(error)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,12 @@ from tests.bank.conftest import NOON, MakePeer
 from tests.bank.peer import Conversation, Peer, answering, hearing_then, http, saying
 from tests.bank.tls_files import AUTHORITY, server_context
 from tests.servers.deadlines import counted
+from tests.servers.egress import MakeEgress
 from tests.servers.receivers import SECRET
 from tests.servers.waiting import LIMIT
 from worker.config.destinations import Webhook
 from worker.domain.destinations import Destination
+from worker.net.proxy import Proxy
 from worker.outbox.relay import NO_ANSWER, Reply
 from worker.outbox.slots import MOST_AT_ONCE
 from worker.outbox.webhook import WebhookSender
@@ -38,9 +40,13 @@ def poster() -> Iterator[MakePoster]:
     with ExitStack() as stack:
 
         def make(
-            peer: Peer, *, ca_bundle: Path | None = None, deadline: float = LIMIT
+            peer: Peer,
+            *,
+            ca_bundle: Path | None = None,
+            deadline: float = LIMIT,
+            proxy: Proxy | None = None,
         ) -> WebhookSender:
-            webhook = Webhook(peer.url, (SECRET,), ca_bundle, timedelta(seconds=deadline))
+            webhook = Webhook(peer.url, (SECRET,), ca_bundle, timedelta(seconds=deadline), proxy)
             return stack.enter_context(closing(WebhookSender(webhook, clock=lambda: NOON)))
 
         yield make
@@ -76,6 +82,20 @@ def test_a_receiver_that_cannot_prove_itself_is_sent_nothing(
     peer = serve(answering(http()), context=server_context(certificate))
     assert reply(poster(peer, ca_bundle=ca_bundle)) == Reply("tls_untrusted")
     assert peer.requests == []
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http proxy", "https proxy"])
+def test_events_go_through_a_real_proxy_that_sees_no_more_than_connect(
+    serve: MakePeer, poster: MakePoster, egress: MakeEgress, *, tls: bool
+) -> None:
+    proxy = egress(tls=tls)
+    peer = serve(answering(http()), context=server_context())
+    ours = poster(peer, ca_bundle=AUTHORITY, proxy=Proxy.read(proxy.url, ca_bundle=AUTHORITY))
+    assert [reply(ours) for _ in range(3)] == [Reply()] * 3
+    proxy.stop()
+    assert reply(ours) == Reply("proxy_failed")
+    assert len(peer.requests) == 3
+    assert [line.split()[0] for line in proxy.requests()] == ["CONNECT"]
 
 
 def test_an_authority_that_cannot_be_read_is_a_fault_as_any_other(

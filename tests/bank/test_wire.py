@@ -9,7 +9,7 @@ from tests.bank.conftest import NOON, SECRET, MakeBank, MakePeer, partner_at
 from tests.bank.peer import CANCELLED, REQUEST, answering, http
 from worker import __version__
 from worker.bank import Bank
-from worker.domain.kplus import CancelRequest, RequestDt
+from worker.domain.kplus import CancelRequest, InquiryRequest, RequestDt
 from worker.errors import CallMisconfigured
 
 BODY = (
@@ -167,7 +167,6 @@ def test_a_proxy_of_the_environment_is_not_used(
 @pytest.mark.parametrize(
     ("url", "word"),
     [
-        ("http://user:word@127.0.0.1/cancel", "bad_url"),
         ("http://127.0.0.1:99999999/cancel", "bad_url"),
         ("http://[::1/cancel", "bad_url"),
         ("http://xn--a/cancel", "bad_url"),
@@ -177,6 +176,41 @@ def test_a_url_that_cannot_be_called_is_our_fault(bank: Bank, url: str, word: st
     with pytest.raises(CallMisconfigured) as told:
         bank.cancel(partner_at(url), REQUEST)
     assert told.value.fault == word
+
+
+def test_a_url_with_a_user_is_not_called_even_where_no_setting_has_refused_it(bank: Bank) -> None:
+    partner = partner_at("http://127.0.0.1/").model_copy(
+        update={"bank_url": "http://user:word@127.0.0.1/cancel"}
+    )
+    with pytest.raises(CallMisconfigured) as told:
+        bank.cancel(partner, REQUEST)
+    assert told.value.fault == "bad_url"
+
+
+def test_headers_of_the_partner_travel_beside_the_banks_own(bank: Bank, serve: MakePeer) -> None:
+    """Behind the bank's own, which stay as they are; an inquiry has them too."""
+    peer = serve(answering(http()))
+    inquiry = InquiryRequest("INQ1", REQUEST.partner_id, REQUEST.token_id, "")
+    headers = {"x-api-key": "canary-key", "env-id": "KPLUS"}
+    partner = partner_at(peer.url, inquiry_url=peer.url, headers=headers)
+    bank.cancel(partner, REQUEST)
+    bank.inquire(partner, inquiry)
+    for request in peer.requests:
+        head = request.partition(b"\r\n\r\n")[0].decode().splitlines()[1:]
+        assert [line.partition(":")[0] for line in head] == [
+            *("Host", "content-type", "Partner-Id", "Partner-Secret"),
+            *("x-api-key", "env-id"),
+            *("Accept-Encoding", "User-Agent", "Content-Length"),
+        ]
+        assert {"x-api-key: canary-key", "env-id: KPLUS"} <= set(head)
+
+
+def test_changed_headers_are_sent_with_the_next_call(bank: Bank, serve: MakePeer) -> None:
+    peer = serve(answering(http()))
+    for key in ("one", "two"):
+        bank.cancel(partner_at(peer.url, headers={"x-api-key": key}), REQUEST)
+    assert b"x-api-key: one\r\n" in peer.requests[0]
+    assert b"x-api-key: two\r\n" in peer.requests[1]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from worker.sandbox import Sandbox
 HERE = Path(__file__).parent / "tls"
 AUTHORITY = HERE / "ca.pem"
 OTHER_AUTHORITY = HERE / "other_ca.pem"
+LOOSE_AUTHORITY = HERE / "ca_loose.pem"
+AUTHORITY_BELOW = HERE / "ca_below.pem"
 
 
 def server_context(

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from celery import Celery, current_app
 from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
-from tests.bank.tls_files import AUTHORITY
+from tests.bank.tls_files import AUTHORITY, AUTHORITY_BELOW, LOOSE_AUTHORITY
 from tests.celery.parts import RedisServer
-from tests.celery.tls_front import TlsFront
+from tests.servers.tls_front import TlsFront
 from tests.survival.proxy import Proxy
 from worker.broker.app import (
     CANCEL_QUEUE,
@@ -181,38 +182,58 @@ def test_a_producer_goes_on_after_a_restart_of_redis(redis_server: RedisServer) 
 
 @pytest.fixture
 def tls_front(redis_server: RedisServer, request: pytest.FixtureRequest) -> Iterator[TlsFront]:
-    front = TlsFront(redis_server, getattr(request, "param", "server.pem"))
-    yield front
-    front.listener.close()
+    with TlsFront(redis_server.port, getattr(request, "param", "server.pem")) as front:
+        yield front
 
 
-def sent_over_tls(front: TlsFront, *, scheme: str = "rediss", query: str = "") -> int:
+def sent_over_tls(
+    front: TlsFront, server: RedisServer, *, scheme: str = "rediss", query: str = ""
+) -> int:
     app = app_for(f"{scheme}://localhost:{front.port}/0{query}", timeout=timedelta(seconds=2))
     try:
         app.send_task(CANCEL_TOKEN, kwargs={}, retry=False)
     finally:
         app.close()
-    with front.server.client() as client:
+    with server.client() as client:
         return int(str(client.llen(CANCEL_QUEUE)))
 
 
 @pytest.mark.broker
-def test_rediss_works_with_an_authority_of_ones_own(tls_front: TlsFront) -> None:
-    assert sent_over_tls(tls_front, query=f"?ssl_ca_certs={AUTHORITY}") == 1
+def test_rediss_works_with_an_authority_of_ones_own(
+    tls_front: TlsFront, redis_server: RedisServer
+) -> None:
+    assert sent_over_tls(tls_front, redis_server, query=f"?ssl_ca_certs={AUTHORITY}") == 1
 
 
 @pytest.mark.broker
-def test_rediss_refuses_a_certificate_of_an_unknown_authority(tls_front: TlsFront) -> None:
+@pytest.mark.parametrize(
+    ("tls_front", "authority"),
+    [("server_loose.pem", LOOSE_AUTHORITY), ("server_below.pem", AUTHORITY_BELOW)],
+    indirect=["tls_front"],
+)
+def test_rediss_trusts_a_named_authority_as_it_is_on_every_python(
+    tls_front: TlsFront, redis_server: RedisServer, authority: Path
+) -> None:
+    """Python 3.13 refuses the first by default, and the versions before refuse the second."""
+    assert sent_over_tls(tls_front, redis_server, query=f"?ssl_ca_certs={authority}") == 1
+
+
+@pytest.mark.broker
+def test_rediss_refuses_a_certificate_of_an_unknown_authority(
+    tls_front: TlsFront, redis_server: RedisServer
+) -> None:
     """Plain Celery connects (measured)."""
     with pytest.raises(OperationalError, match="certificate verify failed"):
-        sent_over_tls(tls_front)
+        sent_over_tls(tls_front, redis_server)
 
 
 @pytest.mark.broker
 @pytest.mark.parametrize("tls_front", ["other_host.pem", "expired.pem"], indirect=True)
-def test_rediss_refuses_a_certificate_of_another_name_or_time(tls_front: TlsFront) -> None:
+def test_rediss_refuses_a_certificate_of_another_name_or_time(
+    tls_front: TlsFront, redis_server: RedisServer
+) -> None:
     with pytest.raises(OperationalError, match="certificate verify failed"):
-        sent_over_tls(tls_front, query=f"?ssl_ca_certs={AUTHORITY}")
+        sent_over_tls(tls_front, redis_server, query=f"?ssl_ca_certs={AUTHORITY}")
 
 
 @pytest.mark.parametrize(

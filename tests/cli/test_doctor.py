@@ -14,6 +14,7 @@ from tests.bank.tls_files import server_context
 from tests.cli.conftest import Done, Run
 from tests.integration.stock import DOWN, accept, claimed, execute, settle
 from tests.servers.brokers import RedisServer
+from tests.servers.egress import MakeEgress
 from tests.servers.schema import ROOT
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.doctor.certificate import certificate_end
@@ -233,6 +234,79 @@ def test_a_bank_that_proves_who_it_is_is_well(run: Run, secure_bank: Any, tmp_pa
     assert line(done, "bank")["ok"]
     assert "certificate ends at 2120" in line(done, "partner")["text"]
     assert bank.journal.entries() == []
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http proxy", "https proxy"])
+def test_a_bank_is_looked_at_through_the_proxy_of_its_partner(
+    run: Run, secure_bank: Any, tmp_path: Path, egress: MakeEgress, *, tls: bool
+) -> None:
+    proxy = egress(tls=tls)
+    bank = secure_bank("server.pem", asks_for_client=True)
+    files = {
+        "client_cert": TLS / "client.pem",
+        "client_key": TLS / "client_key.pem",
+        "ca_bundle": TLS / "ca.pem",
+        "proxy_ca_bundle": TLS / "ca.pem",
+    }
+    file = _partners_file(tmp_path, bank, **files)
+    settings = {"KPLUS_PARTNERS_FILE": file, "KPLUS_PROXY_URL": proxy.url}
+    found = line(run(*DOCTOR, **settings), "bank")
+    assert f" through {proxy.host}:{proxy.port}" in found["check"]
+    assert "proved to be localhost" in found["text"]
+    proxy.stop()
+    found = line(run(*DOCTOR, **settings), "bank")
+    assert not found["ok"]
+    assert "cannot be reached through the proxy" in found["text"]
+    assert "KPLUS_PROXY_URL" in found["remedy"]
+    assert bank.journal.entries() == []
+
+
+def test_a_refused_certificate_is_told_through_a_proxy_too(
+    run: Run, secure_bank: Any, tmp_path: Path, egress: MakeEgress
+) -> None:
+    bank = secure_bank("server.pem", asks_for_client=True)
+    bundles = {"ca_bundle": TLS / "ca.pem", "proxy_ca_bundle": TLS / "ca.pem"}
+    file = _partners_file(tmp_path, bank, **bundles)
+    settings = {"KPLUS_PARTNERS_FILE": file, "KPLUS_PROXY_URL": egress(tls=True).url}
+    found = line(run(*DOCTOR, **settings), "bank")
+    assert "(certificate_required)" in found["text"]
+    assert "set client_cert" in found["remedy"]
+
+
+def test_a_proxy_that_wants_a_password_is_told_without_the_wrong_one(
+    run: Run, secure_bank: Any, tmp_path: Path, egress: MakeEgress
+) -> None:
+    proxy = egress(wants_a_user=True)
+    file = _partners_file(tmp_path, secure_bank("server.pem"), ca_bundle=TLS / "ca.pem")
+    url = f"http://user:hidden-7@127.0.0.1:{proxy.port}"
+    done = run(*DOCTOR, KPLUS_PARTNERS_FILE=file, KPLUS_PROXY_URL=url)
+    assert "does not take the user and the password" in line(done, "bank")["text"]
+    assert "hidden" not in done.all()
+
+
+def test_a_bundle_of_the_proxy_that_cannot_be_used_is_a_fault_of_the_partner(
+    run: Run, secure_bank: Any, tmp_path: Path
+) -> None:
+    file = _partners_file(tmp_path, secure_bank("server.pem"), proxy_ca_bundle=TLS / "README.md")
+    done = run(*DOCTOR, KPLUS_PARTNERS_FILE=file, KPLUS_PROXY_URL="https://localhost:1")
+    found = line(done, f"partner {PARTNER_ID}")
+    assert not found["ok"]
+    assert "proxy_ca_bundle" in found["text"]
+    assert "README.md" in line(done, "bank")["text"]
+
+
+def test_a_proxy_of_the_environment_is_told_and_is_the_remedy_where_nothing_is_reached(
+    run: Run, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://u:hidden-8@127.0.0.1:9")
+    done = run(*DOCTOR, **settings)
+    assert line(done, "proxy")["ok"], "where all is reached, that is right"
+    assert "HTTPS_PROXY is set, and not used" in line(done, "proxy")["text"]
+    done = run(*DOCTOR, **settings | {"KPLUS_BANK_URL": "https://127.0.0.1:1/v1"})
+    assert "HTTPS_PROXY is set, and not used" in line(done, "bank")["remedy"]
+    assert "hidden" not in done.all()
+    done = run(*DOCTOR, **settings | {"KPLUS_PROXY_URL": "direct"})
+    assert [each for each in done.json["checks"] if each["check"] == "proxy"] == []
 
 
 @pytest.mark.parametrize(

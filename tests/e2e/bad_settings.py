@@ -110,6 +110,21 @@ BAD_SETTINGS: dict[str, Command] = {
     "a bank by FTP": _given("KPLUS_BANK_URL", "ftp://bank/cancel"),
     "a bank without a scheme": _given("KPLUS_BANK_URL", "bank.example/cancel"),
     "a bank without a host": _given("KPLUS_BANK_URL", "https:///cancel"),
+    "a bank with a user": _given("KPLUS_BANK_URL", "https://u:p@bank/cancel", "no user"),
+    "an inquiry with a user": _given("KPLUS_INQUIRY_URL", "https://u@bank/x", "no user"),
+    "a proxy by SOCKS": _given("KPLUS_PROXY_URL", "socks5://proxy:1080", "SOCKS"),
+    "a proxy without a scheme": _given("KPLUS_PROXY_URL", "proxy:3128", "http://"),
+    "a proxy with a path": _given("KPLUS_PROXY_URL", "http://proxy:3128/out", "port"),
+    "a proxy's exceptions that are none": _given("KPLUS_NO_PROXY", "good, http://bad", "entry 2"),
+    "a bank without TLS behind a proxy": _several(
+        "KPLUS_BANK_URL", "http://", PROXY_URL="http://proxy:3128", BANK_URL="http://bank/cancel"
+    ),
+    "a webhook's proxy without a webhook": _given(
+        "KPLUS_WEBHOOK_PROXY_URL", "http://proxy:3128", "KPLUS_WEBHOOK_URL"
+    ),
+    "a bundle of the proxy that is not there": Command(
+        ("worker",), SETTINGS, ("KPLUS_PROXY_CA_BUNDLE", "gone"), {"KPLUS_PROXY_CA_BUNDLE": "gone"}
+    ),
     "a bank with a blank": _given("KPLUS_INQUIRY_URL", "https://bank/inquire token"),
     "a database that is no URL": _given("KPLUS_DATABASE_URL", "orders"),
     "a database of another make": _given("KPLUS_DATABASE_URL", "mysql://host/orders"),
@@ -185,6 +200,13 @@ BAD_SETTINGS: dict[str, Command] = {
     "a secret that is empty": _partner(b"secret = ''\n", "secret"),
     "an unknown key": _partner(b"secret = 'abcd'\nsecrte = 'x'\n", "secrte"),
     "a bank_url that is none": _partner(b"secret = 'abcd'\nbank_url = 'bank'\n", "bank_url"),
+    "a proxy_url that is none": _partner(b"secret = 'abcd'\nproxy_url = 'proxy'\n", "proxy_url"),
+    "a header of the bank's own": _partner(
+        b"secret = 'abcd'\nheaders = { Partner-Secret = 'x' }\n", "Partner-Secret"
+    ),
+    "a header in a file that is not there": _partner(
+        b"secret = 'abcd'\nheaders = { x-api-key = { file = 'gone' } }\n", "gone"
+    ),
     "a rate of nothing": _partner(b"secret = 'abcd'\nrate_per_second = 0\n", "rate_per_second"),
     "a rate that is none": _partner(b"secret = 'abcd'\nrate_per_second = nan\n", "rate_per_second"),
     "half a call": _partner(b"secret = 'abcd'\nmax_concurrency = 0.5\n", "max_concurrency"),

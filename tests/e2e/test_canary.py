@@ -141,6 +141,9 @@ class Play:
             "a mistyped name": {"KPLUS_PARTNER_SECRTE": real},
             "a number": {"KPLUS_MAX_ATTEMPTS": real},
             "a secret of no webhook": {"KPLUS_WEBHOOK_URL": None},
+            "a proxy that is none": {"KPLUS_PROXY_URL": f"socks5://u:{real}@h"},
+            "a bank with a password": {"KPLUS_BANK_URL": f"https://u:{real}@h/x"},
+            "a bank behind a proxy without TLS": {"KPLUS_NO_PROXY": None},
             "a secret that is none": {"KPLUS_WEBHOOK_SECRET": f"whsec_{real}"},
         }
 
@@ -187,6 +190,11 @@ HOOK = {
     "path of the webhook": "canary-dGhlLXBhdGgtb2YtdGhlLXdlYmhvb2s",
 }
 
+WAY = {
+    "header of a gateway": "canary-aGVhZGVyLW9mLWEtZ2F0ZXdheQ",
+    "proxy": "canary-cGFzc3dvcmQtb2YtYS1wcm94eQ",
+}
+
 
 class Echo:
     """
@@ -212,9 +220,10 @@ def run(
 ) -> Iterator[Run]:
     """A whole run on real secrets: calls, faults, hostile messages, a crash, every command."""
     server, folder = databases(request.param), tmp_path_factory.mktemp("canary")
-    for name, secret in SECRETS.items():
+    for name, secret in (SECRETS | WAY).items():
         (folder / name).write_text(f"{secret}\n")
-    roster = [f"[partners.{name}]\nsecret_file = '{name}'\n" for name in SECRETS]
+    gateway = "headers = { x-gateway = { file = 'header of a gateway' } }"
+    roster = [f"[partners.{name}]\nsecret_file = '{name}'\n{gateway}\n" for name in SECRETS]
     (folder / "partners.toml").write_text("".join(roster))
     with ExitStack() as stack:
         database = server.create()
@@ -232,6 +241,9 @@ def run(
             "KPLUS_BROKER_URL": broker.url,
             "KPLUS_BANK_URL": bank.cancel_url,
             "KPLUS_PARTNERS_FILE": str(folder / "partners.toml"),
+            # Used by none of these calls, and known to all of these processes.
+            "KPLUS_PROXY_URL": f"http://user:{WAY['proxy']}@127.0.0.1:9",
+            "KPLUS_NO_PROXY": "127.0.0.1",
             "KPLUS_WEBHOOK_URL": f"{receiver.url}?{HOOK['path of the webhook']}",
             "KPLUS_WEBHOOK_SECRET": SECRET,
             "KPLUS_WEBHOOK_PREVIOUS_SECRET": OLD_SECRET,
@@ -243,7 +255,7 @@ def run(
             "broker": broker.address.password,
             "wrong": "canary-b2YtYS13cm9uZy1kYXRhYmFzZQ",
         }
-        known = SECRETS | HOOK | {owner: value for owner, value in passwords.items() if value}
+        known = SECRETS | HOOK | WAY | {owner: value for owner, value in passwords.items() if value}
         play = Play(Run(known, store, broker, bank, receiver), environment, folder)
         stack.callback(play.close)
         app = stack.enter_context(Celery("a producer", broker=broker.url, set_as_current=False))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.survival import databases, deaths, hail, outages, strays, traffic
+from tests.survival import databases, deaths, hail, outages, strays, traffic, ways_out
 from tests.survival.arena import Arena
 from tests.survival.deaths import STEPS, killed_at
 from tests.survival.load import Load
@@ -145,6 +145,7 @@ SCENARIOS = (
     Scenario("half-open peers", outages.HALF_OPEN, forgetful=True),
     Scenario("answers lost on the line", outages.ANSWERS_LOST, forgetful=True),
     Scenario("bank away", outages.BANK_AWAY),
+    Scenario("egress proxy away", ways_out.proxy_away, BOTH_THREADS, brief=((SQLITE, THREADS),)),
     Scenario("PostgreSQL crashes and recovers", databases.CRASHES, ON_POSTGRESQL),
     Scenario("PostgreSQL restarts, away for 3 s", databases.RESTARTS, ON_POSTGRESQL),
     Scenario("PostgreSQL's connections terminated", databases.TERMINATIONS, ON_POSTGRESQL),

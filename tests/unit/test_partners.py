@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from worker.config.partners_file import load_roster, read_secret
 from worker.domain.partners import Partner, Roster
 from worker.errors import MissingPartner, SettingsError
+from worker.telemetry.redaction import redact
 
 CANARY = "canary-secret"
 URL = "https://bank.example/cancel-token"
@@ -115,6 +116,35 @@ GIVEN = '[partners.P1]\nsecret = "canary-secret"\n'
         (GIVEN + "max_concurrency = 1.5", "max_concurrency: Input should be a valid integer"),
         (GIVEN + "client_cert = 5", "client_cert: Input is not a valid path"),
         (GIVEN + 'sekret = "canary"', "sekret: Extra inputs are not permitted"),
+        (
+            GIVEN + 'bank_url = "https://u:canary@h/x"',
+            "bank_url: must hold no user and no password",
+        ),
+        (GIVEN + 'inquiry_url = "https://canary@h/x"', "inquiry_url: must hold no user"),
+        (
+            GIVEN + 'proxy_url = "socks5://canary"',
+            "proxy_url: must be the address of an HTTP proxy",
+        ),
+        (GIVEN + "proxy_url = 5", "proxy_url: Input should be a valid string"),
+        (GIVEN + 'proxy_url = "http://h"\nproxy_url_file = "key"', "proxy_url or proxy_url_file"),
+        (GIVEN + 'proxy_url_file = "absent"', "cannot be read: No such file or directory"),
+        (GIVEN + 'no_proxy = "a b:1"', "no_proxy: its entry 2 is no host"),
+        (GIVEN + "no_proxy = 5", "no_proxy: Input should be a valid string"),
+        (
+            GIVEN + 'proxy_url = "http://p"\nbank_url = "http://h/x"',
+            "bank_url: begins with http://, and a proxy can read",
+        ),
+        (
+            GIVEN + 'proxy_url = "http://p"\ninquiry_url = "http://h/x"',
+            "inquiry_url: begins with http://, and a proxy can read",
+        ),
+        (GIVEN + "headers = 5", "headers: must be a table"),
+        (GIVEN + 'headers = { "x-a" = 5 }', "headers: give each a text, or { file ="),
+        (GIVEN + 'headers = { "x-a" = { path = "x" } }', "headers: give each a text, or"),
+        (GIVEN + 'headers = { "x-a" = { file = "absent" } }', "headers: the file"),
+        (GIVEN + 'headers = { "Partner-Secret" = "canary" }', "Partner-Secret must be left out"),
+        (GIVEN + 'headers = { "Content-Type" = "canary" }', "Content-Type must be left out"),
+        (GIVEN + 'headers = { "x-a" = " canary" }', "headers: x-a must be printable ASCII"),
     ],
     ids=lambda value: str(value)[-30:],
 )
@@ -183,6 +213,82 @@ def test_limits_of_its_own_bound_a_partner() -> None:
     assert [each.is_limited for each in (free, by_rate, by_number)] == [False, True, True]
     roster = Roster({each.partner_id: each for each in (free, by_rate, by_number)})
     assert roster.unlimited == ["P1"]
+
+
+PROXIED = {"proxy_url": SecretStr("http://out.example:3128"), "no_proxy": "near.example"}
+
+
+def proxied(folder: Path, text: str) -> Partner:
+    """Return the partner of a file, in an installation behind a proxy."""
+    path = folder / "partners.toml"
+    path.write_text(f'[partners.P1]\nsecret = "canary-secret"\n{text}')
+    return load_roster(path, bank_url=URL, inquiry_url=None, proxied=PROXIED)["P1"]
+
+
+def test_a_partner_takes_the_way_out_of_the_installation_or_one_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "proxy").write_text("http://user:canary-word@own.example:8080\n")
+    (tmp_path / "out-ca.pem").write_text("an authority")
+    usual = proxied(tmp_path, "").proxy
+    assert usual is not None
+    assert (usual.name, usual.serves("near.example")) == ("out.example:3128", False)
+    own = proxied(tmp_path, 'proxy_url_file = "proxy"\nproxy_ca_bundle = "out-ca.pem"').proxy
+    assert own is not None
+    assert (own.name, own.password) == ("own.example:8080", "canary-word")
+    assert own.serves("near.example"), "the exceptions are those of the other proxy"
+    assert own.ca_bundle == tmp_path / "out-ca.pem"
+    assert "canary" not in redact("a log with canary-word in it")
+    assert proxied(tmp_path, 'proxy_url = "direct"').proxy is None
+    fewer = proxied(tmp_path, 'no_proxy = "bank.example"').proxy
+    assert fewer is not None
+    assert (fewer.name, fewer.serves("bank.example")) == ("out.example:3128", False)
+
+
+def test_headers_come_from_the_table_and_from_files(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("canary-from-a-file\n")
+    one = proxied(
+        tmp_path,
+        'headers = { "x-api-key" = "canary-written", "x-token" = { file = "key" }, env-id = "AB" }',
+    )
+    assert one.plain_headers() == {
+        "x-api-key": "canary-written",
+        "x-token": "canary-from-a-file",
+        "env-id": "AB",
+    }
+    assert "canary" not in f"{one!r} {one.model_dump_json()}"
+    shown = redact("canary-written, canary-from-a-file and AB")
+    assert shown == "[redacted], [redacted] and AB"
+
+
+def test_the_id_of_a_partner_stays_readable_though_it_is_a_credential_of_a_gateway(
+    tmp_path: Path,
+) -> None:
+    proxied(tmp_path, 'headers = { "x-api-key" = "P1" }')
+    assert redact("partner P1") == "partner P1"
+
+
+def test_the_fingerprint_is_that_of_the_version_before_where_nothing_new_is_set() -> None:
+    """An upgrade must not resume a partner that is paused."""
+    known = Partner.model_validate(
+        {"partner_id": "P1", "secret": CANARY, "bank_url": URL, "inquiry_url": None},
+        context={"tls_files": "   "},
+    )
+    assert known.credentials == "34713bd76b374eb3"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        'headers = { "x-api-key" = "1" }',
+        'proxy_url = "http://other.example"',
+        'proxy_url = "direct"',
+        'no_proxy = "bank.example"',
+        'proxy_ca_bundle = "out-ca.pem"',
+    ],
+)
+def test_the_fingerprint_changes_with_headers_and_the_way_out(tmp_path: Path, more: str) -> None:
+    (tmp_path / "out-ca.pem").write_text("an authority")
+    assert proxied(tmp_path, more).credentials != proxied(tmp_path, "").credentials
+    assert proxied(tmp_path, more).credentials == proxied(tmp_path, more).credentials
 
 
 def test_the_fingerprint_changes_with_all_that_proves_who_we_are(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from worker.domain.partners import Partner
 from worker.domain.validation import split_url
 from worker.errors import BankError
 from worker.net.deadline import Deadline
-from worker.net.tls import context_without_authorities, default_context
+from worker.net.proxy import Proxy
+from worker.net.tls import TlsFilesUnusable, context_without_authorities, default_context
 from worker.net.transport import (
     UnsupportedLibrary,
     bounded_transport,
@@ -145,6 +146,7 @@ class Bank:
                 headers={
                     "Host": url.netloc.decode(),
                     **request.headers(secret),
+                    **partner.plain_headers(),
                     "Accept-Encoding": "identity",
                     "User-Agent": USER_AGENT,
                     "Content-Length": str(len(content)),
@@ -245,7 +247,7 @@ class Bank:
             context = partner_context(partner)
         else:  # shared, since making one takes 30 ms
             context = self._default_context = self._default_context or default_context()
-        return _transport(context, connections=self._connections)
+        return _transport(context, connections=self._connections, proxy=partner.proxy)
 
 
 WAITED = 0.5
@@ -291,11 +293,15 @@ class _PartnerClient:
             self.transport.close()
 
 
-def _transport(context: SSLContext, *, connections: int) -> httpx.BaseTransport:
+def _transport(
+    context: SSLContext, *, connections: int, proxy: Proxy | None = None
+) -> httpx.BaseTransport:
     try:
-        return bounded_transport(context, connections=connections)
+        return bounded_transport(context, connections=connections, proxy=proxy)
     except UnsupportedLibrary as error:
         raise bank_error("http_library", str(error)) from error
+    except TlsFilesUnusable as error:
+        raise bank_error("bad_tls_files", str(error)) from error
 
 
 @lru_cache(maxsize=256)

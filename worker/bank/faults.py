@@ -29,7 +29,7 @@ FAULTS: dict[str, tuple[type[BankError], str]] = {
     "connect_failed": (BankUnreachable, "the connection could not be made"),
     "connect_timeout": (BankUnreachable, "the connection was not made before the deadline"),
     "tls_failed": (BankUnreachable, "the TLS handshake failed"),
-    "proxy_failed": (BankUnreachable, "a proxy refused the connection"),
+    "proxy_failed": (BankUnreachable, "the proxy did not open the way to the bank"),
     "tls_untrusted": (
         BankUntrusted,
         "the peer could not prove that it is the bank (check its address and ca_bundle)",

@@ -17,6 +17,11 @@ from worker.net.address import check_host
 _SENTINEL_KEYS: Final = frozenset({"master_name", "sentinel_username", "sentinel_password"})
 _LARGEST_DATABASE: Final = 2**31 - 1
 _TLS_KEYS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+_NAMED_AUTHORITIES: Final = {
+    "ssl_include_verify_flags": [ssl.VERIFY_X509_PARTIAL_CHAIN],
+    "ssl_exclude_verify_flags": [ssl.VERIFY_X509_STRICT],
+}
+"""How the certificates of a CA file of the user's are read, on every Python (ADR 34)."""
 
 
 def broker_settings(url: str, *, lease: timedelta, timeout: timedelta) -> dict[str, object]:
@@ -115,6 +120,7 @@ def _redis_tls(query: Mapping[str, str]) -> dict[str, object]:
         "ssl_cert_reqs": ssl.CERT_REQUIRED,
         "ssl_ca_certs": _authorities(query),
         "ssl_check_hostname": True,
+        **(_NAMED_AUTHORITIES if query.get("ssl_ca_certs") else {}),
         **client,
     }
 

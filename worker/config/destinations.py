@@ -1,6 +1,7 @@
 """The settings of each destination of outcomes: a webhook, and a Celery task."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 
 from worker.domain.signatures import read_key
 from worker.domain.validation import IDENTIFIER, split_url
+from worker.net.proxy import Proxy, check_behind
 
 OURS: Final = "kplus."
 """The prefix of the names of our own tasks and queues."""
@@ -27,20 +29,28 @@ class Webhook:
     secrets: tuple[str, ...] = field(repr=False)
     ca_bundle: Path | None
     deadline: timedelta
+    proxy: Proxy | None = None
 
     @classmethod
-    def read(
+    def read(  # noqa: PLR0913 - settings, each by its name
         cls,
         url: SecretStr | None,
         *,
         secret: SecretStr | None,
         previous: SecretStr | None,
         ca_bundle: Path | None,
+        proxy: SecretStr | None,
+        way_out: Callable[[SecretStr | None], Proxy | None],
         deadline: timedelta,
     ) -> Self | None:
         """Return the webhook, None without a URL. Raises ValueError, which names the setting."""
         if url is None:
-            given = {"SECRET": secret, "PREVIOUS_SECRET": previous, "CA_BUNDLE": ca_bundle}
+            given = {
+                "SECRET": secret,
+                "PREVIOUS_SECRET": previous,
+                "CA_BUNDLE": ca_bundle,
+                "PROXY_URL": proxy,
+            }
             for name in (name for name, value in given.items() if value is not None):
                 raise ValueError(f"KPLUS_WEBHOOK_{name} is set without KPLUS_WEBHOOK_URL")
             return None
@@ -52,12 +62,23 @@ class Webhook:
         for name, value in (("SECRET", secret), ("PREVIOUS_SECRET", previous)):
             _check_secret(f"KPLUS_WEBHOOK_{name}", value)
         secrets = tuple(each.get_secret_value() for each in (secret, previous) if each is not None)
-        return cls(url.get_secret_value(), secrets, ca_bundle, deadline)
+        through = _proxy(proxy, way_out)
+        try:
+            check_behind(through, url.get_secret_value())
+        except ValueError as error:
+            raise ValueError(f"KPLUS_WEBHOOK_URL {error}") from None
+        return cls(url.get_secret_value(), secrets, ca_bundle, deadline, through)
 
     @property
     def keys(self) -> tuple[bytes, ...]:
         """The keys that sign, the current one first."""
         return tuple(map(read_key, self.secrets))
+
+    @property
+    def proxy_on_the_way(self) -> Proxy | None:
+        """The proxy that posts go through, None if the receiver is reached without."""
+        host = urlsplit(self.url).hostname or ""
+        return self.proxy if self.proxy is not None and self.proxy.serves(host) else None
 
     @property
     def origin(self) -> str:
@@ -86,6 +107,15 @@ class Message:
             if value.startswith(OURS):
                 raise ValueError(f"{name} must be the order system's own, not one of {OURS}…")
         return cls(str(task), str(queue))
+
+
+def _proxy(
+    own: SecretStr | None, way_out: Callable[[SecretStr | None], Proxy | None]
+) -> Proxy | None:
+    try:
+        return way_out(own)
+    except ValueError as error:  # only its own can be wrong: the installation's was read before
+        raise ValueError(f"KPLUS_WEBHOOK_PROXY_URL {error}") from None
 
 
 def _check_secret(name: str, secret: SecretStr | None) -> None:

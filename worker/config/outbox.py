@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import SecretStr, model_validator
-from pydantic_settings import BaseSettings
 
 from worker.config.destinations import Message, Webhook
+from worker.config.proxies import ProxySettings
 from worker.config.sources import setting
 from worker.domain.destinations import Destination
 from worker.domain.signatures import HOW_TO, PREFIX
@@ -16,7 +16,7 @@ MIN_HIDDEN_PATH = 16
 """A shorter path of the webhook is a word such as `outcomes`, and no secret."""
 
 
-class OutcomeSettings(BaseSettings):
+class OutcomeSettings(ProxySettings):
     """A part of `config.Settings`. If none is set, no outcome is sent."""
 
     webhook_url: SecretStr | None = setting(None, "where the outcomes of jobs are posted")
@@ -26,6 +26,9 @@ class OutcomeSettings(BaseSettings):
     )
     webhook_ca_bundle: Path | None = setting(
         None, "PEM, the authorities that the receiver is checked against; unset: the public ones"
+    )
+    webhook_proxy_url: SecretStr | None = setting(
+        None, "in place of `KPLUS_PROXY_URL` on the way to the receiver; `direct`: none"
     )
     webhook_deadline_seconds: float = setting(10, "one post as a whole", ge=0.001, le=60)
     outcome_task: str | None = setting(None, "the Celery task that is sent for each outcome")
@@ -53,6 +56,8 @@ class OutcomeSettings(BaseSettings):
             secret=self.webhook_secret,
             previous=self.webhook_previous_secret,
             ca_bundle=self.webhook_ca_bundle,
+            proxy=self.webhook_proxy_url,
+            way_out=self.proxy_or,
             deadline=timedelta(seconds=self.webhook_deadline_seconds),
         )
 

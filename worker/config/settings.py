@@ -12,8 +12,9 @@ from typing import Annotated, Any, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from worker.config.only_partner import only_partner
 from worker.config.outbox import OutcomeSettings
-from worker.config.partners_file import load_roster, read_secret
+from worker.config.partners_file import load_roster
 from worker.config.sources import (
     PREFIX,
     SecretFiles,
@@ -23,11 +24,12 @@ from worker.config.sources import (
     refuse_unknown,
     setting,
 )
-from worker.config.urls import check_broker_url, check_database_url, url_secrets
+from worker.config.url_secrets import url_secrets
+from worker.config.urls import check_broker_url, check_database_url
 from worker.domain.kplus import RequestDt
 from worker.domain.leases import MIN_RANDOM_DIGITS, InquiryUids
 from worker.domain.maintenance import Maintenance
-from worker.domain.partners import HttpUrl, Partner, Roster, UnknownPartner
+from worker.domain.partners import HttpUrl, Roster, UnknownPartner
 from worker.domain.validation import UID_PREFIX
 from worker.errors import SettingsError
 from worker.telemetry.redaction import protect
@@ -146,7 +148,7 @@ class Settings(OutcomeSettings):
     @model_validator(mode="after")
     def _secrets_are_registered(self) -> Self:
         """Before anything else can fail and show them."""
-        urls = (self.database_url, self.broker_url)
+        urls = (self.database_url, self.broker_url, self.proxy_url, self.webhook_proxy_url)
         for url in (each.get_secret_value() for each in urls if each is not None):
             protect(url_secrets(url))
         if self.partner_secret is not None:
@@ -252,25 +254,13 @@ class Settings(OutcomeSettings):
     def _partners(self) -> Roster:
         if self.partners_file is not None:
             return load_roster(
-                self.partners_file, bank_url=self.bank_url, inquiry_url=self.inquiry_url
-            )
-        secret, name = self.partner_secret, "KPLUS_PARTNER_SECRET"
-        if self.partner_secret_file is not None:
-            name = "KPLUS_PARTNER_SECRET_FILE"
-            secret = SecretStr(read_secret(self.partner_secret_file, name))
-        if self.partner_id is None or secret is None:
-            return Roster({})
-        try:
-            partner = Partner(
-                partner_id=self.partner_id,
-                secret=secret,
+                self.partners_file,
                 bank_url=self.bank_url,
                 inquiry_url=self.inquiry_url,
+                proxied=self.proxied,
             )
-        except ValidationError as error:
-            # Without the colon: a text after it would count as a secret and be redacted.
-            raise SettingsError(named_errors(error).replace(f"{PREFIX}SECRET:", name)) from None
-        return Roster({partner.partner_id: partner})
+        rest = {"bank_url": self.bank_url, "inquiry_url": self.inquiry_url, **self.proxied}
+        return only_partner(self.partner_id, self.partner_secret, self.partner_secret_file, rest)
 
     def _check_inquiry_uids(self) -> None:
         uids = self.inquiry_uids

@@ -19,9 +19,11 @@ TEST_PREFIX = "KPLUS_TEST_"
 SECRETS = (
     "database_url",
     "broker_url",
+    "proxy_url",
     "webhook_url",
     "webhook_secret",
     "webhook_previous_secret",
+    "webhook_proxy_url",
 )
 """Settings that may hold a secret and are read once: `KPLUS_…_FILE` may replace them."""
 

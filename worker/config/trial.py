@@ -32,11 +32,16 @@ def _complaints(settings: Settings) -> Iterator[str]:
         yield from _of_broker(settings.broker_url.get_secret_value())
     if settings.broker_url is None or settings.database_url is None:
         yield from _of_home(settings.home)
-    if settings.webhook is not None and settings.webhook.ca_bundle is not None:
-        try:
-            context_for_bundle(settings.webhook.ca_bundle)
-        except TlsFilesUnusable as error:
-            yield f"KPLUS_WEBHOOK_CA_BUNDLE cannot be used: {error}"
+    bundles = {
+        "KPLUS_PROXY_CA_BUNDLE": settings.proxy_ca_bundle,
+        "KPLUS_WEBHOOK_CA_BUNDLE": settings.webhook.ca_bundle if settings.webhook else None,
+    }
+    for name, bundle in bundles.items():
+        if bundle is not None:
+            try:
+                context_for_bundle(bundle)
+            except TlsFilesUnusable as error:
+                yield f"{name} cannot be used: {error}"
 
 
 def _addresses(settings: Settings) -> Iterator[tuple[str, str]]:

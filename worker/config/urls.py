@@ -1,14 +1,10 @@
-"""The supported URLs of databases and brokers, and their passwords. No error shows a URL."""
-
-from collections.abc import Iterator
-from urllib.parse import parse_qsl, unquote
+"""The supported URLs of databases and brokers. No error shows a URL."""
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from worker.broker.transports import TRANSPORTS
 from worker.config.sqlite_file import sqlite_file
-from worker.telemetry.credentials import is_credential
 
 DATABASE_BACKENDS = ("sqlite", "postgresql")
 
@@ -41,19 +37,3 @@ def check_broker_url(url: str) -> None:
         hint = "; Redis Cluster is not supported by Celery" if "cluster" in scheme else ""
         message = f"KPLUS_BROKER_URL must begin with {', '.join(TRANSPORTS)} and ://{hint}"
         raise ValueError(message)
-
-
-def url_secrets(url: str) -> Iterator[str]:
-    """
-    Yield every password of a URL, or of several behind each other: as written, and decoded.
-
-    A password that is the user's name too is none: it would hide that word everywhere.
-    """
-    for part in url.split(";"):
-        rest, _, query = part.partition("://")[2].partition("?")
-        # A slash in a password should be encoded, and is not always.
-        for authority in {rest.partition("/")[0], rest}:
-            user, _, password = authority.rpartition("@")[0].partition(":")
-            if password and unquote(password) != unquote(user):
-                yield from (password, unquote(password))
-        yield from (value for name, value in parse_qsl(query) if is_credential(name))

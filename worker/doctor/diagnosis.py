@@ -8,7 +8,7 @@ from worker.doctor.broker import broker
 from worker.doctor.database import storage
 from worker.doctor.finding import Finding, Severity, failed, one_line
 from worker.doctor.partners import dialect, partners
-from worker.doctor.settings import given, readable_home, refused
+from worker.doctor.settings import given, readable_home, refused, unused_proxy
 from worker.doctor.workers import health, workers
 from worker.errors import SettingsError
 
@@ -36,6 +36,7 @@ def _all(settings: Settings) -> Iterator[Finding]:
         ("settings", lambda settings: [given(settings)]),
         ("home", readable_home),
         ("partners", partners),
+        ("proxy", unused_proxy),
         ("dialect", lambda settings: [dialect(settings)]),
         ("database", storage),
         ("workers", workers),

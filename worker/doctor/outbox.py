@@ -25,7 +25,8 @@ def outcomes(settings: Settings, store: Store) -> Iterator[Finding]:
 
 def _target(settings: Settings, name: Destination) -> str:
     if name is Destination.WEBHOOK and settings.webhook is not None:
-        return settings.webhook.origin
+        proxy = settings.webhook.proxy_on_the_way
+        return f"{settings.webhook.origin}{f' through {proxy.name}' if proxy else ''}"
     message = settings.message
     return f"task {message.task}, queue {message.queue}" if message else ""
 

@@ -10,6 +10,7 @@ from worker.doctor.certificate import certificate_end
 from worker.doctor.finding import Finding, Severity, failed
 from worker.domain.partners import Partner
 from worker.errors import BankError, SettingsError
+from worker.net.tls import TlsFilesUnusable, context_for_bundle
 
 EXPIRES_SOON = timedelta(days=30)
 """The bank takes weeks to issue a new certificate: ask for it this long before."""
@@ -44,8 +45,10 @@ def _partner(partner: Partner, *, now: datetime) -> Finding:
     name = f"partner {partner.partner_id}"
     try:
         partner_context(partner)
+        if partner.proxy is not None and partner.proxy.is_tls:
+            context_for_bundle(partner.proxy.ca_bundle, name="proxy_ca_bundle")
         ends = certificate_end(partner.client_cert) if partner.client_cert else None
-    except (BankError, OSError, ValueError) as error:
+    except (BankError, TlsFilesUnusable, OSError, ValueError) as error:
         return failed(name, _one_line(error), "mend the TLS files named in KPLUS_PARTNERS_FILE")
     if ends is None:
         return Finding(name, "credentials present; no client certificate")

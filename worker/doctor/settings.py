@@ -33,6 +33,12 @@ def given(settings: Settings) -> Finding:
     return Finding("settings", "; ".join([*sources, f"{rest} by default"]))
 
 
+def unused_proxy(settings: Settings) -> Iterator[Finding]:
+    """Yield a line if the environment names a proxy that is not used; that may be right."""
+    if unused := settings.unused_proxies(settings.roster().values()):
+        yield Finding("proxy", unused)
+
+
 def readable_home(settings: Settings) -> Iterator[Finding]:
     """Yield what other users of this machine may read of KPLUS_HOME: orders stand in it."""
     if found := open_to_others(settings.home):

@@ -8,18 +8,29 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
+    ValidationInfo,
     field_validator,
 )
 
-from worker.domain.validation import IDENTIFIER, WEB_ADDRESS
+from worker.domain.headers import Headers
+from worker.domain.validation import IDENTIFIER, WEB_ADDRESS, check_no_user
 from worker.errors import MissingPartner
+from worker.net.proxy import Exceptions, Proxy, check_behind
 
-HttpUrl = Annotated[str, Field(pattern=WEB_ADDRESS)]
+
+def _without_user(url: str) -> str:
+    check_no_user(url)
+    return url
+
+
+HttpUrl = Annotated[str, Field(pattern=WEB_ADDRESS), AfterValidator(_without_user)]
+"""The URL of a call of the bank."""
 
 
 class PartnerMode(StrEnum):
@@ -44,12 +55,16 @@ class Partner(BaseModel):
 
     partner_id: str = Field(min_length=1, max_length=64, pattern=IDENTIFIER)
     secret: SecretStr = Field(min_length=1)
-    bank_url: HttpUrl
+    proxy_url: SecretStr | None = None
+    no_proxy: str = ""
+    proxy_ca_bundle: Path | None = None
+    bank_url: HttpUrl  # after the proxy, which may not be for it
     inquiry_url: HttpUrl | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
     client_key_password_file: Path | None = None
     ca_bundle: Path | None = None
+    headers: Headers = ()
     rate_per_second: float | None = Field(default=None, ge=0.001, le=1e6, allow_inf_nan=False)
     max_concurrency: int | None = Field(default=None, gt=0, le=1_000_000)
 
@@ -73,13 +88,50 @@ class Partner(BaseModel):
         """
         A fingerprint, 16 hexadecimal digits, of everything that identifies us to the bank.
 
-        It changes with the secret, the URLs, and the contents of the TLS files. It is stored
-        with a pause, so it is made slow to guess the secret from it (scrypt, RFC 7914).
+        It changes with the secret, the URLs, the headers, the proxy, and the contents of the TLS
+        files. It is stored with a pause, so it is made slow to guess the secret from it (scrypt,
+        RFC 7914).
         """
         parts = [self.secret.get_secret_value(), self.bank_url, self.inquiry_url or ""]
-        identity = "\0".join([*parts, self._tls_files]).encode()
+        # What is not set adds nothing: an upgrade must not look like a change.
+        further = [f"{name}: {value}" for name, value in self.plain_headers().items()]
+        if self.proxy_url is not None:
+            further += [self.proxy_url.get_secret_value(), self.no_proxy]
+        identity = "\0".join([*parts, self._tls_files, *further]).encode()
         salt = self.partner_id.encode()
         return hashlib.scrypt(identity, salt=salt, n=2**14, r=8, p=1, dklen=8).hex()
+
+    @cached_property
+    def proxy(self) -> Proxy | None:
+        """The proxy on the way to the bank, or None."""
+        return Proxy.from_settings(
+            self.proxy_url, exceptions=self.no_proxy, ca_bundle=self.proxy_ca_bundle
+        )
+
+    def plain_headers(self) -> dict[str, str]:
+        """Return what is sent beside the bank's own headers; for the request alone."""
+        return {name: value.get_secret_value() for name, value in self.headers}
+
+    @field_validator("proxy_url")
+    @classmethod
+    def _is_a_proxy(cls, value: SecretStr | None) -> SecretStr | None:
+        """Return None for `direct`: a partner without a proxy is one, whatever it says."""
+        return value if Proxy.from_settings(value) is not None else None
+
+    @field_validator("no_proxy")
+    @classmethod
+    def _lists_hosts(cls, value: str) -> str:
+        Exceptions.read(value)
+        return value
+
+    @field_validator("bank_url", "inquiry_url")
+    @classmethod
+    def _may_pass_the_proxy(cls, value: str | None, info: ValidationInfo) -> str | None:
+        given = info.data
+        if value is not None and "proxy_url" in given and "no_proxy" in given:
+            proxy = Proxy.from_settings(given["proxy_url"], exceptions=given["no_proxy"])
+            check_behind(proxy, value)
+        return value
 
     @field_validator("secret")
     @classmethod

@@ -38,3 +38,13 @@ def split_url(url: str) -> SplitResult | None:
     except ValueError:  # no URL, or a port above 65535
         return None
     return parts if can_be_reached else None
+
+
+def check_no_user(url: str) -> None:
+    """Raise ValueError if a URL holds a user or a password: they would not be sent."""
+    parts = split_url(url)
+    if parts is not None and "@" in parts.netloc:
+        raise ValueError(
+            "must hold no user and no password, which would not be sent: what a gateway asks "
+            "for belongs into `headers` of the partners file"
+        )

@@ -4,9 +4,10 @@ import re
 
 import httpx
 
-from worker.net.deadline import (
+from worker.net.errors import (
     AnswerUnfinished,
     NameUnknown,
+    ProxyFailed,
     TlsAlert,
     TlsFailed,
     TlsRefused,
@@ -21,6 +22,7 @@ FAULTS_BY_ERROR: dict[type[BaseException], str] = {
     TlsFailed: "tls_failed",
     TlsUntrusted: "tls_untrusted",
     TlsRefused: "tls_refused",
+    ProxyFailed: "proxy_failed",
     AnswerUnfinished: "deadline",
     TlsAlert: "tls_alert",
     StrayAnswer: "stray_answer",

@@ -21,6 +21,7 @@ uid; only a plain refusal of that second try would be accepted too early.
 
 import re
 import ssl
+from typing import Protocol
 
 _ALERT = re.compile(r"ALERT_(\w{1,64})\Z")
 _CHECK = "check client_cert and client_key"
@@ -37,6 +38,18 @@ _ADVICE = {
 }
 
 
+class Secured(Protocol):
+    """A connection under TLS."""
+
+    def cipher(self) -> tuple[str, str, int] | None:
+        """Return the cipher that was chosen, None before that."""
+        ...
+
+    def version(self) -> str | None:
+        """Return the version of TLS."""
+        ...
+
+
 def refusal(error: ssl.SSLError) -> str | None:
     """Return why the peer refuses our certificate and what to do; None for other errors."""
     found = _ALERT.search(error.reason or "")
@@ -44,7 +57,7 @@ def refusal(error: ssl.SSLError) -> str | None:
     return f"{word}: {_ADVICE[word]}" if word in _ADVICE else None
 
 
-def refused_in_handshake(error: ssl.SSLError, connection: ssl.SSLSocket) -> str | None:
+def refused_in_handshake(error: ssl.SSLError, connection: Secured) -> str | None:
     """
     Return the refusal that ended a handshake, or None if it ended for another reason.
 
@@ -54,6 +67,6 @@ def refused_in_handshake(error: ssl.SSLError, connection: ssl.SSLSocket) -> str 
     return refusal(error) if connection.cipher() is not None else None
 
 
-def refuses_late(connection: ssl.SSLSocket) -> bool:
+def refuses_late(connection: Secured) -> bool:
     """Say whether a refusal comes after the handshake, as the first thing read (TLS 1.3)."""
     return connection.version() == "TLSv1.3"

@@ -10,8 +10,10 @@ from typing import cast
 import httpcore
 import httpx
 
+from worker.net.backend import DeadlineBackend
 from worker.net.connections import Connections
-from worker.net.deadline import ANSWERING, DeadlineBackend
+from worker.net.proxy import Proxy
+from worker.net.stream import ANSWERING
 
 # If the bank closes a connection just when we use it, the job ends in doubt; few servers
 # close an idle connection sooner than this.
@@ -31,12 +33,15 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def bounded_transport(context: SSLContext, *, connections: int) -> httpx.HTTPTransport:
+def bounded_transport(
+    context: SSLContext, *, connections: int, proxy: Proxy | None = None
+) -> httpx.HTTPTransport:
     """
     Return httpx's transport on a pool whose connections obey the running `Deadline`.
 
     httpx has no public API for it. Raises `UnsupportedLibrary` if httpx or httpcore has
-    changed: without a deadline, one slow server could block every thread.
+    changed: without a deadline, one slow server could block every thread. Raises
+    `TlsFilesUnusable` if the proxy's CA bundle cannot be used.
     """
     transport = httpx.HTTPTransport(verify=context, trust_env=False)
     if type(getattr(transport, "_pool", None)) is not httpcore.ConnectionPool:
@@ -45,7 +50,7 @@ def bounded_transport(context: SSLContext, *, connections: int) -> httpx.HTTPTra
         ssl_context=context,
         most=connections,
         idle_seconds=IDLE_SECONDS,
-        network_backend=DeadlineBackend(),
+        network_backend=DeadlineBackend(proxy),
     )
     return transport
 

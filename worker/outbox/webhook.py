@@ -114,7 +114,7 @@ class WebhookSender:
             context = context_without_authorities()
         else:
             context = context_for_bundle(webhook.ca_bundle)
-        return bounded_transport(context, connections=MOST_AT_ONCE)
+        return bounded_transport(context, connections=MOST_AT_ONCE, proxy=webhook.proxy)
 
 
 def _drain(response: httpx.Response) -> None:

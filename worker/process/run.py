@@ -162,11 +162,14 @@ def _check_ready(runtime: PerProcess[Runtime]) -> None:
     parts = runtime()
     _ = parts.policy
     parts.follow_roster()
+    if unused := parts.settings.unused_proxies(parts.roster.values()):
+        log.warning("proxy_not_used", reason=unused)
     log.info(
         "worker_starts",
         partners=sorted(parts.roster),
         database=parts.store.database.engine.url.render_as_string(hide_password=True),
         concurrency=parts.settings.concurrency,
+        **({"proxy": proxy.name} if (proxy := parts.settings.proxy) is not None else {}),
     )
 
 
