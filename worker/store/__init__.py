@@ -6,8 +6,8 @@ from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.destinations import Destination
 from worker.domain.leases import InquiryUids
 from worker.store.engine.database import Clock, Database, open_database
-from worker.store.engine.engines import Timeouts
 from worker.store.engine.errors import is_locked
+from worker.store.engine.timeouts import Timeouts
 from worker.store.jobs.accept import Acceptance, Status
 from worker.store.jobs.bulk import Bulk
 from worker.store.jobs.finish import Finisher
