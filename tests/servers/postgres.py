@@ -55,6 +55,10 @@ class PostgresServer:
         """Return the URL of a new database without tables."""
         return self._url(self._new(""))
 
+    def create_with(self, options: str) -> str:
+        """Return the URL of a new database with these options and without tables."""
+        return self._url(self._new(options))
+
     def url(self) -> str:
         """Return the URL of the server's own database."""
         return self._engine.url.render_as_string(hide_password=False)
