@@ -5,6 +5,7 @@ from collections.abc import Collection
 from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.destinations import Destination
 from worker.domain.leases import InquiryUids
+from worker.store.engine.callers_session import connection_of
 from worker.store.engine.database import Clock, Database, open_database
 from worker.store.engine.errors import is_locked
 from worker.store.engine.timeouts import Timeouts
@@ -70,6 +71,7 @@ __all__ = [
     "Unseen",
     "UnseenEnds",
     "Verdict",
+    "connection_of",
     "is_locked",
     "open_database",
     "refuses_row",
