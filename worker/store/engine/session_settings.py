@@ -4,8 +4,13 @@ from datetime import timedelta
 
 from worker.store.engine.timeouts import Timeouts
 
-_WITH_TRANSACTION_TIMEOUT = 170000
-"""The version of PostgreSQL that has this setting first, as the driver counts."""
+_NEWER = {
+    # It would end the session that holds the lock of an upgrade, which is idle meanwhile.
+    "idle_session_timeout": 140000,
+    # It would end the session too; the others bound as much.
+    "transaction_timeout": 170000,
+}
+"""Limits that are lifted, with the version that has each first, as the driver counts."""
 
 
 def session_settings(timeouts: Timeouts, *, server_version: int) -> str:
@@ -17,7 +22,7 @@ def session_settings(timeouts: Timeouts, *, server_version: int) -> str:
     taste: with any of these changed a statement of ours fails, waits, or means something else.
     The encoding is not here: it is a start-up parameter that every pooler knows.
     """
-    settings = {
+    settings: dict[str, object] = {
         # Each statement must see what others have committed: the guards of claim and settle
         # expect it. Under `serializable` a settlement fails because of a neighbour's.
         "default_transaction_isolation": "'read committed'",
@@ -38,8 +43,7 @@ def session_settings(timeouts: Timeouts, *, server_version: int) -> str:
         # Compiling costs more than any of our statements takes.
         "jit": "off",
     }
-    if server_version >= _WITH_TRANSACTION_TIMEOUT:
-        settings["transaction_timeout"] = 0  # it would end the session; the others bound as much
+    settings |= {name: 0 for name, since in _NEWER.items() if server_version >= since}
     given = "; ".join(f"SET {name} = {value}" for name, value in settings.items())
     return f"{given}; {_DURABLE}"
 
