@@ -71,22 +71,34 @@ def test_pages_by_uid_hold_every_job_once(store: Store, clock: Clock, size: int)
 
     def read() -> Iterator[tuple[list[str], list[str]]]:
         everything = JobFilter()
-        yield NAMES, [
-            row["partner_txn_uid"]
-            for rows in store.reports.finals(everything, batch=size)
-            for row in rows
-        ]
-        yield waiting, [
-            row["partner_txn_uid"]
-            for rows in store.reports.unfinished(everything, batch=size)
-            for row in rows
-        ]
-        yield [*NAMES, *waiting], [
-            row.partner_txn_uid for rows in store.bulk.accepted(**span, page=size) for row in rows
-        ]
-        yield [*NAMES, *waiting], [
-            each.uid for found in store.conversations.all(batch=size) for each in found
-        ]
+        yield (
+            NAMES,
+            [
+                row["partner_txn_uid"]
+                for rows in store.reports.finals(everything, batch=size)
+                for row in rows
+            ],
+        )
+        yield (
+            waiting,
+            [
+                row["partner_txn_uid"]
+                for rows in store.reports.unfinished(everything, batch=size)
+                for row in rows
+            ],
+        )
+        yield (
+            [*NAMES, *waiting],
+            [
+                row.partner_txn_uid
+                for rows in store.bulk.accepted(**span, page=size)
+                for row in rows
+            ],
+        )
+        yield (
+            [*NAMES, *waiting],
+            [each.uid for found in store.conversations.all(batch=size) for each in found],
+        )
 
     for expected, found in read():
         assert sorted(found) == sorted(expected)

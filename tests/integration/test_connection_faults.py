@@ -5,16 +5,13 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, NullPool, create_engine, make_url, text
+from sqlalchemy import Connection, NullPool, create_engine, make_url
 
 from tests.integration.attempting import only_postgresql
 from tests.integration.stock import order, roster
-from tests.servers.databases import PATIENT, StoreAt
-from tests.servers.missing import unavailable
-from tests.servers.postgres import NoServer, PostgresServer, PrivatePostgres
-from tests.servers.waiting import eventually
+from tests.servers.databases import StoreAt
 from worker.errors import StoreUnavailable
-from worker.store import Status, Store, open_database
+from worker.store import Status, Store
 
 OPEN = 4
 """So many connections are in the pool when the fault comes."""

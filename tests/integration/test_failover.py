@@ -78,7 +78,7 @@ def test_when_the_primary_comes_back_everything_is_accepted_again(
     with opened(pair.url(**query)) as store:
         assert refused(store, "A") == 0
         pair.primary.stop()
-        assert refused(store, "B") == 20  # noqa: PLR2004 - all of them
+        assert refused(store, "B") == 20
         pair.primary.start()
         assert refused(store, "C") <= (1 if query else 0)
         assert store.jobs.accept(order("A1"), hinted=False).status is Status.DUPLICATE
@@ -90,7 +90,7 @@ def test_a_standby_that_is_promoted_takes_the_next_order(pair: Pair) -> None:
         assert refused(store, "A") == 0
         eventually(lambda: known_at(pair.standby, "A19"))
         pair.primary.stop()
-        assert refused(store, "B", of=3) == 3  # noqa: PLR2004 - all of them
+        assert refused(store, "B", of=3) == 3
         pair.standby.promote()
         assert refused(store, "C") == 0
         assert store.jobs.accept(order("A1"), hinted=False).status is Status.DUPLICATE

@@ -124,7 +124,9 @@ class PrivatePostgres:
         # What a crash of the server itself would lose, not only one of the machine.
         self._settings = () if durable else ("synchronous_commit=off",)
         self.folder = Path(tempfile.mkdtemp(prefix="kplus-postgres-"))
-        self._password = standby_of._password if standby_of else secrets.token_urlsafe(16)
+        self._password: str = (
+            str(standby_of.url.password) if standby_of else secrets.token_urlsafe(16)
+        )
         self._guarded: Guarded | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

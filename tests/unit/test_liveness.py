@@ -156,9 +156,7 @@ def test_passes_of_another_thread_that_fail_are_told_too(progress: Liveness, tim
     assert progress.stall().duration == timedelta(0)
 
 
-def test_a_process_that_slept_is_forgiven_for_failed_passes(
-    progress: Liveness, time: Time
-) -> None:
+def test_a_process_that_slept_is_forgiven_for_failed_passes(progress: Liveness, time: Time) -> None:
     fail(progress, time, BROKEN, seconds=40)
     progress.reset()
     assert progress.stall().duration == timedelta(0)

@@ -7,7 +7,7 @@ _BEGINNING = "sqlite:///"
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the URL of a file, whatever its name holds: `%20`, `?` and `#` stand for themselves."""
+    """Return the URL of a file: `%20`, `?` and `#` in its name stand for themselves."""
     return f"{_BEGINNING}{quote(str(path))}"
 
 

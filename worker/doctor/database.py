@@ -110,7 +110,7 @@ def _postgresql(database: Database) -> Finding:
 
 
 def _sorting(database: Database) -> Iterator[Finding]:
-    """Yield a finding if the server's libraries sort texts otherwise than the indexes are sorted."""
+    """Yield a finding if the server's libraries sort texts otherwise than the indexes."""
     with database.reading() as connection:
         if connection.dialect.server_version_info < KNOWS_ITS_COLLATION:  # type: ignore[operator]
             return

@@ -15,7 +15,7 @@ from worker.telemetry.log import get_logger
 log = get_logger(__name__)
 
 SAY_AGAIN_SECONDS = 30.0
-"""So often it is said again that rounds fail: who reads the log must not take silence for health."""
+"""So often it is said again that rounds fail: silence would be taken for health."""
 
 
 class Loop:

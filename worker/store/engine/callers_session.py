@@ -43,5 +43,5 @@ def _complaint(session: Any) -> str:
             " `await session.run_sync(lambda session: enqueue_cancel(..., session=session))`"
         )
     if hasattr(session, "connect") or hasattr(session, "begin"):
-        return f"{_WANTED}, and this is the {name} that makes one: `with Session(engine) as session`"
+        return f"{_WANTED}, and this is the {name} that makes one"
     return f"{_WANTED}, and not a {kind.__module__}.{name}"

@@ -20,7 +20,7 @@ ENDED = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05"})
 """The server ends, is starting, or has ended the session: also where a pooler says it."""
 _LOST_CLASS = "08"
 _STALE_PLAN, _PLANS = "0A000", "RevalidateCachedQuery"
-"""The columns of a prepared statement are not the same any more: the code, and where it is found."""
+"""The columns of a prepared statement have changed: the code, and where it is found."""
 _RECOVERY, _RECOVERS = "55000", "recover"
 """A standby cannot do it: "recovery is in progress", "during recovery"."""
 

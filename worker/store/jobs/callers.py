@@ -11,7 +11,7 @@ from json import dumps
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam
+from sqlalchemy import BindParameter, Connection, bindparam
 
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.jobs.accept import (
@@ -32,7 +32,7 @@ class AcceptInTransaction:
         self._database = database
         many = accept_statement if database.is_sqlite else accept_many_statement
         self._accept = many(database)
-        uids = bindparam("uids", expanding=True)
+        uids: BindParameter[str] = bindparam("uids", expanding=True)
         self._lookup = lookup(uids, is_digested=not database.is_sqlite)
 
     def __call__(
@@ -69,7 +69,7 @@ def compared(orders: Iterable[Mapping[str, Any]], stored: Iterable[Any]) -> dict
 
 def _as_texts(row: AnyRow) -> Any:
     """Return a row whose texts are texts: with the encoding SQL_ASCII psycopg returns bytes."""
-    return SimpleNamespace(**{name: _text(value) for name, value in row._mapping.items()})
+    return SimpleNamespace(**{name: _text(value) for name, value in row._asdict().items()})
 
 
 def _text(value: Any) -> Any:

@@ -23,8 +23,8 @@ from worker.errors import JobNotFound
 from worker.store.engine.database import AnyRow, Database, storable
 from worker.store.engine.prepared import Prepared
 from worker.store.jobs.accept import Acceptance, AcceptStatement
-from worker.store.jobs.callers import AcceptInTransaction
 from worker.store.jobs.attempts import Attempts
+from worker.store.jobs.callers import AcceptInTransaction
 from worker.store.jobs.claim import ClaimStatement, as_claim, claim_statement
 from worker.store.jobs.finish import Finisher
 from worker.store.jobs.lookup import lookup

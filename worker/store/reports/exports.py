@@ -114,5 +114,6 @@ _NOW = select(Now())
 
 def _record(row: AnyRow) -> dict[str, Any]:
     job = row._asdict()
-    named = {"cursor": str(Cursor(row.updated_at, row.partner_txn_uid)), "id": event_id(row.partner_txn_uid, row.ends)}
+    cursor = Cursor(row.updated_at, row.partner_txn_uid)
+    named = {"cursor": str(cursor), "id": event_id(row.partner_txn_uid, row.ends)}
     return named | event_data(job)

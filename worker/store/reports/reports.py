@@ -100,7 +100,8 @@ class Reports:
     def jobs(self, wanted: JobFilter = EVERY_JOB, *, most: int = 100) -> list[dict[str, Any]]:
         """Return jobs, the last changed first."""
         statement = select(cancel_jobs).where(*wanted.conditions())
-        statement = statement.order_by(JOBS.updated_at.desc(), Bytewise(JOBS.partner_txn_uid).desc())
+        order = JOBS.updated_at.desc(), Bytewise(JOBS.partner_txn_uid).desc()
+        statement = statement.order_by(*order)
         return [_plain(row) for row in self._database.read(statement.limit(most))]
 
     def finals(
