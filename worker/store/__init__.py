@@ -6,9 +6,10 @@ from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.destinations import Destination
 from worker.domain.leases import InquiryUids
 from worker.forksafe import once
+from worker.store.engine.callers_session import connection_of
 from worker.store.engine.database import Clock, Database, open_database
-from worker.store.engine.engines import Timeouts
 from worker.store.engine.errors import is_locked
+from worker.store.engine.timeouts import Timeouts
 from worker.store.jobs.accept import Acceptance, Status
 from worker.store.jobs.bulk import Bulk
 from worker.store.jobs.finish import Finisher
@@ -71,6 +72,7 @@ __all__ = [
     "Unseen",
     "UnseenEnds",
     "Verdict",
+    "connection_of",
     "is_locked",
     "open_database",
     "refuses_row",

@@ -24,6 +24,7 @@ from worker.store.engine.database import AnyRow, Database, storable
 from worker.store.engine.prepared import Prepared
 from worker.store.jobs.accept import Acceptance, AcceptStatement
 from worker.store.jobs.attempts import Attempts
+from worker.store.jobs.callers import AcceptInTransaction
 from worker.store.jobs.claim import ClaimStatement, as_claim, claim_statement
 from worker.store.jobs.finish import Finisher
 from worker.store.jobs.lookup import lookup
@@ -56,6 +57,7 @@ class Jobs:
         self._inquiry_uids = inquiry_uids
         self._attempts = Attempts(database)
         self._accept = AcceptStatement(database)
+        self._accept_in_transaction = AcceptInTransaction(database)
         self._lookup = Prepared(database, lookup(bindparam("uid")))
         self._gate = Gate(database)
         self._claim_without_gate = ClaimStatement(database)
@@ -83,7 +85,10 @@ class Jobs:
         the hint, so that the sweep need not. With a `connection` the row joins the caller's
         transaction.
         """
-        return self._accept(order, hinted=hinted, connection=connection)
+        if connection is None:
+            return self._accept(order, hinted=hinted)
+        uid = order["uid"]
+        return self._accept_in_transaction(connection, [order], hinted=[uid] if hinted else [])[uid]
 
     def exists(self, uid: str) -> bool:
         """Say whether a job is stored under this uid, or was before it was pruned."""
