@@ -30,7 +30,7 @@ def main(broker_url: str, pool: str, concurrency: str, journal: str) -> None:
     )
 
     def write(**entry: Any) -> None:
-        line = json.dumps(entry | {"worker": worker_pid}) + "\n"
+        line = json.dumps(entry | {"worker": worker_pid}, default=repr) + "\n"
         with Path(journal).open("a", encoding="utf-8") as file:
             file.write(line)
 

@@ -6,7 +6,7 @@ unreadable bodies are thrown away, with their whole content in the log.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -20,6 +20,10 @@ from worker.broker.transports import is_rabbitmq
 from worker.telemetry.log import get_logger
 
 MEASURED: Final = "5.7."
+NOTHING_FOLLOWS: Final = (
+    "the orders are taken; what should follow them is not called, for their outcomes come later: "
+    "docs/how-to/producers.md"
+)
 
 Handler = Callable[[Any], object]
 
@@ -76,6 +80,7 @@ class Consumer(CeleryConsumer):
         }
         # At DEBUG it writes the arguments of every task (measured).
         logging.getLogger("celery.pool").setLevel(logging.INFO)
+        self._told: set[str] = set()
         init: Any = super().__init__
         init(*args, **kwargs, worker_options=options)
 
@@ -85,15 +90,22 @@ class Consumer(CeleryConsumer):
 
         def on_message(message: Any) -> None:
             try:
-                normalize(message, tasks=self.strategies)
+                followers = normalize(message, tasks=self.strategies)
             except InvalidMessage as invalid:
                 self._keep(message, invalid)
             except Exception as error:  # noqa: BLE001 -- no message may end the loop
                 self._keep(message, InvalidMessage("unexpected", type(error).__name__))
             else:
+                self._say_that_nothing_follows(followers)
                 self._pass_on(handle, message)
 
         return on_message
+
+    def _say_that_nothing_follows(self, followers: Iterable[str]) -> None:
+        """Say so once of each kind: a producer that links one task links all of them."""
+        for what in set(followers) - self._told:
+            self._told.add(what)
+            log.warning("nothing_follows_this_task", what=what, advice=NOTHING_FOLLOWS)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Keep a body that kombu could not unpack or decode, or must refuse."""
