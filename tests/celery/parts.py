@@ -93,7 +93,9 @@ class RedisServer:
 class JournalingWorker:
     """A worker process of any program, its log and its journal."""
 
-    def __init__(self, program: Path, folder: Path, broker_url: str, *arguments: str) -> None:
+    def __init__(
+        self, program: Path, folder: Path, broker_url: str, *arguments: str, ready: bool = True
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.journal = folder / "journal"
         self.logfile = folder / "log"
@@ -106,7 +108,8 @@ class JournalingWorker:
                 start_new_session=True,
                 cwd=folder,
             )
-        self.wait(lambda: " ready." in self.log(), "the worker to be ready")
+        if ready:
+            self.wait(lambda: " ready." in self.log(), "the worker to be ready")
 
     def __enter__(self) -> Self:
         return self
@@ -155,10 +158,17 @@ class RealWorker(JournalingWorker):
     """One of ours; with `before` it holds its messages where the versions before did."""
 
     def __init__(
-        self, broker_url: str, folder: Path, *, pool: str, concurrency: int, before: bool = False
+        self,
+        broker_url: str,
+        folder: Path,
+        *,
+        pool: str,
+        concurrency: int,
+        before: bool = False,
+        ready: bool = True,
     ) -> None:
-        version = ["before"] if before else []
-        super().__init__(SCRIPT, folder, broker_url, pool, str(concurrency), *version)
+        arguments = [pool, str(concurrency), *(["before"] if before else [])]
+        super().__init__(SCRIPT, folder, broker_url, *arguments, ready=ready)
 
 
 class Neighbour(JournalingWorker):

@@ -15,7 +15,7 @@ from tests.servers.waiting import eventually
 from worker.broker.app import CANCEL_TOKEN, create_app
 from worker.broker.keys import UNACKED
 
-LOST = "Connection to broker lost"
+LOST = "broker_not_reached"
 NOT_ACKNOWLEDGED = "Couldn't ack"
 
 

@@ -13,8 +13,11 @@ from typing import Any, Final
 from celery.bootsteps import RUN  # type: ignore[attr-defined]  # missing in celery-types
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.gossip import Gossip
+from celery.worker.state import maybe_shutdown
+from kombu.exceptions import OperationalError
 
 from worker.broker.consumer.messages import normalize
+from worker.broker.consumer.outage import STEADY_SECONDS, Outage
 from worker.broker.consumer.reports import InvalidMessage, report_of
 from worker.broker.transports import is_rabbitmq
 from worker.telemetry.log import get_logger
@@ -65,6 +68,8 @@ class Consumer(CeleryConsumer):
     Blueprint = Blueprint
     strategies: dict[str, Any]
     connection_errors: tuple[type[Exception], ...]
+    conninfo: Any
+    timer: Any
 
     def __init__(
         self, *args: Any, worker_options: Mapping[str, Any] | None = None, **kwargs: Any
@@ -81,6 +86,8 @@ class Consumer(CeleryConsumer):
         # At DEBUG it writes the arguments of every task (measured).
         logging.getLogger("celery.pool").setLevel(logging.INFO)
         self._told: set[str] = set()
+        self._outage = Outage()
+        self._outage.quiet_celery()
         init: Any = super().__init__
         init(*args, **kwargs, worker_options=options)
 
@@ -106,6 +113,39 @@ class Consumer(CeleryConsumer):
         for what in set(followers) - self._told:
             self._told.add(what)
             log.warning("nothing_follows_this_task", what=what, advice=NOTHING_FOLLOWS)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return the connection once it stands. Celery waits only for a broker that is away."""
+        expected = (*conn.connection_errors, *conn.channel_errors, OperationalError)
+        while True:
+            self._outage.wait(maybe_shutdown)
+            try:
+                conn.ensure_connection(max_retries=0)
+            except expected as error:
+                self._failed(error, conn)
+                conn.maybe_switch_next()
+            else:
+                self.first_connection_attempt = False
+                return conn
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Connect anew, after a wait that grows."""
+        self._failed(exc, self.conninfo)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Connect anew: at once, or after a wait that grows if that does not help."""
+        self._failed(exc, self.conninfo)
+        super().on_connection_error_after_connected(exc)
+
+    def on_ready(self) -> None:
+        """Consume. If nothing fails for a while, the outage is over."""
+        super().on_ready()
+        if failures := self._outage.failures:
+            self.timer.call_after(STEADY_SECONDS, self._outage.over, kwargs={"failures": failures})
+
+    def _failed(self, error: Exception, conn: Any) -> None:
+        broker = f"{conn.hostname or '127.0.0.1'}:{conn.port or conn.transport.default_port}"
+        self._outage.failed(error, broker=f"{broker}/{str(conn.virtual_host).lstrip('/')}")
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Keep a body that kombu could not unpack or decode, or must refuse."""
