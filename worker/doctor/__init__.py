@@ -12,6 +12,9 @@ and asked to prove who it is, no more.
     outbox       whether outcomes arrive at the order system
     workers      the worker processes of this home
     certificate  when a certificate ends
-    broker       the broker, and whether it keeps its messages
+    broker       the broker: what a worker does there, tried
+    asking       how it is asked
+    redis        Redis: rights, room, messages that no worker reads
+    rabbitmq     RabbitMQ: rights, the kind of the queues
     bank         the bank's addresses
 """

@@ -39,7 +39,7 @@ def _all(settings: Settings) -> Iterator[Finding]:
         ("dialect", lambda settings: [dialect(settings)]),
         ("database", storage),
         ("workers", workers),
-        ("broker", lambda settings: [broker(settings)]),
+        ("broker", broker),
         ("bank", bank),
     )
     for name, check in checks:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import ExecAbortError, NoPermissionError, ResponseError
 
 from worker.broker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
 from worker.broker.keys import (
@@ -25,6 +25,8 @@ from worker.broker.keys import (
 QUEUES: Final = (CANCEL_QUEUE, HOUSEKEEPING_QUEUE)
 PROBE: Final = "kplus-probe"
 SCRIPT: Final = "return 1"
+SEPARATOR: Final = "\x06\x16"
+"""What kombu writes between a queue and a priority."""
 LISTENS_TO: Final = "worker.*"
 TABLES: Final = ("_kombu.binding.", "_kombu.binding_permanent.")
 _COMMAND: Final = re.compile(r"run the '([^']+)' command")
@@ -48,8 +50,7 @@ def missing_rights(channel: Any) -> list[MissingRight]:
     try:
         missing += _refused(connection, ("SCRIPT", "LOAD", SCRIPT))
         missing += _refused(connection, ("WATCH", UNACKED), ("UNWATCH",))
-        # Without EXEC they are forgotten with the connection.
-        missing += _refused(connection, ("MULTI",), *_commands(channel))
+        missing += _refused_in_transaction(connection, _commands(channel))
     finally:
         connection.disconnect()
         channel.pool.release(connection)
@@ -64,7 +65,7 @@ def send_a_probe(channel: Any) -> None:
         pipe.execute()
 
 
-def missing_right(error: NoPermissionError, command: Command = ("", "")) -> MissingRight:
+def missing_right(error: ResponseError, command: Command = ("", "")) -> MissingRight:
     """Return the right that a refusal names."""
     text, name = str(error), command[0].lower()
     if named := _COMMAND.search(text):
@@ -73,7 +74,7 @@ def missing_right(error: NoPermissionError, command: Command = ("", "")) -> Miss
         return MissingRight(f"{name.upper()} {command[1]}", f"&{command[1]}")
     if "key" in text:
         key = next((word for word in command[1:] if "kplus." in word), "")
-        return MissingRight(f"{name.upper()} {key.partition('\x06')[0]}", _pattern(key))
+        return MissingRight(f"{name.upper()} {key.split(SEPARATOR)[0]}", _pattern(key))
     word = f"{name}|{command[1].lower()}" if name in {"script", "client"} else name
     return MissingRight(name.upper(), f"+{word}")
 
@@ -85,6 +86,24 @@ def _refused(connection: Any, *commands: Command) -> Iterator[MissingRight]:
             connection.read_response()
         except NoPermissionError as error:
             yield missing_right(error, command)
+        except ExecAbortError as error:
+            # How Redis refuses the end of a transaction.
+            if "permission" not in str(error):
+                raise
+            yield missing_right(error, command)
+
+
+def _refused_in_transaction(
+    connection: Any, commands: Iterator[Command]
+) -> Iterator[MissingRight]:
+    """Queue commands in a transaction that ends with the connection: none is executed."""
+    if refused := [*_refused(connection, ("MULTI",))]:
+        yield from refused
+        return  # a command would be executed at once
+    yield from _refused(connection, ("EXEC",))
+    # Whether it is in a transaction now depends on the server's version.
+    connection.disconnect()
+    yield from _refused(connection, ("MULTI",), *commands)
 
 
 def _commands(channel: Any) -> Iterator[Command]:
