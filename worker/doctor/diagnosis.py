@@ -10,6 +10,7 @@ from worker.doctor.finding import Finding, Severity, failed, one_line
 from worker.doctor.partners import dialect, partners
 from worker.doctor.settings import given, readable_home, refused
 from worker.doctor.workers import health, workers
+from worker.doctor.writing import room
 from worker.errors import SettingsError
 
 
@@ -37,6 +38,7 @@ def _all(settings: Settings) -> Iterator[Finding]:
         ("home", readable_home),
         ("partners", partners),
         ("dialect", lambda settings: [dialect(settings)]),
+        ("disk", room),
         ("database", storage),
         ("workers", workers),
         ("broker", broker),
