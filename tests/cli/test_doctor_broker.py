@@ -1,5 +1,6 @@
 """`doctor` tries what a worker does at its broker: it names what is missing, and leaves nothing."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -211,7 +212,7 @@ def test_messages_that_no_worker_reads_are_found(
         shop.send_task("kplus.cancel_token", kwargs=ORDER, **sent)
     found = line(run(*DOCTOR, **at_large), "messages")
     assert not found["ok"]
-    assert found["text"].startswith("1 messages")
+    assert found["text"].startswith("1 message waits")
     assert names in found["text"]
 
 
@@ -305,3 +306,47 @@ def test_who_cannot_log_in_to_rabbitmq_is_told(
     assert not found["ok"]
     assert ("refused" if wrong == "password" else "not found") in found["text"]
     assert "canary" not in done.all()
+
+
+@pytest.mark.parametrize("sender", ["celery", "amqp"])
+def test_a_producer_needs_no_more_rights_on_rabbitmq_than_the_page_gives(
+    worker_process: StartWorker,
+    worker_env: dict[str, str],
+    rabbit: RabbitServer,
+    rabbit_user: dict[str, str],
+    store: Store,
+    sender: str,
+) -> None:
+    worker = worker_process(worker_env | {"KPLUS_BROKER_URL": rabbit.url})
+    publishing = ("^$", r"^amq\.default$", "^$")
+    grant(rabbit_user, *(written("rabbitmq_producer")[-3:] if sender == "celery" else publishing))
+    url = rabbit_user["KPLUS_BROKER_URL"]
+    order = ORDER | {"tokenId": "ok-1"}
+    if sender == "celery":
+        with Celery(broker=url, set_as_current=False) as shop:
+            shop.conf.task_create_missing_queue_type = "quorum"
+            shop.send_task("kplus.cancel_token", kwargs=order, queue=QUEUES[0])
+    else:
+        headers = {"id": "1", "task": "kplus.cancel_token"}
+        body = json.dumps([[], order, None]).encode()
+        json_utf8 = {"content_type": "application/json", "content_encoding": "utf-8"}
+        RabbitServer(url).put(body, headers=headers, **json_utf8)
+    eventually(lambda: store.reports.stats().outcomes["cancelled"] == 1, saying=worker.told)
+
+
+def test_with_the_words_for_doctor_it_sees_more(
+    run: Run, settings: dict[str, str], redis_server: RedisServer, client: "redis.Redis"
+) -> None:
+    with Celery(broker=redis_server.url, set_as_current=False) as shop:
+        shop.send_task("kplus.cancel_token", kwargs=ORDER)
+    client.lpush("shop:kplus.cancel", "x")
+    assert "messages" not in [each["check"] for each in run(*DOCTOR, **settings).json["checks"]]
+    set_user(client, USER, rules("doctor"))
+    checks = run(*DOCTOR, **settings).json["checks"]
+    assert [each["text"] for each in checks if each["check"] == "messages"] == [
+        "1 message waits in `shop:kplus.cancel`, which no worker reads",
+        "1 message waits in `celery`, the queue of another program",
+    ]
+    found = next(each for each in checks if each["check"] == "broker")
+    assert "another Celery program" in found["text"]
+    assert "keeps its messages" in found["text"]

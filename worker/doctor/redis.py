@@ -139,12 +139,13 @@ def _keeps(info: dict[str, Any]) -> str:
 
 
 def _stray(stray: Stray) -> Finding:
-    name = printable(stray.name)
+    name, count = printable(stray.name), stray.messages
+    wait = "message waits" if count == 1 else "messages wait"
     if stray.is_default_queue:
-        text = f"{stray.messages} messages of ours wait in the queue `{name}`, of another program"
+        text = f"{count} {wait} in `{name}`, the queue of another program"
         remedy = 'a producer leaves out queue="kplus.cancel": set it there, and send them again'
         return failed("messages", text, remedy)
-    text = f"{stray.messages} messages wait in `{name}`, which no worker reads"
+    text = f"{count} {wait} in `{name}`, which no worker reads"
     remedy = f"a producer sets global_keyprefix or priority_steps, or mistypes the queue: {PAGE}"
     return failed("messages", text, remedy)
 

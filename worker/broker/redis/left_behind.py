@@ -66,7 +66,11 @@ class LeftBehind:
             self._foreign.clear()
         if not tags:
             return
-        for tag, held in zip(tags, client.hmget(SHARED_UNACKED, tags), strict=True):
+        with client.pipeline(transaction=False) as pipe:
+            for tag in tags:
+                pipe.hget(SHARED_UNACKED, tag)
+            found = pipe.execute()
+        for tag, held in zip(tags, found, strict=True):
             payload = None if held is None else ours(held)
             if payload is None:
                 self._foreign.add(tag)
