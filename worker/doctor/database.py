@@ -7,6 +7,7 @@ from worker.config.settings import Settings
 from worker.config.sqlite_file import missing_file
 from worker.doctor.finding import Finding, Severity, failed
 from worker.doctor.outbox import outcomes
+from worker.doctor.writing import writing
 from worker.domain.partners import PartnerMode
 from worker.errors import StoreUnavailable, StoreUnsuitable
 from worker.explain import Row
@@ -73,6 +74,7 @@ def _checks(database: Database, settings: Settings) -> Iterator[Finding]:
     for name in guard.open_schemas(database):
         text = "everybody may create functions in it, and one can run in a statement of ours"
         yield failed(f"schema {name}", text, f"REVOKE CREATE ON SCHEMA {name} FROM PUBLIC")
+    yield from writing(database, settings)
     yield _clock(database)
     store = Store(database)
     yield from _progress(store)

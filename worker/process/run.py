@@ -23,6 +23,7 @@ from worker.outbox.celery_message import CeleryPublisher
 from worker.outbox.relay import deliver
 from worker.outbox.webhook import WebhookSender
 from worker.private import make_private
+from worker.process import hangup
 from worker.process.heartbeat import Heartbeat
 from worker.process.liveness import SWEEP, Failure, Liveness
 from worker.process.loop import Loop, step
@@ -71,6 +72,7 @@ def run_worker(
 def _run(settings: Settings, *, pool: str, level: str, hostname: str | None, **program: Any) -> int:
     shutdown = Shutdown(within=settings.deadline + SETTLE_TIME)
     shutdown.listen()
+    hangup.listen()
     runtime = PerProcess(lambda: Runtime(settings, stopping=shutdown))
     make_private(settings.home)
     broker = None if settings.broker_url is not None else ensure(settings.home)
