@@ -39,9 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="module")
-def worker(
-    server: RedisServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RealWorker]:
+def worker(server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealWorker]:
     folder = tmp_path_factory.mktemp("worker")
     with RealWorker(server.url, folder, pool="threads", concurrency=2) as worker:
         yield worker

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,8 +16,8 @@ from celery import Celery, chain
 from tests.celery.conftest import StartWorker
 from tests.celery.hostile import headers, item, packed
 from tests.celery.neighbour import HOLD, NOTE, neighbour
-from tests.celery.parts import Neighbour, RedisServer
-from tests.servers.waiting import eventually
+from tests.celery.parts import Neighbour, RealWorker, RedisServer
+from tests.servers.waiting import LIMIT, eventually
 from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, KEEP_REJECTED, threads_for
 from worker.broker.keys import SHARED_INDEX, SHARED_UNACKED, UNACKED, UNACKED_INDEX
 
@@ -78,6 +79,10 @@ def abandon(client: "redis.Redis", n: str, *, unacked: str = UNACKED) -> None:
     client.zadd(f"{unacked}_index", {n: 1})
 
 
+def has_done(worker: RealWorker, n: object) -> bool:
+    return n in worker.numbers("done")
+
+
 def test_a_neighbours_running_task_stays_with_it(
     client: "redis.Redis",
     shop: Celery,
@@ -92,7 +97,7 @@ def test_a_neighbours_running_task_stays_with_it(
     ours = start_worker()
     for n in ("first", "second"):
         abandon(client, n)
-        ours.wait(lambda n=n: n in ours.numbers("done"), "a pass over abandoned messages")
+        ours.wait(partial(has_done, ours, n), "a pass over abandoned messages")
     assert client.hlen(SHARED_UNACKED) == 1
     assert client.llen("celery") == 0
     gate.touch()
@@ -135,7 +140,7 @@ def test_what_a_neighbour_says_to_its_workers_ends_none_of_ours(
         send(shop, n)
     shop.control.purge()
     shop.control.broadcast("shutdown")
-    theirs.process.wait(60)
+    theirs.process.wait(LIMIT)
     gate.touch()
     ours.wait(lambda: ours.numbers("done") == {"running", *range(5)}, "all of ours")
     assert client.keys("*pidbox*kplus*") == []
@@ -152,7 +157,7 @@ def test_no_key_of_ours_has_a_name_that_others_use(
     names: Any = client.keys("*")
     assert UNACKED_INDEX.encode() in names
     assert [name for name in names if b"kplus." not in name] == []
-    channels: Any = client.execute_command("PUBSUB", "CHANNELS", "*")
+    channels: Any = client.pubsub_channels("*")
     assert [name for name in channels if b"kplus." not in name] == []
     gate.touch()
 
@@ -171,7 +176,7 @@ def test_what_a_worker_of_before_left_is_given_back_and_a_neighbours_is_not(
     age(client, SHARED_INDEX)
     gate.touch()
     body: Any = {"body": "x", "headers": {}, "properties": {"delivery_info": {}}}
-    theirs = {f"theirs-{n}": json.dumps([body, "", "celery"]) for n in range(neighbours)}
+    theirs: Any = {f"theirs-{n}": json.dumps([body, "", "celery"]) for n in range(neighbours)}
     if theirs:
         client.hset(SHARED_UNACKED, mapping=theirs)
         client.zadd(SHARED_INDEX, dict.fromkeys(theirs, 2))

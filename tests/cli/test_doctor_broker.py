@@ -113,7 +113,7 @@ def test_a_worker_needs_no_more_rights_than_the_page_gives(
     client.lpush("kplus.cancel", "rubbish")
     eventually(lambda: not client.hlen("kplus.unacked") and store.rejected_messages.counts())
     assert worker.stop() == 0
-    refused: Any = client.execute_command("ACL", "LOG")
+    refused: Any = client.acl_log()
     text = [str(each) for each in refused]
     # Whether it may ask about Redis itself, and about messages of a version before.
     assert [each for each in text if "info" not in each and "unacked_index" not in each] == []
@@ -154,7 +154,7 @@ def test_a_redis_that_takes_no_message_is_wrong(
 ) -> None:
     for name, value in config.items():
         if name == "replicaof":
-            client.execute_command("REPLICAOF", *value.split())
+            client.replicaof(*value.split())
         else:
             client.config_set(name, value)
     found = line(run(*DOCTOR, **settings), "broker")

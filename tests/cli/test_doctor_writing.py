@@ -16,7 +16,8 @@ from tests.cli.conftest import Run
 from tests.cli.test_doctor import DOCTOR, line
 from tests.servers.missing import unavailable
 from tests.servers.postgres import NOBODY, PostgresServer
-from tests.servers.roles import PASSWORD, Roles, connected, run as execute
+from tests.servers.roles import PASSWORD, Roles, connected
+from tests.servers.roles import run as execute
 from tests.servers.schema import migrate
 from worker.store import open_database
 from worker.store.schema.tables import metadata
@@ -24,6 +25,7 @@ from worker.store.schema.trial import RIGHTS
 
 only_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 only_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+MOUNT, UNMOUNT = "/bin/mount", "/bin/umount"
 NOWHERE = {"KPLUS_BROKER_URL": "redis://127.0.0.1:1/0", "KPLUS_BANK_URL": "http://127.0.0.1:1/"}
 
 Settings = Callable[[str], dict[str, str]]
@@ -109,9 +111,7 @@ def test_a_role_that_may_only_read_is_wrong(
 
 
 @only_postgresql
-def test_a_server_that_is_read_only_is_wrong(
-    run: Run, settings: Settings, database: str
-) -> None:
+def test_a_server_that_is_read_only_is_wrong(run: Run, settings: Settings, database: str) -> None:
     name = make_url(database).database
     with connected(database) as connection:
         execute(connection, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
@@ -150,13 +150,13 @@ def test_a_choice_of_servers_that_may_be_a_standby_is_wrong(
 def small_disk() -> Iterator[Path]:
     """A file system of 96 MiB of its own, which a server under another user may enter."""
     folder = Path(tempfile.mkdtemp(prefix="kplus-small-"))
-    command = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(folder)]
+    command = [MOUNT, "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         unavailable("a small disk", f"mount: {done.stderr.strip()}", installable=False)
     folder.chmod(0o755)
     yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    subprocess.run([UNMOUNT, "--lazy", str(folder)], check=True)
     folder.rmdir()
 
 
@@ -203,7 +203,9 @@ def test_a_full_disk_under_postgresql_is_wrong(
         unavailable("a small disk", f"{reason}", installable=False)
     try:
         with connected(postgresql_server.url()) as connection:
-            execute(connection, f"ALTER DATABASE {make_url(database).database} SET TABLESPACE {name}")
+            execute(
+                connection, f"ALTER DATABASE {make_url(database).database} SET TABLESPACE {name}"
+            )
         assert "writing" not in checks(run, settings(database))
         fill(small_disk)
         found = line(run(*DOCTOR, **settings(database)), "writing")

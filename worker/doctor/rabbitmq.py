@@ -10,12 +10,13 @@ from worker.broker.queues import QUORUM
 from worker.broker.rabbit_probe import missing_right, try_as_a_worker
 from worker.doctor.asking import ANSWER_TIMEOUT
 from worker.doctor.finding import Finding, failed
+from worker.telemetry.about import BROKERS
 from worker.telemetry.redaction import redact
 
 OLDEST: Final = (3, 10)
 RIGHTS: Final = (
     r"run `rabbitmqctl set_permissions -p VHOST USER '^kplus\.' '^(kplus\.|amq\.default$)' "
-    r"'^kplus\.'` (docs/how-to/brokers.md)"
+    rf"'^kplus\.'` ({BROKERS})"
 )
 BLOCKED: Final = "its memory or disk is short, and it takes no message until there is room"
 

@@ -10,13 +10,13 @@ from redis.exceptions import NoPermissionError, ResponseError
 from worker.broker.redis.probe import MissingRight, missing_right, missing_rights, send_a_probe
 from worker.broker.redis.strays import Stray, has_neighbour, stray_messages
 from worker.doctor.finding import Finding, failed
+from worker.telemetry.about import BROKERS
 from worker.telemetry.printable import printable
 from worker.telemetry.redaction import redact
 
 OLDEST: Final = (6, 2)
 CONNECTIONS: Final = 12
 """What one worker process opens on Redis (docs/how-to/brokers.md)."""
-PAGE: Final = "docs/how-to/brokers.md"
 _REMEDIES: Final = {
     "READONLY": "it is a replica: name the master, or use sentinel://",
     "OOM": "give it more memory, or find what fills it",
@@ -98,7 +98,7 @@ def redis_version(info: dict[str, Any]) -> str:
 def _without_rights(text: str, missing: list[MissingRight], user: str) -> Finding:
     what = ", ".join(each.what for each in missing)
     words = " ".join(each.word for each in missing)
-    remedy = f"run `ACL SETUSER {user} {words}`; all that a worker needs is in {PAGE}"
+    remedy = f"run `ACL SETUSER {user} {words}`; all that a worker needs is in {BROKERS}"
     return failed("broker", f"{text}: the user {user} may not {what}", remedy)
 
 
@@ -127,7 +127,7 @@ def _well(text: str, report: Report) -> Finding:
     else:
         text = f"{text}, {_keeps(report.info)}"
     if report.neighbour:
-        text = f"{text}; another Celery program uses this database too ({PAGE})"
+        text = f"{text}; another Celery program uses this database too ({BROKERS})"
     return Finding("broker", text)
 
 
@@ -146,7 +146,7 @@ def _stray(stray: Stray) -> Finding:
         remedy = 'a producer leaves out queue="kplus.cancel": set it there, and send them again'
         return failed("messages", text, remedy)
     text = f"{count} {wait} in `{name}`, which no worker reads"
-    remedy = f"a producer sets global_keyprefix or priority_steps, or mistypes the queue: {PAGE}"
+    remedy = f"a producer sets global_keyprefix or priority_steps, or mistypes the queue: {BROKERS}"
     return failed("messages", text, remedy)
 
 

@@ -13,6 +13,7 @@ from worker.runtime import SPARE_CONNECTIONS
 from worker.store import Database
 from worker.store.reports.connections import ConnectionLimit, connection_limit
 from worker.store.schema.trial import Trial, try_as_a_worker
+from worker.telemetry.about import SIZING
 
 LEAST_ROOM: Final = 64 * 1024 * 1024
 """Bytes that must be free where an SQLite file is: its log alone grows to some megabytes."""
@@ -79,7 +80,7 @@ def _connections(limit: ConnectionLimit | None, settings: Settings) -> Iterator[
     needed = settings.concurrency + SPARE_CONNECTIONS + 2
     if limit is not None and limit.connections < needed:
         text = f"the {limit.of} allows {limit.connections}, one worker process may open {needed}"
-        remedy = f"{LIMITS[limit.of]}, or lower KPLUS_CONCURRENCY (docs/how-to/sizing.md)"
+        remedy = f"{LIMITS[limit.of]}, or lower KPLUS_CONCURRENCY ({SIZING})"
         yield failed("connections", text, remedy)
 
 

@@ -20,13 +20,11 @@ from worker.broker.consumer.messages import normalize
 from worker.broker.consumer.outage import STEADY_SECONDS, Outage
 from worker.broker.consumer.reports import InvalidMessage, report_of
 from worker.broker.transports import is_rabbitmq
+from worker.telemetry.about import PRODUCERS
 from worker.telemetry.log import get_logger
 
 MEASURED: Final = "5.7."
-NOTHING_FOLLOWS: Final = (
-    "the orders are taken; what should follow them is not called, for their outcomes come later: "
-    "docs/how-to/producers.md"
-)
+NOTHING_FOLLOWS: Final = f"the orders are taken; what should follow them is not called: {PRODUCERS}"
 
 Handler = Callable[[Any], object]
 

@@ -108,7 +108,8 @@ class _ResilientChannel(kombu_redis.Channel):
         Nobody reads it, and a worker that was killed would leave its line in it for ever.
         """
         if self.typeof(exchange).type == FANOUT:
-            self._fanout_queues[queue] = (exchange, routing_key.replace("#", "*"))
+            mine: Any = self  # its stubs do not know it
+            mine._fanout_queues[queue] = (exchange, routing_key.replace("#", "*"))  # noqa: SLF001 -- as in kombu
             return
         parent: Any = super()
         parent._queue_bind(exchange, routing_key, pattern, queue)  # noqa: SLF001 -- an override

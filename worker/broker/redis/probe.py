@@ -46,7 +46,7 @@ class MissingRight:
 def missing_rights(channel: Any) -> list[MissingRight]:
     """Return what this user lacks for a worker. Raises what the server raises otherwise."""
     connection = channel.pool.get_connection()
-    missing = []
+    missing: list[MissingRight] = []
     try:
         missing += _refused(connection, ("SCRIPT", "LOAD", SCRIPT))
         missing += _refused(connection, ("WATCH", UNACKED), ("UNWATCH",))
@@ -93,9 +93,7 @@ def _refused(connection: Any, *commands: Command) -> Iterator[MissingRight]:
             yield missing_right(error, command)
 
 
-def _refused_in_transaction(
-    connection: Any, commands: Iterator[Command]
-) -> Iterator[MissingRight]:
+def _refused_in_transaction(connection: Any, commands: Iterator[Command]) -> Iterator[MissingRight]:
     """Queue commands in a transaction that ends with the connection: none is executed."""
     if refused := [*_refused(connection, ("MULTI",))]:
         yield from refused
