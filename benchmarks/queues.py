@@ -11,6 +11,7 @@ import redis
 from celery import Celery
 
 from tests.servers.waiting import eventually
+from worker.broker.keys import SHARED_UNACKED, UNACKED
 
 ASIDE = 15
 """The Redis database in which messages are written before they are handed over."""
@@ -51,10 +52,16 @@ class Queue:
         """Wait until every message has been taken, and every order acknowledged."""
         with redis.Redis.from_url(self.url) as mine:
             eventually(
-                lambda: not mine.llen(self.name) and not mine.hlen("unacked"),
+                lambda: not mine.llen(self.name) and not self._held(mine),
                 within=within,
-                saying=lambda: f"{mine.llen(self.name)} wait, {mine.hlen('unacked')} are in work",
+                saying=lambda: f"{mine.llen(self.name)} wait, {self._held(mine)} are in work",
             )
+
+    @staticmethod
+    def _held(mine: "redis.Redis") -> int:
+        """Return how many messages workers hold: ours, and those of Celery's own."""
+        ours, theirs = (int(mine.hlen(key)) for key in (UNACKED, SHARED_UNACKED))
+        return ours + theirs
 
     def _envelope(self, aside: "redis.Redis") -> dict[str, Any]:
         """Return what Celery makes of a message without arguments."""

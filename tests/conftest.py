@@ -9,6 +9,7 @@ from tests.servers.waiting import FACTOR
 
 pytest_plugins = [
     "tests.servers.databases",
+    "tests.servers.collations",
     "tests.servers.roles",
     "tests.servers.brokers",
     "tests.servers.rabbitmq",

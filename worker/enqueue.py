@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from worker.broker.hints import Hints
 from worker.config.settings import Settings, load_settings
@@ -27,9 +27,10 @@ from worker.domain.states import Outcome, State
 from worker.errors import InvalidOrder, StoreUnavailable
 from worker.forksafe import PerProcess, once
 from worker.runtime import Runtime, broker_url, create_celery
-from worker.store import Acceptance, RejectedMessage, Status
+from worker.store import Acceptance, RejectedMessage, Status, connection_of
 from worker.telemetry.redaction import redact_value
 
+AnySession = Session | Connection | scoped_session[Session]
 BUDGET = timedelta(seconds=1.5)
 """The longest wait for the broker."""
 BROKER_TIMEOUT = timedelta(seconds=1)
@@ -77,19 +78,20 @@ class Producer:
         return Hints(create_celery(settings, url=url, timeout=BROKER_TIMEOUT))
 
     def enqueue(
-        self, order: Order | Mapping[str, Any], *, session: Session | Connection | None = None
+        self, order: Order | Mapping[str, Any], *, session: AnySession | None = None
     ) -> Receipt:
         """
         Store one order and send a hint.
 
         With `session` the row joins the caller's transaction, and the sweep finds it after the
         commit: no message can arrive before it. Raises `InvalidOrder`, which names every wrong
-        field, `SettingsError` and `StoreUnavailable`: then nothing was stored.
+        field, `SettingsError` and `StoreUnavailable`: then nothing was stored. Raises TypeError if
+        `session` is none that a row can join: an `AsyncSession` is passed by its `run_sync`.
         """
         if session is None:
             _ = self._hints  # raises for an unusable broker URL before the row is stored
         complete = self._complete(order)
-        connection = session.connection() if isinstance(session, Session) else session
+        connection = connection_of(session, self._runtime.store.database)
         jobs = self._runtime.store.jobs
         hinted = connection is None and self._can_send
         acceptance = jobs.accept(complete.row(), hinted=hinted, connection=connection)
@@ -101,7 +103,7 @@ class Producer:
         self,
         orders: Iterable[Order | Mapping[str, Any]],
         *,
-        session: Session | Connection | None = None,
+        session: AnySession | None = None,
         chunk: int = CHUNK,
         dry_run: bool = False,
     ) -> Iterator[Receipt]:
@@ -121,7 +123,7 @@ class Producer:
             for batch in _chunks(orders, chunk):
                 yield from self._compare(batch)
             return
-        connection = session.connection() if isinstance(session, Session) else session
+        connection = connection_of(session, self._runtime.store.database)
         room = self._runtime.runs_waiting if connection is None and self._can_send else 0
         for batch in _chunks(orders, chunk):
             receipts = self._accept(batch, connection, room)
@@ -222,7 +224,7 @@ def enqueue_cancel(  # noqa: PLR0913 - the contract's own keywords
     reference1: str,
     partner_id: str | None = None,
     expires_at: datetime | str | float | None = None,
-    session: Session | Connection | None = None,
+    session: AnySession | None = None,
 ) -> Receipt:
     """
     Store one cancel order and send a hint, with the settings of the environment.
@@ -240,7 +242,7 @@ def enqueue_cancel(  # noqa: PLR0913 - the contract's own keywords
 
 
 def enqueue_many(
-    orders: Iterable[Order | Mapping[str, Any]], *, session: Session | Connection | None = None
+    orders: Iterable[Order | Mapping[str, Any]], *, session: AnySession | None = None
 ) -> Iterator[Receipt]:
     """
     Store orders by the thousand, with the settings of the environment; receipts in input order.

@@ -8,6 +8,8 @@ Every error that leaves a module of this package, in one tree.
     ├── ConflictingOrder         the same partnerTxnUid with other content
     ├── JobNotFound              no row under that partnerTxnUid
     ├── StoreUnavailable         the database cannot be reached or is not ready
+    │   ├── StoreUnreachable     no connection to it can be made
+    │   └── StoreUnsuitable      it can never be used as it is; the text says what to do
     ├── BrokerUnavailable        the broker cannot be reached or started
     └── BankError                no readable answer; the branches say where it ended
         ├── BankUnreachable      nothing was sent, or nothing read: the bank cannot have acted
@@ -59,6 +61,18 @@ class JobNotFound(KplusError):
 
 class StoreUnavailable(KplusError):
     """The database cannot be reached, is locked for too long, or lacks our tables."""
+
+
+class StoreUnreachable(StoreUnavailable):
+    """No connection to the database can be made."""
+
+
+class StoreUnsuitable(StoreUnavailable):
+    """The database answers, and can never be used as it is. `fault` and `remedy` are its text."""
+
+    def __init__(self, fault: str, remedy: str) -> None:
+        super().__init__(f"{fault}: {remedy}")
+        self.fault, self.remedy = fault, remedy
 
 
 class BrokerUnavailable(KplusError):

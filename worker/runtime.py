@@ -46,8 +46,10 @@ SLOTS_STAY = 0.8
 """This share of the slots that were seen counts at the next pass, though they are not seen."""
 BLOCKED_FACTOR = 4
 """From so many times the high-water mark on, the queue counts as blocked by others (ADR 15)."""
-BLOCKED_HINT_AGAIN_AFTER = timedelta(seconds=2)
-"""In a blocked queue a hint counts as lost after so long."""
+BLOCKED_HINT_AGAIN_AFTER = timedelta(seconds=0.5)
+"""In a blocked queue a hint counts as lost after so long: it waits behind what others sent."""
+BLOCKED_PASSES = 4
+"""So many passes of the sweep are made then in the time of one: they alone hint in time."""
 SPARE_CONNECTIONS = 6
 """Database connections beyond those of the bank calls: sweep, relays, consumer, a late rescue."""
 CALLS_PER_CONNECTION = 2
@@ -64,7 +66,7 @@ class Runtime:
         self._maintenance = Maintenance.read(settings.maintenance or "")
         self._live_roster = LiveRoster(settings.roster)
         self._credentials: dict[str, str] = {}
-        self._slots_before = 0
+        self._slots_before = settings.concurrency
 
     @property
     def roster(self) -> Roster:
@@ -190,13 +192,12 @@ class Runtime:
         """
         may_hint = hints is not None and not hints.is_paused and not self.is_closed()
         slots = self._slots() if may_hint else self.settings.concurrency
-        high_water = slots * HINTS_PER_SLOT
-        blocked = hints is not None and hints.waiting > BLOCKED_FACTOR * high_water
+        blocked = hints is not None and self._is_blocked(hints, slots)
         return SweepContext(
             store=self.store,
             policy=self.policy,
             # While the broker is down a stamp would be taken back in the same pass.
-            high_water=high_water if may_hint else 0,
+            high_water=slots * HINTS_PER_SLOT if may_hint else 0,
             runs=slots * RUNS_PER_SLOT,
             hint=partial(hints.send, second_queue=blocked) if hints else _send_nothing,
             hint_again_after=BLOCKED_HINT_AGAIN_AFTER if blocked else HINT_AGAIN_AFTER,
@@ -204,6 +205,14 @@ class Runtime:
             closed=self.is_closed,
             roster=lambda: self.roster,
         )
+
+    def sweep_pause(self, hints: Hints) -> float:
+        """Return the seconds until the next pass: fewer while others' messages block the queue."""
+        blocked = self._is_blocked(hints, self._slots_before)
+        return self.settings.sweep_seconds / (BLOCKED_PASSES if blocked else 1)
+
+    def _is_blocked(self, hints: Hints, slots: int) -> bool:
+        return hints.waiting > BLOCKED_FACTOR * slots * HINTS_PER_SLOT
 
     def relay(self, destination: Destination, sender: WebhookSender | CeleryPublisher) -> Relay:
         """Return what a round of delivery to the order system needs."""

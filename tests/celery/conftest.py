@@ -23,8 +23,16 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 def start_worker(redis_server: RedisServer, tmp_path: Path) -> Iterator[StartWorker]:
     with ExitStack() as stack:
 
-        def start(*, pool: str = "threads", concurrency: int = 4) -> RealWorker:
-            worker = RealWorker(redis_server.url, tmp_path, pool=pool, concurrency=concurrency)
+        def start(
+            name: str = "", *, pool: str = "threads", concurrency: int = 4, before: bool = False
+        ) -> RealWorker:
+            worker = RealWorker(
+                redis_server.url,
+                tmp_path / name,
+                pool=pool,
+                concurrency=concurrency,
+                before=before,
+            )
             return stack.enter_context(worker)
 
         yield start

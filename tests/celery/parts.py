@@ -17,6 +17,7 @@ import redis
 from tests.servers.waiting import LIMIT, eventually
 
 SCRIPT = Path(__file__).with_name("recording_worker.py")
+NEIGHBOUR = Path(__file__).with_name("neighbour.py")
 
 
 def server_program() -> str:
@@ -89,23 +90,26 @@ class RedisServer:
         return bool(info["process_id"] == self.process.pid)
 
 
-class RealWorker:
-    """One worker process, its log and its journal."""
+class JournalingWorker:
+    """A worker process of any program, its log and its journal."""
 
-    def __init__(self, broker_url: str, folder: Path, *, pool: str, concurrency: int) -> None:
+    def __init__(
+        self, program: Path, folder: Path, broker_url: str, *arguments: str, ready: bool = True
+    ) -> None:
+        folder.mkdir(exist_ok=True)
         self.journal = folder / "journal"
         self.logfile = folder / "log"
         self.journal.touch()
-        arguments = [broker_url, pool, str(concurrency), str(self.journal)]
         with self.logfile.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(SCRIPT), *arguments],
+                [sys.executable, str(program), broker_url, str(self.journal), *arguments],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 cwd=folder,
             )
-        self.wait(lambda: " ready." in self.log(), "the worker to be ready")
+        if ready:
+            self.wait(lambda: " ready." in self.log(), "the worker to be ready")
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +136,11 @@ class RealWorker:
         )
         assert self.process.poll() is None, f"the worker ended:\n{self.log()[-4000:]}"
 
+    def kill(self) -> None:
+        """End it outright, with its children."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(LIMIT)
+
     def stop(self) -> int:
         """Ask the worker to stop; return its exit code."""
         self.process.terminate()
@@ -143,3 +152,27 @@ class RealWorker:
             # Its own session: the prefork children go with it.
             os.killpg(self.process.pid, signal.SIGKILL)
             return self.process.wait(LIMIT)
+
+
+class RealWorker(JournalingWorker):
+    """One of ours; with `before` it holds its messages where the versions before did."""
+
+    def __init__(
+        self,
+        broker_url: str,
+        folder: Path,
+        *,
+        pool: str,
+        concurrency: int,
+        before: bool = False,
+        ready: bool = True,
+    ) -> None:
+        arguments = [pool, str(concurrency), *(["before"] if before else [])]
+        super().__init__(SCRIPT, folder, broker_url, *arguments, ready=ready)
+
+
+class Neighbour(JournalingWorker):
+    """A worker of another program in the same database."""
+
+    def __init__(self, broker_url: str, folder: Path, *, visibility_timeout: float = 3600) -> None:
+        super().__init__(NEIGHBOUR, folder, broker_url, str(visibility_timeout))

@@ -1,7 +1,9 @@
 """
 A real worker whose tasks write down what they are given.
 
-Run as: recording_worker.py BROKER_URL POOL CONCURRENCY JOURNAL
+Run as: recording_worker.py BROKER_URL JOURNAL POOL CONCURRENCY [before]
+
+With `before` it holds its messages where workers of the versions before did.
 """
 
 import json
@@ -20,7 +22,15 @@ SECRET = "c2VjcmV0LW9mLXRoZS1wYXJ0bmVyLWluLWEtdGVzdA"
 LONGEST_WAIT = 60.0
 
 
-def main(broker_url: str, pool: str, concurrency: str, journal: str) -> None:
+BEFORE = {
+    "unacked_key": "unacked",
+    "unacked_index_key": "unacked_index",
+    "unacked_mutex_key": "unacked_mutex",
+    "priority_steps": [0, 3, 6, 9],
+}
+
+
+def main(broker_url: str, journal: str, pool: str, concurrency: str, version: str = "") -> None:
     worker_pid = os.getpid()
     app = create_app(
         broker_url=broker_url,
@@ -28,9 +38,12 @@ def main(broker_url: str, pool: str, concurrency: str, journal: str) -> None:
         concurrency=int(concurrency),
         pool=pool,
     )
+    if version:
+        app.conf.broker_transport_options = app.conf.broker_transport_options | BEFORE
+        app.conf.update(event_exchange="celeryev", event_queue_prefix="celeryev")
 
     def write(**entry: Any) -> None:
-        line = json.dumps(entry | {"worker": worker_pid}) + "\n"
+        line = json.dumps(entry | {"worker": worker_pid}, default=repr) + "\n"
         with Path(journal).open("a", encoding="utf-8") as file:
             file.write(line)
 

@@ -13,8 +13,9 @@ from tests.celery.parts import RedisServer
 from tests.servers.sentinels import Watched
 from tests.servers.waiting import eventually
 from worker.broker.app import CANCEL_TOKEN, create_app
+from worker.broker.keys import UNACKED
 
-LOST = "Connection to broker lost"
+LOST = "broker_not_reached"
 NOT_ACKNOWLEDGED = "Couldn't ack"
 
 
@@ -35,7 +36,7 @@ def _only_failed_acks_are_left(client: redis.Redis, log: str) -> bool:
     acknowledgement fails first or the worker notices the loss first, which restores the message
     at once, is chance.
     """
-    left: Any = client.hlen("unacked")
+    left: Any = client.hlen(UNACKED)
     return client.llen("kplus.cancel") == 0 and left <= log.count(NOT_ACKNOWLEDGED)
 
 

@@ -17,6 +17,7 @@ from tests.celery.hostile import BODY, CANARY, KWARGS, headed, holding, item, pa
 from tests.celery.parts import RealWorker, RedisServer
 from tests.celery.recording_worker import SECRET
 from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
+from worker.broker.keys import EVENTS, UNACKED
 
 pytestmark = [pytest.mark.broker, pytest.mark.e2e]
 
@@ -62,7 +63,7 @@ class Bench:
 
     def _nothing_waits(self) -> bool:
         queues = (CANCEL_QUEUE, HOUSEKEEPING_QUEUE)
-        return not self.redis.exists("unacked", *queues)
+        return not self.redis.exists(UNACKED, *queues)
 
 
 @pytest.fixture(scope="module", params=["threads", "prefork"])
@@ -257,8 +258,8 @@ def test_whoever_pretends_to_be_the_transport_is_kept_like_the_rest(bench: Bench
     ],
 )
 def test_rubbish_among_the_workers_gossip_does_no_harm(bench: Bench, gossip: bytes) -> None:
-    for channel in ("/0.celeryev/worker.heartbeat", "/0.celeryev", "/0.celeryev/worker.x"):
-        bench.redis.publish(channel, gossip)
+    for name in ("/worker.heartbeat", "", "/worker.x"):
+        bench.redis.publish(f"/0.{EVENTS}{name}", gossip)
     bench.push(item())
     assert bench.settle(done=1)
 

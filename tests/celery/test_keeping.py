@@ -8,6 +8,7 @@ from tests.celery.parts import RedisServer
 from tests.celery.recording_worker import SECRET
 from tests.servers.waiting import LIMIT
 from worker.broker.app import CANCEL_QUEUE
+from worker.broker.keys import UNACKED, UNACKED_INDEX
 
 pytestmark = [pytest.mark.broker, pytest.mark.e2e]
 
@@ -24,14 +25,14 @@ def test_a_message_that_cannot_be_kept_is_not_acknowledged_and_comes_back(
         worker.wait(lambda: "rejected_message_not_kept" in worker.log(), "the failure")
         redis.rpush(CANCEL_QUEUE, item())
         worker.wait(lambda: worker.entries("done"), "the next job")
-        worker.wait(lambda: redis.hlen("unacked") == 1, "the next job to be acknowledged")
+        worker.wait(lambda: redis.hlen(UNACKED) == 1, "the next job to be acknowledged")
         assert not worker.entries("kept")
         assert CANARY not in worker.log()
         assert SECRET not in worker.log()
 
         redis.execute_command("ACL", "SETUSER", "default", "+lpush")
         assert worker.stop() == 0
-        assert redis.hlen("unacked") == 0
+        assert redis.hlen(UNACKED) == 0
         assert redis.llen(CANCEL_QUEUE) == 1
 
     again = start_worker()
@@ -52,8 +53,8 @@ def test_a_worker_killed_with_an_unreadable_item_in_hand_loses_nothing(
         worker.process.wait(LIMIT)
         redis.execute_command("ACL", "SETUSER", "default", "+lpush")
         # What the next worker's restore would wait out: the visibility timeout.
-        for tag in redis.zrange("unacked_index", 0, -1):
-            redis.zadd("unacked_index", {tag: 1})
+        for tag in redis.zrange(UNACKED_INDEX, 0, -1):
+            redis.zadd(UNACKED_INDEX, {tag: 1})
 
     again = start_worker()
     again.wait(lambda: again.entries("kept"), "the report")

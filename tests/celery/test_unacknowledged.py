@@ -11,10 +11,11 @@ import pytest
 import redis
 from kombu import Connection, Consumer
 
-from tests.celery.hostile import headers, item, packed
+from tests.celery.hostile import headers, item, packed, properties
 from tests.celery.parts import RedisServer
 from tests.servers.waiting import LIMIT
 from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, KEEP_REJECTED, create_app
+from worker.broker.keys import UNACKED
 from worker.broker.queues import queue
 
 pytestmark = pytest.mark.broker
@@ -56,7 +57,7 @@ class Line:
 
     @property
     def remembered(self) -> Any:
-        return self.redis.hlen("unacked")
+        return self.redis.hlen(UNACKED)
 
 
 @pytest.fixture
@@ -128,6 +129,19 @@ def test_what_is_given_back_is_taken_again(
     assert again.delivery_info["redelivered"] is True
     again.ack()
     assert (line.waiting, line.remembered) == (0, 0)
+
+
+@pytest.mark.parametrize("priority", [*range(10), -1, 10, 1.5, "3", None, [9]])
+def test_what_is_given_back_waits_where_a_worker_of_before_looks(
+    connect: Callable[[], Line], priority: object
+) -> None:
+    """That is one of kombu's four lists, whichever of ten it came by."""
+    line = connect()
+    sent = message(ORDER, properties=properties(priority=priority))
+    line.redis.lpush(f"{CANCEL_QUEUE}\x06\x165", sent)
+    line.take().reject(requeue=True)
+    lists = [CANCEL_QUEUE, *(f"{CANCEL_QUEUE}\x06\x16{step}" for step in (3, 6, 9))]
+    assert sum(int(line.redis.llen(name)) for name in lists) == 1
 
 
 def test_a_hint_that_is_given_up_is_gone(connect: Callable[[], Line]) -> None:

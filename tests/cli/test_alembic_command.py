@@ -40,7 +40,7 @@ def test_an_upgrade_names_each_migration(tmp_path: Path) -> None:
     [
         ("nonsense", "KPLUS_DATABASE_URL must be an SQLAlchemy URL"),
         (f"postgresql+psycopg://user:{PASSWORD}@127.0.0.1:1/jobs", "Connection refused"),
-        ("postgresql+psycopg2://user@127.0.0.1:1/jobs", "its driver cannot be loaded"),
+        ("postgresql+psycopg2://user@127.0.0.1:1/jobs", "write postgresql+psycopg://"),
         ("sqlite:////proc/nowhere/jobs.db", "cannot be made"),
     ],
 )

@@ -87,7 +87,7 @@ WRONG_SETTINGS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"KPLUS_BROKER_URL": f"http://:{CANARY}@h"}, "KPLUS_BROKER_URL must begin with"),
     ({"KPLUS_DATABASE_URL": f"mysql://u:{CANARY}@h/d"}, "KPLUS_DATABASE_URL must be"),
     ({"KPLUS_DATABASE_URL": f"://{CANARY}"}, "KPLUS_DATABASE_URL must be"),
-    ({"KPLUS_DATABASE_URL": f"postgresql+asyncpg://u:{CANARY}@h/d"}, "driver cannot be loaded"),
+    ({"KPLUS_DATABASE_URL": f"postgresql+asyncpg://u:{CANARY}@h/d"}, "names the driver asyncpg"),
     ({"KPLUS_DATABASE_URL_FILE": "nowhere"}, "the file nowhere cannot be read"),
     ({"KPLUS_BANK_URL": CANARY}, "KPLUS_BANK_URL: "),
 ]

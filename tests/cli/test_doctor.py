@@ -4,7 +4,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.servers.schema import ROOT
 from tests.servers.workers import PARTNER_ID, SECRET
 from worker.doctor.certificate import certificate_end
 from worker.process.heartbeat import Heartbeat
+from worker.process.liveness import End, Stall
 from worker.sandbox import Sandbox
 from worker.store import Cooldown, Store, open_database
 
@@ -89,13 +90,22 @@ def test_a_health_check_wants_a_worker_and_connects_to_nothing(
     assert "KPLUS_HOME" in line(done, "workers")["remedy"]
 
     pulse = Heartbeat(home)
-    pulse.beat(stalled=None)
+    pulse.beat(None)
     done = run(*DOCTOR, "--worker", **settings | nowhere)
     assert (done.code, line(done, f"worker {os.getpid()}")["text"]) == (0, "moves")
-    pulse.beat(stalled="a task has not ended for 99 s")
+    lasting = timedelta(seconds=99)
+    pulse.beat(Stall("a task has not ended", lasting))
     done = run(*DOCTOR, "--worker", **settings | nowhere)
     assert (done.code, len(done.json["checks"])) == (1, 1)
     assert "a task has not ended for 99 s" in line(done, "worker")["text"]
+    assert "it ends itself" in line(done, "worker")["remedy"]
+    pulse.beat(Stall("no pass has succeeded", lasting, End.NOT, reason="ไม่มี " * 200))
+    done = run(*DOCTOR, "--worker", **settings | nowhere)
+    assert done.code == 1
+    assert "no pass has succeeded for 99 s: ไม่มี" in line(done, "worker")["text"]
+    assert "kplus-cancel doctor" in line(done, "worker")["remedy"]
+    pulse.beat(None)
+    assert run(*DOCTOR, "--worker", **settings | nowhere).code == 0
     pulse.close()
     assert run(*DOCTOR, "--worker", **settings | nowhere).code == 1
 

@@ -129,8 +129,25 @@ BAD_SETTINGS: dict[str, Command] = {
     "a database that is no URL": _given("KPLUS_DATABASE_URL", "orders"),
     "a database of another make": _given("KPLUS_DATABASE_URL", "mysql://host/orders"),
     "a database with a port in words": _given("KPLUS_DATABASE_URL", "postgresql://h:port/x"),
-    "a driver that is not there": _given("KPLUS_DATABASE_URL", "postgresql+pg8000://h/x"),
     "a driver never heard of": _given("KPLUS_DATABASE_URL", "postgresql+nodriver://h/x"),
+    **{
+        f"a database by {driver}": _given(
+            "KPLUS_DATABASE_URL", f"{driver}://h/x", f"write {written}:///"[:-1]
+        )
+        for driver, written in {
+            "postgresql+psycopg2": "postgresql+psycopg",
+            "postgresql+psycopg2cffi": "postgresql+psycopg",
+            "postgresql+psycopg_async": "postgresql+psycopg",
+            "postgresql+asyncpg": "postgresql+psycopg",
+            "postgresql+pg8000": "postgresql+psycopg",
+            "postgres": "postgresql+psycopg",
+            "sqlite+aiosqlite": "sqlite",
+            "sqlite+pysqlcipher": "sqlite",
+        }.items()
+    },
+    "a database of several hosts": _given(
+        "KPLUS_DATABASE_URL", "postgresql://h:5432,i:5432/x", "?host=one:5432&host=other:5432"
+    ),
     "a broker by HTTP": _given("KPLUS_BROKER_URL", "http://host"),
     "a broker that is no URL": _given("KPLUS_BROKER_URL", "redis"),
     "a cluster of brokers": _given("KPLUS_BROKER_URL", "redis+cluster://host", "Cluster"),

@@ -20,6 +20,7 @@ from tests.servers.databases import KINDS, Databases
 from tests.servers.waiting import eventually
 from tests.servers.workers import WorkerProcess
 from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
+from worker.broker.keys import UNACKED
 from worker.sandbox import Sandbox
 from worker.store import Store, open_database
 from worker.store.engine.database import AnyRow
@@ -55,7 +56,7 @@ class Bench:
 
     def is_quiet(self) -> bool:
         """Tell whether nothing waits in the broker, and nothing is on its way through."""
-        queues = (CANCEL_QUEUE, HOUSEKEEPING_QUEUE, "unacked")
+        queues = (CANCEL_QUEUE, HOUSEKEEPING_QUEUE, UNACKED)
         return not any(self.client.exists(queue) for queue in queues)
 
     def kept(self) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from tests.servers.receivers import OLD_SECRET, SECRET, Answer, Post, Receiver
 from tests.servers.waiting import eventually
 from tests.servers.workers import WorkerProcess
 from worker.broker.app import CANCEL_QUEUE, HOUSEKEEPING_QUEUE
+from worker.broker.keys import UNACKED
 from worker.sandbox import Sandbox
 from worker.store import RejectedMessage, Store, open_database
 from worker.store.schema.tables import rejected_messages
@@ -88,7 +89,7 @@ class Play:
                 client.lpush(CANCEL_QUEUE, *hostile_bodies.bodies(secret))
             self.run.before = keys_as_text(client)
         self.worker()
-        self._wait(len(TOKENS) + 3 + 3, "unacked")
+        self._wait(len(TOKENS) + 3 + 3, UNACKED)
 
     def crash(self, app: Celery) -> None:
         """Be killed in the middle of a call; another worker goes on."""

@@ -19,6 +19,7 @@ from tests.servers.brokers import RedisServer
 from tests.servers.databases import KINDS, Databases
 from tests.servers.waiting import eventually
 from tests.servers.workers import WorkerProcess
+from worker.broker.keys import UNACKED
 from worker.sandbox import Sandbox
 from worker.store import Store, open_database
 
@@ -97,7 +98,7 @@ def converse(run: Run, app: Celery) -> None:
     eventually(lambda: "HELD" in run.bank.journal.posts_per_uid())
     with run.server.client() as client:
         held = keys_as_text(client)
-    assert "unacked" in " ".join(held)
+    assert UNACKED in " ".join(held)
     run.places |= {f"{name} during a call": content for name, content in held.items()}
     run.bank.release("hold-1")
     hand_over(app, conflicting)

@@ -24,6 +24,7 @@ from tests.servers.workers import PARTNER_ID, StartWorker, clean_environment
 from tools import asyncapi
 from worker.broker.app import CANCEL_QUEUE
 from worker.broker.embedded.server import ServerAddress
+from worker.broker.keys import UNACKED
 from worker.domain.orders import Order
 from worker.sandbox import Sandbox
 from worker.store import Store
@@ -123,7 +124,7 @@ def queue(broker_url: str) -> Iterator["redis.Redis"]:
 
 
 def nothing_waits(queue: "redis.Redis") -> bool:
-    return not queue.exists("unacked", CANCEL_QUEUE)
+    return not queue.exists(UNACKED, CANCEL_QUEUE)
 
 
 @any_language

@@ -67,7 +67,7 @@ def ended(store: Store, count: int) -> None:
 
 
 def finding(url: str, home: Path) -> tuple[bool, str]:
-    found = broker(GivenSettings(home=home, broker_url=SecretStr(url)))
+    (found,) = broker(GivenSettings(home=home, broker_url=SecretStr(url)))
     return found.ok, found.text
 
 

@@ -21,6 +21,7 @@ from tests.servers.rabbitmq import QUEUES, RabbitServer
 from tests.servers.waiting import eventually
 from tests.servers.workers import StartWorker, WorkerProcess
 from worker.broker.app import CANCEL_TOKEN, create_app
+from worker.broker.keys import EVENTS, UNACKED
 from worker.store import Store
 
 pytestmark = [
@@ -82,10 +83,10 @@ class RedisPost:
 
     def gossip(self, body: bytes, *, headers: Mapping[str, Any]) -> None:
         database = self._redis.get_connection_kwargs().get("db", 0)
-        self._redis.publish(f"/{database}.celeryev/worker.x", _envelope(body, headers))
+        self._redis.publish(f"/{database}.{EVENTS}/worker.x", _envelope(body, headers))
 
     def is_quiet(self) -> bool:
-        return not any(self._redis.exists(name) for name in (*QUEUES, "unacked"))
+        return not any(self._redis.exists(name) for name in (*QUEUES, UNACKED))
 
 
 class RabbitPost:
@@ -128,7 +129,7 @@ def _envelope(body: bytes, headers: Mapping[str, Any]) -> str:
             "properties": {
                 "body_encoding": "base64",
                 "delivery_tag": str(uuid4()),
-                "delivery_info": {"exchange": "celeryev", "routing_key": "worker.x"},
+                "delivery_info": {"exchange": EVENTS, "routing_key": "worker.x"},
             },
         }
     )

@@ -1,5 +1,6 @@
 """A stop: calls under way end, nothing new begins, and what a harder end leaves is rescued."""
 
+import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ HASTY = PATIENT | {"KPLUS_DEADLINE_SECONDS": "9", "KPLUS_LEASE_SECONDS": "10"}
 """A worker whose lease can be waited for."""
 
 TERM, INT, QUIT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL
+HUP = signal.SIGHUP
 WAITING = 40
 
 GROUNDS = pytest.mark.parametrize(
@@ -109,6 +111,35 @@ def test_a_stop_ends_the_calls_under_way_and_begins_no_other(
     eventually(lambda: store.reports.stats().states["succeeded"] == everything)
     assert set(sandbox.journal.posts_per_uid().values()) == {1}
     assert sandbox.journal.overlaps() == []
+
+
+@GROUNDS
+def test_a_terminal_that_closes_stops_a_worker_in_order(
+    worker_env: dict[str, str],
+    worker_process: StartWorker,
+    broker_url: str,
+    sandbox: Sandbox,
+    store: Store,
+    pool: str,
+    command: Sequence[str],
+) -> None:
+    """SIGHUP, which all of its processes get, and often twice. It is not started anew by itself."""
+    worker = worker_process(worker_env | PATIENT, "--pool", pool, command=command)
+    proved(broker_url, store)
+    held(broker_url, sandbox, ["hold-1", "holdbefore-2"])
+    family = _family(worker)
+    for number in reversed(family):
+        os.kill(number, HUP)
+    worker.wait_until(lambda: "worker_stopping" in worker.told())
+    for number in reversed(_alive(family)):
+        os.kill(number, HUP)
+    for token in "hold-1", "holdbefore-2":
+        sandbox.release(token)
+    assert worker.wait() == 0
+    assert _alive(family) == []
+    assert worker.told().count("worker_starts") == 1
+    assert store.reports.stats().states["succeeded"] == 3
+    assert set(sandbox.journal.posts_per_uid().values()) == {1}
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)

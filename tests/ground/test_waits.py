@@ -13,6 +13,7 @@ NAMES = frozenset({"timeout", "socket_timeout", "connect_timeout", "within"})
 OWN = {
     "tests/bank/peer.py": "the pace of a bank that drips, and of a look whether the test is over",
     "tests/bank/test_deadline.py": "the pace of a bank, and sockets that are not to wait at all",
+    "tests/celery/neighbour.py": "a worker's own loop",
     "tests/celery/recording_worker.py": "a worker's own loop",
     "tests/celery/test_broker_outage.py": "nothing more comes: what was there is acted on",
     "tests/e2e/test_outcomes.py": "nothing more comes: the caller looks again",

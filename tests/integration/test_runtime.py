@@ -70,6 +70,34 @@ def test_more_hints_may_wait_the_more_slots_work_on_the_backlog(tmp_path: Path) 
     runtime.close()
 
 
+def test_behind_what_others_sent_jobs_are_hinted_at_sooner_and_on_the_second_way(
+    tmp_path: Path,
+) -> None:
+    """A hint that waits behind thousands of messages helps nobody (ADR 15)."""
+    sent: list[bool] = []
+
+    class Blocked(Line):
+        def send(self, uids: list[str], *, second_queue: bool) -> list[str]:
+            sent.append(second_queue)
+            return uids
+
+    url = f"sqlite:///{tmp_path / 'one.db'}"
+    migrate(url)
+    runtime = Runtime(GivenSettings(home=tmp_path, database_url=SecretStr(url), concurrency=4))
+    line = Blocked()
+    for waiting, second_queue, again, pause in (
+        (128, False, 15, runtime.settings.sweep_seconds),
+        (129, True, 0.5, runtime.settings.sweep_seconds / 4),
+    ):
+        line.waiting = waiting
+        context = runtime.sweep(cast("Hints", line))
+        context.hint(["U1"])
+        assert context.hint_again_after.total_seconds() == again
+        assert runtime.sweep_pause(cast("Hints", line)) == pause
+        assert sent.pop() is second_queue
+    runtime.close()
+
+
 def test_a_process_keeps_a_connection_for_two_calls(tmp_path: Path) -> None:
     url = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
     runtime = Runtime(GivenSettings(home=tmp_path, database_url=url, concurrency=16))

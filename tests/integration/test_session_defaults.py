@@ -28,6 +28,8 @@ HOSTILE = {
     "intervalstyle": "sql_standard",
     "client_encoding": "LATIN1",
     "standard_conforming_strings": "off",
+    "extra_float_digits": "-15",
+    "idle_session_timeout": "1s",
     "jit": "on",
     "synchronous_commit": "off",
 }
@@ -37,7 +39,10 @@ OURS = {
     "timezone": "UTC",
     "datestyle": "ISO, MDY",
     "client_encoding": "UTF8",
+    "intervalstyle": "postgres",
     "standard_conforming_strings": "on",
+    "extra_float_digits": "1",
+    "idle_session_timeout": "0",
     "jit": "off",
     "synchronous_commit": "on",
 }
@@ -74,6 +79,25 @@ def test_our_sessions_keep_their_own_settings(database: str, store_at: StoreAt) 
     assert claim is not None
     assert claim.request.reference1 == "ไทย"
     assert claim.lease_ends_at - claim.started_at == LEASE
+
+
+def test_a_limit_of_newer_servers_is_lifted(database: str, store_at: StoreAt) -> None:
+    with plain(database) as engine, engine.connect() as connection:
+        if connection.connection.driver_connection.info.server_version < 170000:  # type: ignore[union-attr]
+            pytest.skip("this server has no transaction_timeout")
+    set_defaults(database, transaction_timeout="10s")
+    with store_at().database.reading() as connection:
+        assert connection.exec_driver_sql("SHOW transaction_timeout").scalar() == "0"
+
+
+def test_a_partners_pace_is_read_as_it_was_stored(database: str, store_at: StoreAt) -> None:
+    """With the digits of some defaults it would be none at all."""
+    set_defaults(database, extra_float_digits="-15")
+    store = store_at()
+    store.actions.pause_partner("P1", who="test", reason="pace")
+    with store.database.writing() as connection:
+        connection.execute(text("UPDATE partners SET pace = 0.3333333333333333"))
+    assert [row.pace for row in store.partners.all()] == [0.3333333333333333]
 
 
 def test_a_stronger_promise_of_durability_stays(database: str, store_at: StoreAt) -> None:

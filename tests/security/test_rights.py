@@ -10,6 +10,7 @@ from tests.security.conftest import Log
 from tests.servers.postgres import PostgresServer
 from tests.servers.roles import ROLES, Roles, connected, run
 from worker.store.schema.tables import metadata
+from worker.store.schema.trial import RIGHTS
 
 pytestmark = pytest.mark.postgres
 
@@ -77,6 +78,14 @@ def test_every_role_has_on_every_table_what_is_written_here_and_no_more(
     }
     assert found == written
     assert set(OF_TABLES) == {*metadata.tables, "alembic_version"}
+
+
+def test_doctor_tries_the_rights_of_the_worker_and_no_others() -> None:
+    of_worker = {name: set(of["worker"].split()) for name, of in OF_TABLES.items()}
+    tried = {name: set(rights) for name, rights in RIGHTS.items()}
+    assert tried | {"alembic_version": {READ}} == {
+        name: rights for name, rights in of_worker.items() if rights
+    }
 
 
 def test_every_role_has_on_single_columns_what_is_written_here_and_no_more(

@@ -55,6 +55,10 @@ class PostgresServer:
         """Return the URL of a new database without tables."""
         return self._url(self._new(""))
 
+    def create_with(self, options: str) -> str:
+        """Return the URL of a new database with these options and without tables."""
+        return self._url(self._new(options))
+
     def url(self) -> str:
         """Return the URL of the server's own database."""
         return self._engine.url.render_as_string(hide_password=False)
@@ -106,27 +110,52 @@ class PostgresServer:
 class PrivatePostgres:
     """A server of this run's own, on a free port of the loopback, gone with the run."""
 
-    def __init__(self, *, durable: bool = False) -> None:
-        self._programs = _programs()
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        programs: Path | None = None,
+        encoding: str = "UTF8",
+        standby_of: "PrivatePostgres | None" = None,
+        restarts: bool = False,
+    ) -> None:
+        self._programs = programs or _programs()
+        self._encoding, self._primary, self._restarts = encoding, standby_of, restarts
         # What a crash of the server itself would lose, not only one of the machine.
         self._settings = () if durable else ("synchronous_commit=off",)
         self.folder = Path(tempfile.mkdtemp(prefix="kplus-postgres-"))
-        self._password = secrets.token_urlsafe(16)
+        self._password: str = (
+            str(standby_of.url.password) if standby_of else secrets.token_urlsafe(16)
+        )
         self._guarded: Guarded | None = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
 
     def __enter__(self) -> Self:
         try:
             self._make_cluster()
-            self._start()
+            self.start()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop(self) -> None:
+        """End it, as a machine that is shut down does; `start` brings it back as it was."""
         if self._guarded is not None:
             self._guarded.end()
-        shutil.rmtree(self.folder, ignore_errors=True)
+            self._guarded = None
+
+    def promote(self) -> None:
+        """Make a standby the primary; return once it can be written."""
+        server = PostgresServer(self.url)
+        server.execute("SELECT pg_promote()")
+        server.close()
 
     @property
     def url(self) -> URL:
@@ -146,25 +175,31 @@ class PrivatePostgres:
         if os.geteuid() == 0:
             for path in (self.folder, told):
                 os.chown(path, NOBODY, NOBODY)
+        if self._primary is not None:
+            source = ("-h", "127.0.0.1", "-p", str(self._primary.port), "-U", USER)
+            self._run("pg_basebackup", *source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
+            return
+        self._run(
+            *("initdb", "-U", USER, "--auth=password", f"--pwfile={told}"),
+            *(f"--encoding={self._encoding}", "--locale=C", "--no-sync", "--no-instructions"),
+        )
+
+    def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [
-                *(self._programs / "initdb", "-D", self.folder / "data", "-U", USER),
-                *("--auth=password", f"--pwfile={told}", "--encoding=UTF8", "--locale=C"),
-                *("--no-sync", "--no-instructions"),
-            ],
+            [self._programs / program, "-D", self.folder / "data", *arguments],
             capture_output=True,
             text=True,
             check=False,
             cwd="/",
+            env=os.environ | {"PGPASSWORD": self._password},
             **_as_nobody(),
         )
         if done.returncode:
-            raise NoServer(f"initdb failed: {done.stderr.strip()[-500:]}")
+            raise NoServer(f"{program} failed: {done.stderr.strip()[-500:]}")
 
-    def _start(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+    def start(self) -> None:
+        """Start it on its port; return once it answers."""
+        assert self._guarded is None, "the server runs already"
         given = [
             *_CARELESS,
             *self._settings,
@@ -180,7 +215,7 @@ class PrivatePostgres:
             ],
             # Its "fast" shutdown: connections that are still open do not delay it.
             signal=signal.SIGINT,
-            remove=[self.folder],
+            remove=() if self._restarts else [self.folder],
             options={"cwd": "/", **_as_nobody()},
         )
         log = self.folder / "log"
@@ -195,6 +230,14 @@ def _as_nobody() -> dict[str, Any]:
     if os.geteuid() != 0:
         return {}
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+
+
+def debian_programs() -> Path:
+    """Return the programs of Debian's PostgreSQL, which sorts by ICU; the wheel's does not."""
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        if os.access(folder / "postgres", os.X_OK):
+            return folder
+    raise NoServer("install Debian's package `postgresql`")
 
 
 def _programs() -> Path:

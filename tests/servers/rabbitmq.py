@@ -102,14 +102,14 @@ def rabbit_host() -> Iterator[str]:
         _missing("there is no rabbitmqctl to make a virtual host with")
     name = f"kplus_test_{uuid.uuid4().hex[:16]}"
     try:
-        _control("add_vhost", name)
-        _control("set_permissions", "-p", name, USER, ".*", ".*", ".*")
+        control("add_vhost", name)
+        control("set_permissions", "-p", name, USER, ".*", ".*", ".*")
         yield f"amqp://{USER}:{USER}@{HERE[0]}:{HERE[1]}/{name}"
     except subprocess.SubprocessError as reason:
         _missing(f"rabbitmqctl cannot make a virtual host ({reason})")
     finally:
         with suppress(subprocess.SubprocessError):
-            _control("delete_vhost", name)
+            control("delete_vhost", name)
 
 
 @pytest.fixture
@@ -129,7 +129,8 @@ def _alone(url: str) -> Iterator[None]:
         yield
 
 
-def _control(*arguments: str) -> None:
+def control(*arguments: str) -> None:
+    """Run `rabbitmqctl`."""
     subprocess.run(
         ["rabbitmqctl", "--quiet", *arguments],  # noqa: S607 - wherever the machine has it
         check=True,

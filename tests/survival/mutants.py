@@ -8,6 +8,7 @@ Each takes away one thing that holds the promise, so that a test can see the che
 import sys
 import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam
@@ -29,6 +30,7 @@ def no_fence() -> None:
     """Let a worker settle a job whose lease it has lost."""
     settle = settling.settle_statement
 
+    @cache
     def unfenced(event: Any, source: Any) -> Any:
         statement = settle(event, source)
         fence = str(settling.still_held())

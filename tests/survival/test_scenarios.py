@@ -18,6 +18,7 @@ BRIEF = 60
 def _played(each: Run) -> object:
     marks = [pytest.mark.timeout(1800 + 2 * each.scenario.patience)]
     marks += [] if each.is_brief else [pytest.mark.survival]
+    marks += [pytest.mark.alone] if each.scenario.timed else []
     return pytest.param(each, id=each.name, marks=marks)
 
 

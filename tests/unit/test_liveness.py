@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from worker.process.liveness import Liveness
+from worker.process.liveness import End, Failure, Liveness
 
 SECOND = timedelta(seconds=1)
 PASS = "no pass of the sweep has ended"
@@ -106,3 +106,57 @@ def test_a_process_that_slept_is_forgiven(progress: Liveness, time: Time) -> Non
         time.now += 7
         progress.sweep_ended(queued=0)
         assert told(progress) == (TASK, 7)
+
+
+FAILS = "no pass of the sweep has succeeded"
+AWAY = Failure("the server is away", restart_may_help=False)
+BROKEN = Failure("cannot execute UPDATE in a read-only transaction")
+
+
+def fail(progress: Liveness, time: Time, failure: Failure, *, seconds: int) -> None:
+    for _ in range(seconds):
+        progress.sweep_ended(queued=0, failure=failure)
+        time.now += 1
+
+
+def ends(progress: Liveness) -> dict[End, float]:
+    return {each.end: each.duration / SECOND for each in progress.stalls()}
+
+
+def test_passes_that_fail_one_after_the_other_are_a_stall(progress: Liveness, time: Time) -> None:
+    fail(progress, time, BROKEN, seconds=40)
+    stall = progress.stall()
+    assert str(stall) == f"{FAILS} for 40 s: {BROKEN.reason}"
+    assert ends(progress)[End.IN_ORDER] == 40
+    progress.sweep_ended(queued=0)
+    assert progress.stall().duration == timedelta(0)
+
+
+def test_passes_that_would_fail_in_any_process_are_told_and_end_none(
+    progress: Liveness, time: Time
+) -> None:
+    fail(progress, time, AWAY, seconds=40)
+    assert str(progress.stall()) == f"{FAILS} for 40 s: {AWAY.reason}"
+    assert End.IN_ORDER not in ends(progress)
+
+
+def test_a_long_outage_does_not_count_for_what_follows_it(progress: Liveness, time: Time) -> None:
+    fail(progress, time, AWAY, seconds=3600)
+    fail(progress, time, BROKEN, seconds=2)
+    assert ends(progress)[End.NOT] == 3602
+    assert ends(progress)[End.IN_ORDER] == 2
+
+
+def test_passes_of_another_thread_that_fail_are_told_too(progress: Liveness, time: Time) -> None:
+    progress.pass_ended("webhook-relay", BROKEN)
+    time.now += 7
+    progress.sweep_ended(queued=0)
+    assert told(progress) == ("no pass of the webhook-relay has succeeded", 7)
+    progress.pass_ended("webhook-relay")
+    assert progress.stall().duration == timedelta(0)
+
+
+def test_a_process_that_slept_is_forgiven_for_failed_passes(progress: Liveness, time: Time) -> None:
+    fail(progress, time, BROKEN, seconds=40)
+    progress.reset()
+    assert progress.stall().duration == timedelta(0)

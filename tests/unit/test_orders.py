@@ -1,6 +1,9 @@
 """Cancel orders as producers send them: read strictly, told what to change."""
 
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -29,6 +32,20 @@ def test_a_whole_order_is_read() -> None:
     assert (order.reference1, order.partner_id) == ("INV 7", "KP2XXX")
     assert order.expires_at is not None
     assert order.expires_at.isoformat() == "2026-03-01T12:00:00+00:00"
+
+
+def test_the_typed_values_of_celerys_clients_are_read() -> None:
+    """They write a UUID, a Decimal and a moment as such, where JSON has texts and numbers."""
+    uid = UUID("0b34a7f6-2d5c-4f3e-9a01-5f0a3c2b1d00")
+    seconds, moment = Decimal("1772366400.5"), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    order = read_message(WHOLE | {"partnerTxnUid": uid, "reference1": uid, "expiresAt": seconds})
+    assert isinstance(order, Order)
+    assert (order.partner_txn_uid, order.reference1) == (str(uid), str(uid))
+    assert order.expires_at == moment + timedelta(seconds=0.5)
+    assert read_message({"partnerTxnUid": uid}).partner_txn_uid == str(uid)
+    again = read_message(WHOLE | {"expiresAt": moment})
+    assert isinstance(again, Order)
+    assert again.expires_at == moment
 
 
 def test_partner_and_expiry_may_be_left_out() -> None:
@@ -143,6 +160,12 @@ BAD = [
     ("expiresAt", "", INSTANT),
     ("expiresAt", "soon", INSTANT),
     ("expiresAt", "1e400", INSTANT),
+    ("expiresAt", Decimal("1e400"), MILLISECONDS),
+    ("expiresAt", Decimal("NaN"), MILLISECONDS),
+    ("expiresAt", Decimal("sNaN"), "cannot convert signaling NaN to float"),
+    ("expiresAt", Decimal(-1), RANGE),
+    ("expiresAt", date(2026, 3, 1), INSTANT),
+    ("expiresAt", time(12), INSTANT),
     ("expiresAt", "nan", INSTANT),
     ("expiresAt", "-5", INSTANT),
     ("expiresAt", "1_519_630_776", INSTANT),

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import certifi
 
+from worker.broker import keys
 from worker.broker.transports import RABBITMQ, TRANSPORTS
 from worker.errors import SettingsError
 from worker.net.address import check_host
@@ -69,6 +70,11 @@ def _transport_options(
     options: dict[str, object] = {
         # No global_keyprefix: a producer without it would write to a queue that no worker reads.
         "visibility_timeout": max(300, math.ceil(2 * lease.total_seconds())),
+        # Celery's own keys are shared by all its programs in one database (ADR 33).
+        "unacked_key": keys.UNACKED,
+        "unacked_index_key": keys.UNACKED_INDEX,
+        "unacked_mutex_key": keys.UNACKED_MUTEX,
+        "priority_steps": list(keys.PRIORITY_STEPS),
         # By default Celery looks for abandoned messages only every 100 s (measured).
         "unacked_restore_interval": 10,
         "unacked_restore_throttle": 1,

@@ -12,6 +12,7 @@ from kombu import Connection
 
 from worker.broker.address import broker_settings
 from worker.broker.failover import Messaging
+from worker.broker.keys import EVENTS
 from worker.broker.queues import queue
 from worker.broker.transports import is_rabbitmq
 
@@ -193,6 +194,11 @@ def _worker(concurrency: int, pool: str) -> dict[str, Any]:
         # Remote control shows arguments, revokes and shuts down for anyone who can write to Redis.
         "worker_enable_remote_control": False,
         "worker_send_task_events": False,
+        # A channel of our own: on Celery's, other programs in this database publish their events.
+        "event_exchange": EVENTS,
+        "event_queue_prefix": EVENTS,
+        # Nothing of it is kept in Redis, so nothing has to expire.
+        "event_queue_expires": None,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_proc_alive_timeout": 30,

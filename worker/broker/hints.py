@@ -16,6 +16,7 @@ from kombu.exceptions import ChannelError
 
 from worker.broker.app import CANCEL_QUEUE, CANCEL_TOKEN, HOUSEKEEPING_QUEUE
 from worker.telemetry.log import get_logger
+from worker.telemetry.sparse import Sparse
 
 log = get_logger(__name__)
 
@@ -40,6 +41,7 @@ class Hints:
         self._pause_seconds = pause
         self._monotonic = monotonic
         self._paused_until = 0.0
+        self._sparse = Sparse(monotonic=monotonic)
         self.waiting = 0
         """How many messages waited in the queue at the last count."""
 
@@ -90,6 +92,7 @@ class Hints:
             pool: Any = self._app.pool  # missing in celery-types
             with pool.acquire(block=True) as connection:
                 declared = connection.default_channel.queue_declare(CANCEL_QUEUE, passive=True)
+                self._sparse.end()
                 return int(declared.message_count)
         except ChannelError:
             return 0  # on Redis an empty queue does not exist
@@ -106,8 +109,10 @@ class Hints:
         except Exception as error:  # noqa: BLE001 - whatever it is, the row is stored
             self._pause(f"{type(error).__name__}: {error}")
             return False
+        self._sparse.end()
         return True
 
     def _pause(self, reason: str) -> None:
         self._paused_until = self._monotonic() + self._pause_seconds
-        log.warning("hint_not_sent", reason=reason)
+        if self._sparse.is_due():
+            log.warning("hint_not_sent", reason=reason)

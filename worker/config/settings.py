@@ -24,6 +24,7 @@ from worker.config.sources import (
     refuse_unknown,
     setting,
 )
+from worker.config.sqlite_file import sqlite_url
 from worker.config.url_secrets import url_secrets
 from worker.config.urls import check_broker_url, check_database_url
 from worker.domain.kplus import RequestDt
@@ -208,9 +209,8 @@ class Settings(OutcomeSettings):
     @property
     def database(self) -> str:
         """The database's URL, by default that of an SQLite file in `home`."""
-        if self.database_url is None:
-            return f"sqlite:///{self.home / 'kplus-cancel.db'}"
-        return self.database_url.get_secret_value()
+        url, file = self.database_url, self.home / "kplus-cancel.db"
+        return sqlite_url(file) if url is None else url.get_secret_value()
 
     @property
     def deadline(self) -> timedelta:

@@ -1,14 +1,22 @@
-"""The file of an SQLite database; importing this loads no library."""
+"""The file of an SQLite database, and its URL; importing this loads no library."""
 
 from pathlib import Path
+from urllib.parse import quote, unquote
+
+_BEGINNING = "sqlite:///"
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a file: `%20`, `?` and `#` in its name stand for themselves."""
+    return f"{_BEGINNING}{quote(str(path))}"
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the file of a database's URL, or None if it has none."""
+    """Return the file of a database's URL, as SQLAlchemy reads it, or None if it has none."""
     scheme, _, path = url.partition("?")[0].partition(":///")
     if not scheme.startswith("sqlite") or path.startswith("file:") or path in {"", ":memory:"}:
         return None
-    return Path(path)
+    return Path(unquote(path))
 
 
 def missing_file(url: str) -> Path | None:

@@ -6,28 +6,54 @@ from sqlalchemy.exc import ArgumentError
 from worker.broker.transports import TRANSPORTS
 from worker.config.sqlite_file import sqlite_file
 
-DATABASE_BACKENDS = ("sqlite", "postgresql")
+DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite"}
+"""The databases, and the driver of each: the statements and their errors are written for it."""
+_EXAMPLES = "postgresql+psycopg://user@host/name or sqlite:////path/file.db"
 
 
 def check_database_url(url: str) -> None:
     """Raise ValueError if the store cannot run on this URL; the error never shows it."""
-    try:
-        parts = make_url(url)
-        backend = parts.get_backend_name()
-        if backend in DATABASE_BACKENDS:
-            parts.get_dialect()  # raises if the driver is unknown
-    except (ArgumentError, ValueError):
-        backend = ""
+    scheme, found, rest = url.partition("://")
+    backend, _, driver = scheme.partition("+")
+    ours = DRIVERS.get(backend)
+    if found and backend in {"postgres", "psql", "pgsql"}:
+        raise ValueError(f"KPLUS_DATABASE_URL begins with {backend}://: write {_written()}")
+    if found and ours is not None and driver not in {"", ours}:
+        name = f"the driver {driver}" if driver.isidentifier() else "another driver"
+        raise ValueError(
+            f"KPLUS_DATABASE_URL names {name}, and this program has {ours}: write"
+            f" {_written(backend)} (a `session` of yours may have any driver)"
+        )
+    if ours is not None and "," in rest.partition("/")[0].rpartition("@")[2]:
+        raise ValueError(
+            "KPLUS_DATABASE_URL names several hosts before the slash: write"
+            " postgresql+psycopg://user@/name?host=one:5432&host=other:5432"
+        )
+    if not _can_be_read(url):
+        raise ValueError(
+            f"KPLUS_DATABASE_URL must be an SQLAlchemy URL of PostgreSQL or SQLite, such as"
+            f" {_EXAMPLES}"
+        )
     if backend == "sqlite" and sqlite_file(url) is None and ":///file:" not in url:
         raise ValueError(
             "KPLUS_DATABASE_URL must name the file of an SQLite database: sqlite:////path/file.db"
         )
-    if backend not in DATABASE_BACKENDS:
-        message = (
-            "KPLUS_DATABASE_URL must be an SQLAlchemy URL of PostgreSQL or SQLite, such as "
-            "postgresql+psycopg://user@host/name or sqlite:////path/file.db"
-        )
-        raise ValueError(message)
+
+
+def _written(backend: str = "postgresql") -> str:
+    begins = "sqlite:///" if backend == "sqlite" else "postgresql+psycopg://"
+    return f"{begins} and the rest as it is"
+
+
+def _can_be_read(url: str) -> bool:
+    try:
+        parts = make_url(url)
+        if parts.get_backend_name() not in DRIVERS:
+            return False
+        parts.get_dialect()
+    except (ArgumentError, ValueError):
+        return False
+    return True
 
 
 def check_broker_url(url: str) -> None:

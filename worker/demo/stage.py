@@ -18,6 +18,7 @@ from worker.broker.embedded import EmbeddedBroker, ensure
 from worker.broker.embedded.guarded import Guarded, Order
 from worker.config.settings import GivenSettings, Settings
 from worker.config.sources import PREFIX
+from worker.config.sqlite_file import sqlite_url
 from worker.demo.plan import PARTNER
 from worker.domain import orders
 from worker.enqueue import Producer
@@ -116,7 +117,7 @@ def stage(home: Path) -> Iterator[Stage]:
         bank = stack.enter_context(Sandbox(secrets={PARTNER: secret}))
         settings = GivenSettings(
             home=home,
-            database_url=SecretStr(f"sqlite:///{home / DATABASE}"),
+            database_url=SecretStr(sqlite_url(home / DATABASE)),
             bank_url=bank.cancel_url,
             partner_id=PARTNER,
             partner_secret=SecretStr(secret),

@@ -7,8 +7,9 @@ from worker.config.settings import Settings
 from worker.config.sqlite_file import missing_file
 from worker.doctor.finding import Finding, Severity, failed
 from worker.doctor.outbox import outcomes
+from worker.doctor.writing import writing
 from worker.domain.partners import PartnerMode
-from worker.errors import StoreUnavailable
+from worker.errors import StoreUnavailable, StoreUnsuitable
 from worker.explain import Row
 from worker.explain.attention import (
     MOST,
@@ -25,6 +26,11 @@ from worker.store.schema import guard, migrate
 
 OLDEST_SQLITE = (3, 35)
 OLDEST_POSTGRESQL = (14,)
+KNOWS_ITS_COLLATION = (15,)
+_COLLATION = """
+    SELECT quote_ident(datname), datcollversion, pg_database_collation_actual_version(oid)
+    FROM pg_database WHERE datname = current_database()
+"""
 MAX_SKEW = timedelta(seconds=2)
 START = "start a worker (`kplus-cancel worker`), or look into its log"
 
@@ -47,6 +53,8 @@ def storage(settings: Settings) -> Iterator[Finding]:
         return
     try:
         yield from _checks(database, settings)
+    except StoreUnsuitable as error:
+        yield failed("database", error.fault, error.remedy)
     except StoreUnavailable as error:
         yield _unreachable(str(error))
     finally:
@@ -55,6 +63,8 @@ def storage(settings: Settings) -> Iterator[Finding]:
 
 def _checks(database: Database, settings: Settings) -> Iterator[Finding]:
     yield _sqlite(database) if database.is_sqlite else _postgresql(database)
+    if not database.is_sqlite:
+        yield from _sorting(database)
     found = migrate.examine(database)
     if not found.up_to_date:
         yield failed("schema", found.missing(), "run `kplus-cancel db upgrade`")
@@ -64,6 +74,7 @@ def _checks(database: Database, settings: Settings) -> Iterator[Finding]:
     for name in guard.open_schemas(database):
         text = "everybody may create functions in it, and one can run in a statement of ours"
         yield failed(f"schema {name}", text, f"REVOKE CREATE ON SCHEMA {name} FROM PUBLIC")
+    yield from writing(database, settings)
     yield _clock(database)
     store = Store(database)
     yield from _progress(store)
@@ -98,6 +109,21 @@ def _postgresql(database: Database) -> Finding:
         remedy = "look for default_transaction_read_only: ALTER ROLE, ALTER DATABASE or the server"
         return failed("database", f"{text}: it lets nothing be written", remedy)
     return Finding("database", text)
+
+
+def _sorting(database: Database) -> Iterator[Finding]:
+    """Yield a finding if the server's libraries sort texts otherwise than the indexes."""
+    with database.reading() as connection:
+        if connection.dialect.server_version_info < KNOWS_ITS_COLLATION:  # type: ignore[operator]
+            return
+        name, then, now = connection.exec_driver_sql(_COLLATION).one()
+    if then != now:
+        text = (
+            f"its indexes were sorted by version {then} of its collation, and the server has {now}:"
+            " an index may miss a uid, which then becomes a job again"
+        )
+        again = f"REINDEX DATABASE {name}; ALTER DATABASE {name} REFRESH COLLATION VERSION"
+        yield failed("collation", text, again)
 
 
 def _clock(database: Database) -> Finding:

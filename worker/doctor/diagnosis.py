@@ -10,6 +10,7 @@ from worker.doctor.finding import Finding, Severity, failed, one_line
 from worker.doctor.partners import dialect, partners
 from worker.doctor.settings import given, readable_home, refused, unused_proxy
 from worker.doctor.workers import health, workers
+from worker.doctor.writing import room
 from worker.errors import SettingsError
 
 
@@ -38,9 +39,10 @@ def _all(settings: Settings) -> Iterator[Finding]:
         ("partners", partners),
         ("proxy", unused_proxy),
         ("dialect", lambda settings: [dialect(settings)]),
+        ("disk", room),
         ("database", storage),
         ("workers", workers),
-        ("broker", lambda settings: [broker(settings)]),
+        ("broker", broker),
         ("bank", bank),
     )
     for name, check in checks:

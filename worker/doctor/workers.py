@@ -31,6 +31,9 @@ def health(settings: Settings) -> Iterator[Finding]:
 
 def _check(beat: Beat) -> Finding:
     check = f"worker {beat.pid}"
+    if beat.stalled is not None and beat.fails:
+        remedy = "run `kplus-cancel doctor`: it tries what the worker needs, and says what to mend"
+        return failed(check, f"does not move: {beat.stalled}", remedy)
     if beat.stalled is not None:
         remedy = "none: it ends itself if that lasts; see that a supervisor starts it again"
         return failed(check, f"does not move: {beat.stalled}", remedy)

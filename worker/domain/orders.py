@@ -7,7 +7,9 @@ A whole order names the token; a hint names only a job whose row exists already.
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Self, TypeVar
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -53,6 +55,8 @@ def _instant(value: object) -> datetime:
         instant = _from_text(value.strip())
     elif isinstance(value, int | float) and not isinstance(value, bool):
         instant = _from_seconds(value)
+    elif isinstance(value, Decimal):
+        instant = _from_seconds(float(value))
     elif isinstance(value, datetime):
         instant = value
     else:
@@ -158,13 +162,18 @@ def read_message(kwargs: Mapping[str, object], *, uid_length: int = MAX_UID_LENG
     """
     Read the keyword arguments of a `kplus.cancel_token` message.
 
-    Unknown keys and nulls are ignored. Raises `InvalidOrder`, which names every key that
-    is wrong.
+    Unknown keys and nulls are ignored. Celery's clients may write a UUID as one, and seconds as
+    a Decimal. Raises `InvalidOrder`, which names every key that is wrong.
     """
-    fields = {key: kwargs[key] for key in _KEYS if kwargs.get(key) is not None}
+    fields = {key: _plain(kwargs[key]) for key in _KEYS if kwargs.get(key) is not None}
     if fields.keys() == {"partnerTxnUid"}:
         return _read(Hint, fields)
     return read_order(fields, uid_length=uid_length)
+
+
+def _plain(value: object) -> object:
+    """Return a UUID as the text that every other client would have written."""
+    return str(value) if isinstance(value, UUID) else value
 
 
 def read_order(fields: Mapping[str, object], *, uid_length: int = MAX_UID_LENGTH) -> Order:

@@ -11,22 +11,30 @@ from pathlib import Path
 from typing import TextIO
 
 from worker.private import private_file, private_folder
+from worker.process.liveness import Stall
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
 
 FOLDER = "workers"
-LENGTH = 200
+LENGTH = 2000
 """Bytes of the file: always the same, so that nothing of an earlier, longer beat remains."""
+LONGEST_REASON = 300
+"""Characters that are written of a stall: JSON may take six bytes for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The last heartbeat of a living worker: its age in seconds, and what stalls, if anything."""
+    """
+    The last heartbeat of a living worker: its age in seconds, and what stalls, if anything.
+
+    `fails`: something fails again and again; else something hangs.
+    """
 
     pid: int
     age: float
     stalled: str | None
+    fails: bool = False
 
 
 class Heartbeat:
@@ -42,12 +50,14 @@ class Heartbeat:
         self._file: TextIO | None = None
         self._failed = False
 
-    def beat(self, *, stalled: str | None) -> None:
+    def beat(self, stall: Stall | None) -> None:
         """Write that this process lives, and what stalls, if anything."""
         if self._failed:
             return
         try:
-            self._write({"at": time.monotonic(), "stalled": stalled})
+            stalled = None if stall is None else str(stall)[:LONGEST_REASON]
+            fails = stall is not None and bool(stall.reason)
+            self._write({"at": time.monotonic(), "stalled": stalled, "fails": fails})
         except OSError as error:
             self._failed = True
             log.warning("no_pulse", file=str(self._path), reason=error.strerror)
@@ -88,7 +98,8 @@ def _read_beats(folder: Path) -> Iterator[Beat]:
         with suppress(OSError, ValueError), path.open(encoding="utf-8") as file:
             if _is_held(file):
                 beat = json.load(file)
-                yield Beat(int(path.stem), time.monotonic() - beat["at"], beat["stalled"])
+                age = time.monotonic() - beat["at"]
+                yield Beat(int(path.stem), age, beat["stalled"], fails=beat.get("fails", False))
 
 
 def _remove_leftovers(folder: Path) -> None:

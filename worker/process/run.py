@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from socket import gethostname
 from typing import Any
 
@@ -22,8 +23,9 @@ from worker.outbox.celery_message import CeleryPublisher
 from worker.outbox.relay import deliver
 from worker.outbox.webhook import WebhookSender
 from worker.private import make_private
+from worker.process import hangup
 from worker.process.heartbeat import Heartbeat
-from worker.process.liveness import Liveness
+from worker.process.liveness import SWEEP, Failure, Liveness
 from worker.process.loop import Loop, step
 from worker.process.rests import Rests
 from worker.process.shutdown import SETTLE_TIME, Shutdown
@@ -70,12 +72,13 @@ def run_worker(
 def _run(settings: Settings, *, pool: str, level: str, hostname: str | None, **program: Any) -> int:
     shutdown = Shutdown(within=settings.deadline + SETTLE_TIME)
     shutdown.listen()
+    hangup.listen()
     runtime = PerProcess(lambda: Runtime(settings, stopping=shutdown))
     make_private(settings.home)
     broker = None if settings.broker_url is not None else ensure(settings.home)
     try:
         _check_ready(runtime)
-        app = build_worker(settings, runtime, pool=pool, broker=broker)
+        app = build_worker(settings, runtime, pool=pool, broker=broker, end_in_order=shutdown.fail)
         worker = app.Worker(
             # Gossip cannot tell two workers of one name on one host apart.
             hostname=hostname or f"kplus-cancel-{os.getpid()}@{gethostname()}",
@@ -83,7 +86,7 @@ def _run(settings: Settings, *, pool: str, level: str, hostname: str | None, **p
             **program,
         )
         worker.start()
-        exit_code = int(worker.exitcode or 0)
+        exit_code = shutdown.exit_code(worker.exitcode)
         shutdown.tell_end(exit_code)
         return exit_code
     finally:
@@ -93,7 +96,12 @@ def _run(settings: Settings, *, pool: str, level: str, hostname: str | None, **p
 
 
 def build_worker(
-    settings: Settings, runtime: PerProcess[Runtime], *, pool: str, broker: EmbeddedBroker | None
+    settings: Settings,
+    runtime: PerProcess[Runtime],
+    *,
+    pool: str,
+    broker: EmbeddedBroker | None,
+    end_in_order: Callable[[], None],
 ) -> Celery:
     """Return the Celery application of a worker, with its tasks and threads."""
     url = broker.url if broker is not None else broker_url(settings)
@@ -102,34 +110,41 @@ def build_worker(
     register(app, runtime, liveness)
     hints, rests = Hints(app, pause=PAUSE_OF_SWEEP_SECONDS), Rests()
 
-    def sweep_once() -> bool:
+    def sweep_once() -> None:
         if broker is not None:
             broker.renew()
         runtime().follow_roster()
         rests.see(runtime().store.partners.rests())
         rests.see_bank(runtime().closed_until())
         sweep(runtime().sweep(hints))
-        return False
 
-    def after() -> None:
-        liveness.sweep_ended(queued=hints.count_waiting())
+    def after(failure: Failure | None) -> None:
+        liveness.sweep_ended(queued=hints.count_waiting(), failure=failure)
+
+    def pause() -> float:
+        return runtime().sweep_pause(hints)
 
     def sweeper() -> Loop:
-        return Loop("sweep", sweep_once, pause=settings.sweep_seconds, after=after)
+        return Loop(SWEEP, sweep_once, pause=pause, after=after)
 
     def watchdog() -> Watchdog:
-        return Watchdog(liveness, Heartbeat(settings.home), stall_timeout=settings.stall)
+        heartbeat, longest = Heartbeat(settings.home), settings.stall
+        return Watchdog(liveness, heartbeat, stall_timeout=longest, end_in_order=end_in_order)
 
     app.steps["worker"] |= {step("kplus-sweep", sweeper), step("kplus-watchdog", watchdog)}
-    app.steps["worker"] |= {*_relays(settings, runtime, app)}
+    app.steps["worker"] |= {*_relays(settings, runtime, app, liveness)}
     return app
 
 
 def _relays(
-    settings: Settings, runtime: PerProcess[Runtime], app: Celery
+    settings: Settings, runtime: PerProcess[Runtime], app: Celery, liveness: Liveness
 ) -> Iterator[type[StartStopStep]]:
     """Yield a thread for each destination of outcomes: a slow receiver delays nothing else."""
     senders: dict[Destination, WebhookSender | CeleryPublisher] = {}
+
+    def pause() -> float:
+        return settings.sweep_seconds
+
     if settings.webhook is not None:
         senders[Destination.WEBHOOK] = WebhookSender(settings.webhook)
     if settings.message is not None:
@@ -138,13 +153,17 @@ def _relays(
 
         def deliver_once(
             name: Destination = name, sender: WebhookSender | CeleryPublisher = sender
-        ) -> bool:
+        ) -> None:
             deliver(runtime().relay(name, sender))
-            return False
 
-        def relay(name: Destination = name, run_round: Callable[[], bool] = deliver_once) -> Loop:
-            pause = settings.sweep_seconds
-            return Loop(f"{name}-relay", run_round, pause=pause, stop_timeout=RELAY_STOP_SECONDS)
+        def relay(name: Destination = name, run_round: Callable[[], None] = deliver_once) -> Loop:
+            return Loop(
+                f"{name}-relay",
+                run_round,
+                pause=pause,
+                after=partial(liveness.pass_ended, f"{name}-relay"),
+                stop_timeout=RELAY_STOP_SECONDS,
+            )
 
         yield step(f"kplus-{name}-relay", relay)
 

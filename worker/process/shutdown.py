@@ -25,6 +25,10 @@ SETTLE_TIME = timedelta(seconds=20)
 """Time for a stop beyond the calls under way: outcomes, messages and the sweep."""
 
 
+FAILED = 1
+"""The exit code of a worker that stops because it could do nothing."""
+
+
 class Shutdown:
     """
     Whether this worker stops, for its threads and its child processes to read.
@@ -42,6 +46,7 @@ class Shutdown:
         self._began = 0.0
         self._under_way = 0
         self._returned = 0
+        self._failed = False
 
     def __call__(self) -> bool:
         """Say whether no new work may begin."""
@@ -51,6 +56,16 @@ class Shutdown:
         """Connect to Celery's handlers of the signals."""
         worker_shutting_down.connect(self._begin, weak=False)
         worker_ready.connect(_quit_at_once, weak=False)
+
+    def fail(self) -> None:
+        """Stop as at SIGTERM; the exit code says that nobody asked for it. Any thread may call."""
+        if not self():
+            self._failed = True
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def exit_code(self, code: int | None) -> int:
+        """Return the exit code of a worker that Celery ended with this one."""
+        return int(code or (FAILED if self._failed else 0))
 
     def tell_end(self, exit_code: int) -> None:
         """Say that this worker has stopped: why, and what became of the work it had."""

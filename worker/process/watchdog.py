@@ -2,7 +2,8 @@
 Ends a process that makes no progress, so that its supervisor starts another.
 
 Nothing is lost: each row holds its job's state, and leases end. This thread uses nothing that
-could hang together with the other threads.
+could hang together with the other threads. A process that would do no better after a restart, since
+the database is away, is kept: it says what it waits for, and goes on as soon as that is back.
 """
 
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from worker.process.heartbeat import Heartbeat
-from worker.process.liveness import Liveness
+from worker.process.liveness import End, Liveness, Stall
 from worker.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -37,12 +38,14 @@ class Watchdog:
         heartbeat: Heartbeat,
         *,
         stall_timeout: timedelta,
+        end_in_order: Callable[[], None],
         end: Callable[[], None] | None = None,
     ) -> None:
         self._liveness = liveness
         self._heartbeat = heartbeat
         self._stall_timeout = stall_timeout
-        self._end = end or _end
+        self._end_in_order, self._end = end_in_order, end or _end
+        self._said: dict[End, float] = {}
         self._pause = min(LONGEST_PAUSE_SECONDS, stall_timeout.total_seconds() / CHECKS_PER_STALL)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kplus-watchdog", daemon=True)
@@ -68,15 +71,36 @@ class Watchdog:
             self._check()
 
     def _check(self) -> None:
-        stall = self._liveness.stall()
-        seconds = stall.duration.total_seconds()
-        slow = stall.duration > self._stall_timeout / 2
-        self._heartbeat.beat(stalled=f"{stall.what} for {seconds:.0f} s" if slow else None)
-        if stall.duration > self._stall_timeout:
-            log.critical(
-                "worker_stalled", what=stall.what, seconds=round(seconds), threads=_stacks()
-            )
+        stalls = sorted(self._liveness.stalls(), key=lambda stall: stall.duration, reverse=True)
+        longest = stalls[0] if stalls[0].duration > self._stall_timeout / 2 else None
+        self._heartbeat.beat(longest)
+        over = {
+            stall.end: stall for stall in reversed(stalls) if stall.duration > self._stall_timeout
+        }
+        for end in (End.AT_ONCE, End.IN_ORDER, End.NOT):
+            if end in over:
+                self._act(over[end])
+                return
+
+    def _act(self, stall: Stall) -> None:
+        """Say it, once in the longest time that a stall may last, and end as it asks for."""
+        now = time.monotonic()
+        said_at = self._said.get(stall.end)
+        if said_at is not None and now - said_at < self._stall_timeout.total_seconds():
+            return
+        self._said[stall.end] = now
+        log.critical(
+            "worker_stalled",
+            what=stall.what,
+            seconds=round(stall.duration.total_seconds()),
+            reason=stall.reason or None,
+            ends=stall.end is not End.NOT,
+            threads=_stacks() if stall.end is End.AT_ONCE else None,
+        )
+        if stall.end is End.AT_ONCE:
             self._end()
+        elif stall.end is End.IN_ORDER and said_at is None:
+            self._end_in_order()
 
 
 def _end() -> None:

@@ -5,9 +5,11 @@ from collections.abc import Collection
 from worker.domain.claims import Claim, ClaimKind, Evidence
 from worker.domain.destinations import Destination
 from worker.domain.leases import InquiryUids
+from worker.forksafe import once
+from worker.store.engine.callers_session import connection_of
 from worker.store.engine.database import Clock, Database, open_database
-from worker.store.engine.engines import Timeouts
 from worker.store.engine.errors import is_locked
+from worker.store.engine.timeouts import Timeouts
 from worker.store.jobs.accept import Acceptance, Status
 from worker.store.jobs.bulk import Bulk
 from worker.store.jobs.finish import Finisher
@@ -70,6 +72,7 @@ __all__ = [
     "Unseen",
     "UnseenEnds",
     "Verdict",
+    "connection_of",
     "is_locked",
     "open_database",
     "refuses_row",
@@ -80,7 +83,9 @@ class Store:
     """
     Every statement that this software sends, grouped by what it is about.
 
-    For each job that ends through this store, an event is stored for each of `destinations`.
+    A group is built when it is first needed: a command needs few of them, and so does each child
+    of a prefork worker. For each job that ends through this store, an event is stored for each of
+    `destinations`.
     """
 
     def __init__(
@@ -93,27 +98,105 @@ class Store:
         rejected: RejectedLimits | None = None,
     ) -> None:
         self.database = database
-        self.partners = PartnerModes(database, cooldown or Cooldown())
-        uids = inquiry_uids or InquiryUids()
-        finisher = Finisher(database, destinations)
-        self.jobs = Jobs(database, self.partners, uids, finisher)
-        self.bulk = Bulk(database)
-        self.audits = Audits(database, self.partners, uids)
-        self.backlog = Backlog(database, finisher)
-        self.misfits = Misfits(database, finisher)
-        self.rejected_messages = RejectedMessages(database, rejected)
-        self.outbox = Outbox(database)
-        self.endpoints = Endpoints(database)
-        self.actions = Actions(database, self.partners, finisher)
-        self.reports = Reports(database)
-        self.drifts = Drifts(database)
-        self.unseen = UnseenReport(database)
-        self.waiting = Waiting(database)
-        self.first_calls = FirstCalls(database)
-        self.unknown_words = UnknownWords(database)
-        self.conversations = Conversations(database)
-        self.retention = Retention(database)
-        self.exports = Exports(database)
+        self._cooldown = cooldown or Cooldown()
+        self._inquiry_uids = inquiry_uids or InquiryUids()
+        self._finisher = Finisher(database, destinations)
+        self._rejected = rejected
+
+    @once
+    def partners(self) -> PartnerModes:
+        """The partners' modes, and what conversations say about them."""
+        return PartnerModes(self.database, self._cooldown)
+
+    @once
+    def jobs(self) -> Jobs:
+        """One job: accept, claim, settle."""
+        return Jobs(self.database, self.partners, self._inquiry_uids, self._finisher)
+
+    @once
+    def bulk(self) -> Bulk:
+        """Many orders at once."""
+        return Bulk(self.database)
+
+    @once
+    def audits(self) -> Audits:
+        """Questions to the bank about final jobs."""
+        return Audits(self.database, self.partners, self._inquiry_uids)
+
+    @once
+    def backlog(self) -> Backlog:
+        """What a pass of the sweep does."""
+        return Backlog(self.database, self._finisher)
+
+    @once
+    def misfits(self) -> Misfits:
+        """Rows that nothing can be done with as they are."""
+        return Misfits(self.database, self._finisher)
+
+    @once
+    def rejected_messages(self) -> RejectedMessages:
+        """Messages that cannot become a job."""
+        return RejectedMessages(self.database, self._rejected)
+
+    @once
+    def outbox(self) -> Outbox:
+        """What the order system is still to be told."""
+        return Outbox(self.database)
+
+    @once
+    def endpoints(self) -> Endpoints:
+        """How the receivers of outcomes are."""
+        return Endpoints(self.database)
+
+    @once
+    def actions(self) -> Actions:
+        """What operators do."""
+        return Actions(self.database, self.partners, self._finisher)
+
+    @once
+    def reports(self) -> Reports:
+        """Jobs as people and programs read them."""
+        return Reports(self.database)
+
+    @once
+    def drifts(self) -> Drifts:
+        """Tokens that the bank says another thing about than the job."""
+        return Drifts(self.database)
+
+    @once
+    def unseen(self) -> UnseenReport:
+        """Ends that no person has seen."""
+        return UnseenReport(self.database)
+
+    @once
+    def waiting(self) -> Waiting:
+        """What waits, and for what."""
+        return Waiting(self.database)
+
+    @once
+    def first_calls(self) -> FirstCalls:
+        """The calls that go first for a partner."""
+        return FirstCalls(self.database)
+
+    @once
+    def unknown_words(self) -> UnknownWords:
+        """The bank's words that nobody has taught yet."""
+        return UnknownWords(self.database)
+
+    @once
+    def conversations(self) -> Conversations:
+        """What the bank was asked, and said."""
+        return Conversations(self.database)
+
+    @once
+    def retention(self) -> Retention:
+        """What is old enough to be deleted."""
+        return Retention(self.database)
+
+    @once
+    def exports(self) -> Exports:
+        """Outcomes for other systems, in order."""
+        return Exports(self.database)
 
     def close(self) -> None:
         """Close every connection of this process."""

@@ -6,20 +6,25 @@ unreadable bodies are thrown away, with their whole content in the log.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
 from celery.bootsteps import RUN  # type: ignore[attr-defined]  # missing in celery-types
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.gossip import Gossip
+from celery.worker.state import maybe_shutdown
+from kombu.exceptions import OperationalError
 
 from worker.broker.consumer.messages import normalize
+from worker.broker.consumer.outage import STEADY_SECONDS, Outage
 from worker.broker.consumer.reports import InvalidMessage, report_of
 from worker.broker.transports import is_rabbitmq
+from worker.telemetry.about import PRODUCERS
 from worker.telemetry.log import get_logger
 
 MEASURED: Final = "5.7."
+NOTHING_FOLLOWS: Final = f"the orders are taken; what should follow them is not called: {PRODUCERS}"
 
 Handler = Callable[[Any], object]
 
@@ -61,6 +66,8 @@ class Consumer(CeleryConsumer):
     Blueprint = Blueprint
     strategies: dict[str, Any]
     connection_errors: tuple[type[Exception], ...]
+    conninfo: Any
+    timer: Any
 
     def __init__(
         self, *args: Any, worker_options: Mapping[str, Any] | None = None, **kwargs: Any
@@ -76,6 +83,9 @@ class Consumer(CeleryConsumer):
         }
         # At DEBUG it writes the arguments of every task (measured).
         logging.getLogger("celery.pool").setLevel(logging.INFO)
+        self._told: set[str] = set()
+        self._outage = Outage()
+        self._outage.quiet_celery()
         init: Any = super().__init__
         init(*args, **kwargs, worker_options=options)
 
@@ -85,15 +95,55 @@ class Consumer(CeleryConsumer):
 
         def on_message(message: Any) -> None:
             try:
-                normalize(message, tasks=self.strategies)
+                followers = normalize(message, tasks=self.strategies)
             except InvalidMessage as invalid:
                 self._keep(message, invalid)
             except Exception as error:  # noqa: BLE001 -- no message may end the loop
                 self._keep(message, InvalidMessage("unexpected", type(error).__name__))
             else:
+                self._say_that_nothing_follows(followers)
                 self._pass_on(handle, message)
 
         return on_message
+
+    def _say_that_nothing_follows(self, followers: Iterable[str]) -> None:
+        """Say so once of each kind: a producer that links one task links all of them."""
+        for what in set(followers) - self._told:
+            self._told.add(what)
+            log.warning("nothing_follows_this_task", what=what, advice=NOTHING_FOLLOWS)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return the connection once it stands. Celery waits only for a broker that is away."""
+        expected = (*conn.connection_errors, *conn.channel_errors, OperationalError)
+        while True:
+            self._outage.wait(maybe_shutdown)
+            try:
+                conn.ensure_connection(max_retries=0)
+            except expected as error:
+                self._failed(error, conn)
+                conn.maybe_switch_next()
+            else:
+                self.first_connection_attempt = False
+                return conn
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Connect anew, after a wait that grows."""
+        self._failed(exc, self.conninfo)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Connect anew: at once, or after a wait that grows if that does not help."""
+        self._failed(exc, self.conninfo)
+        super().on_connection_error_after_connected(exc)
+
+    def on_ready(self) -> None:
+        """Consume. If nothing fails for a while, the outage is over."""
+        super().on_ready()
+        if failures := self._outage.failures:
+            self.timer.call_after(STEADY_SECONDS, self._outage.over, kwargs={"failures": failures})
+
+    def _failed(self, error: Exception, conn: Any) -> None:
+        broker = f"{conn.hostname or '127.0.0.1'}:{conn.port or conn.transport.default_port}"
+        self._outage.failed(error, broker=f"{broker}/{str(conn.virtual_host).lstrip('/')}")
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Keep a body that kombu could not unpack or decode, or must refuse."""

@@ -17,32 +17,41 @@ _NOTHING: Final = dict.fromkeys(
 )
 
 
-def normalize(message: Any, *, tasks: Collection[str]) -> None:
+FOLLOWERS: Final = {
+    "callbacks": "link",
+    "errbacks": "link_error",
+    "chain": "chain",
+    "chord": "chord",
+}
+"""Where Celery writes what is to follow a task, and what its users call that."""
+
+
+def normalize(message: Any, *, tasks: Collection[str]) -> list[str]:
     """
     Turn the message into the one form that Celery runs, or raise `InvalidMessage`.
 
     A message is only a hint, so what a sender may not decide is dropped: `eta` would leave it in
     one worker's memory, `expires` would lose it, and chains and callbacks would start other
-    tasks. Of the sender's headers only the task and the id are passed on.
+    tasks. Of the sender's headers only the task and the id are passed on. Return what was to
+    follow the task, and does not.
     """
     if message.content_type == getattr(message.channel, "UNREADABLE", ""):
         raise _unreadable(message.headers)
     headers = _headers(message)
     task = str(headers["task"])
     try:
-        args, kwargs, embed = _payload(message)
+        embed = _read_body(message)
     except InvalidMessage as invalid:
         invalid.task = task
         raise
     if task not in tasks or task.startswith("celery."):
         raise InvalidMessage("unknown_task", "no task of this name", task=task)
-    if any(embed.values()):
-        _write(message, [args, kwargs, {}])
     message.headers = headers
     message.properties = dict(message.properties) | {
         "correlation_id": headers["id"],
         "reply_to": None,
     }
+    return [word for name, word in FOLLOWERS.items() if embed.get(name)]
 
 
 def _unreadable(headers: object) -> InvalidMessage:
@@ -90,7 +99,8 @@ def _without_task(message: Any) -> InvalidMessage:
     return InvalidMessage("bad_headers", "task is missing")
 
 
-def _payload(message: Any) -> tuple[list[object], dict[str, object], dict[str, object]]:
+def _read_body(message: Any) -> dict[str, object]:
+    """Leave what the task is given in the body; return what stood beside it."""
     payload = _decoded(message)
     if not isinstance(payload, list) or len(payload) != 3:  # noqa: PLR2004 -- args, kwargs, embed
         raise InvalidMessage("wrong_shape", f"body is {_kind(payload)}, not [args, kwargs, embed]")
@@ -101,15 +111,16 @@ def _payload(message: Any) -> tuple[list[object], dict[str, object], dict[str, o
         raise InvalidMessage("wrong_shape", f"kwargs is {_kind(kwargs)}")
     if embed is not None and not isinstance(embed, dict):
         raise InvalidMessage("wrong_shape", f"embed is {_kind(embed)}")
-    if _is_deeper(payload, MAX_DEPTH):
+    if _is_deeper([args, kwargs], MAX_DEPTH - 1):
         raise InvalidMessage("wrong_shape", f"nested deeper than {MAX_DEPTH} levels")
-    if embed is None:
+    if embed is None or any(embed.values()):
         _write(message, [args, kwargs, {}])
-    return args, kwargs, embed or {}
+    _check_types(message)
+    return embed or {}
 
 
 def _decoded(message: Any) -> object:
-    """Return the body as Celery will read it: decoded by kombu, with its conversions."""
+    """Return the body's JSON as it is written: a typed value is an object with two keys."""
     raw = as_bytes(message.body)
     if len(raw) > MAX_BODY:
         raise InvalidMessage("too_large", f"{len(raw)} bytes")
@@ -123,17 +134,26 @@ def _decoded(message: Any) -> object:
         raise InvalidMessage("bad_encoding", "content-encoding is not utf-8")
     message.content_type, message.content_encoding = "application/json", "utf-8"
     try:
-        raw.decode()
+        text = raw.decode()
     except UnicodeDecodeError:
         raise InvalidMessage("bad_encoding", "body is not UTF-8") from None
     try:
-        return message.decode()
+        return json.loads(text) if text else text
+    except (ValueError, RecursionError) as error:
+        raise InvalidMessage("not_json", type(error).__name__) from None
+
+
+def _check_types(message: Any) -> None:
+    """Decode the body as Celery will: by kombu, which makes dates, UUIDs and others of objects."""
+    try:
+        message.decode()
     except Exception as error:  # noqa: BLE001 -- kombu's conversions raise anything
         cause = error.__cause__ or error
         raise InvalidMessage("not_json", type(cause).__name__) from None
 
 
 def _write(message: Any, payload: list[object]) -> None:
+    """Write the body anew, from JSON that was read without conversions: no value is changed."""
     message.body = json.dumps(payload).encode()
     message._decoded_cache = None  # noqa: SLF001 -- kombu remembers the body it has decoded
 

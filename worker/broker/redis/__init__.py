@@ -22,6 +22,7 @@ from worker.broker.sealed import UNREADABLE, SealedMessage
 from worker.telemetry.log import get_logger
 
 MEASURED: Final = "5.7."
+FANOUT: Final = "fanout"
 
 log = get_logger(__name__)
 if not version("kombu").startswith(MEASURED):
@@ -99,6 +100,19 @@ class _ResilientChannel(kombu_redis.Channel):
         parent: Any = super()
         parent._get_client()  # noqa: SLF001 -- an override; it checks the version of redis-py
         return Client
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        """
+        Bind a queue, as in kombu. The table of a channel that is listened to is not written.
+
+        Nobody reads it, and a worker that was killed would leave its line in it for ever.
+        """
+        if self.typeof(exchange).type == FANOUT:
+            mine: Any = self  # its stubs do not know it
+            mine._fanout_queues[queue] = (exchange, routing_key.replace("#", "*"))  # noqa: SLF001 -- as in kombu
+            return
+        parent: Any = super()
+        parent._queue_bind(exchange, routing_key, pattern, queue)  # noqa: SLF001 -- an override
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> bool:
         """Deliver gossip between workers. Drop anything else: it carries no job."""

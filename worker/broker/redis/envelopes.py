@@ -13,7 +13,8 @@ MAX_ITEM: Final = 1024 * 1024
 """Larger items are not parsed. A cancel message is a thousandth of this."""
 
 MAX_KEPT: Final = 64 * 1024
-MAX_PRIORITY: Final = 9
+STEPS: Final = (0, 3, 6, 9)
+"""kombu's own priorities. A producer may have others, up to the same bound."""
 HINT: Final = "kplus-hint"
 """The key of an envelope that says whether the message is a hint; no sender can set it."""
 LONGEST_HINT: Final = 400
@@ -117,14 +118,24 @@ def _properties(given: dict[str, object], queue: str) -> dict[str, object]:
     """
     info = given.get("delivery_info")
     redelivered = isinstance(info, dict) and info.get("redelivered") is True
-    priority = given.get("priority")
     return {
         "body_encoding": "base64",
         "delivery_mode": 2,
         "delivery_tag": str(uuid4()),
         "delivery_info": {"exchange": "", "routing_key": queue, "redelivered": redelivered},
-        "priority": priority if priority in range(MAX_PRIORITY + 1) else 0,
+        "priority": _step(given.get("priority")),
     }
+
+
+def _step(priority: object) -> int:
+    """
+    Return the step at which a restored message waits.
+
+    One of kombu's four, which workers of the versions before read as well.
+    """
+    if not isinstance(priority, int) or not 0 <= priority <= STEPS[-1]:
+        return 0
+    return max(step for step in STEPS if step <= priority)
 
 
 def _wrapped(item: bytes, queue: str, *, reason: str, detail: str) -> str:

@@ -8,6 +8,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport.virtual import base as virtual
 
 from worker.broker.redis.envelopes import HINT
+from worker.broker.redis.left_behind import LeftBehind
 
 
 class Unacknowledged(kombu_redis.QoS):
@@ -21,7 +22,14 @@ class Unacknowledged(kombu_redis.QoS):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._hints: dict[object, Any] = {}
+        self._left_behind = LeftBehind()
         super().__init__(*args, **kwargs)
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Give back what workers hold for too long; also what an old one left where it did."""
+        parent: Any = super()
+        parent.restore_visible(*args, **kwargs)
+        self._left_behind.restore(self.channel, older_than=self.visibility_timeout)
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Hold a message."""

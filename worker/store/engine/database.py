@@ -16,8 +16,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from worker.store.engine.engines import READING, Timeouts, lift_statement_timeout, make_engine
+from worker.store.engine.engines import READING, make_engine
 from worker.store.engine.errors import translated
+from worker.store.engine.postgresql import lift_statement_timeout
+from worker.store.engine.timeouts import Timeouts
 
 Clock = Callable[[], datetime]
 AnyRow = Row[*tuple[Any, ...]]

@@ -93,6 +93,21 @@ class Plus(FunctionElement[datetime]):
         super().__init__(at, seconds)
 
 
+class Bytewise(FunctionElement[str]):
+    """
+    A text that is compared and sorted by its bytes, as Python and SQLite do: in one order.
+
+    PostgreSQL sorts by the rules of the database's language: whether `a-1` is before `A1` depends
+    on the installation. Equal texts are equal in each.
+    """
+
+    type = String()
+    inherit_cache = True
+
+    def __init__(self, value: ColumnElement[str]) -> None:
+        super().__init__(value)
+
+
 class Exists(FunctionElement[bool]):
     """Whether a stored time is one that Python can hold: neither `infinity` nor before Christ."""
 
@@ -178,6 +193,7 @@ _compiled_as(
     postgresql="{} = ANY(CAST({} AS VARCHAR[]))",
     sqlite="{} IN (SELECT value FROM json_each({}))",
 )
+_compiled_as(Bytewise, postgresql='({} COLLATE "C")', sqlite="{}")
 _compiled_as(
     Exists,
     postgresql="{} BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'",

@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import cast
 
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 from sqlalchemy.util.queue import Empty
 
 MOMENTS = 10
@@ -28,6 +28,15 @@ class Pool(QueuePool):
         made = cast("Pool", super().recreate())
         made.moment = self.moment
         return made
+
+    def give_up(self, pooled: PoolProxiedConnection, error: BaseException) -> None:
+        """
+        Close a connection, and at their next use all that were opened before it failed.
+
+        What ails one ails those that were opened with it: they are all at the same standby. As
+        SQLAlchemy does for its own statements. One opened since is left alone.
+        """
+        self._invalidate(pooled, error)
 
     def _do_get(self) -> ConnectionPoolEntry:
         if self.overflow() < 0:

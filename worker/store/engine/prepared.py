@@ -10,15 +10,22 @@ import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Dialect, Engine, Executable, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.types import TypeEngine
 
+from worker.errors import StoreUnavailable
 from worker.forksafe import once
+from worker.store.engine.connection_faults import (
+    cause_of,
+    is_fault_of_connection,
+    was_not_executed,
+)
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.errors import translated
+from worker.store.engine.pool import Pool
 
 _PLACEHOLDER = re.compile(r"%\((?P<name>\w+)\)s")
 _FLOAT8 = 701
@@ -42,8 +49,13 @@ class Prepared:
         if self._database.is_sqlite:
             return self._database.run(self._statement, **params)
         given = {**self._database.times, **params}
-        with translated(), _driver_connection(self._database.engine) as driver:
-            return self._compiled.run(driver, given)
+        try:
+            return self._execute(given)
+        except StoreUnavailable as error:
+            # The connection is given up, and this one is new.
+            if not was_not_executed(cause_of(error)):
+                raise
+            return self._execute(given)
 
     def on(self, connection: Connection, **params: object) -> list[AnyRow]:
         """
@@ -57,8 +69,12 @@ class Prepared:
         if self._database.is_sqlite or not is_ours:
             return rows_of(connection, self._statement, given)
         pooled = connection.connection
-        with _errors(self._database.engine, pooled, connection.invalidate):
+        with _errors(self._database.engine, pooled, connection):
             return self._compiled.run(pooled.driver_connection, given)
+
+    def _execute(self, given: Mapping[str, object]) -> list[AnyRow]:
+        with translated(), _driver_connection(self._database.engine) as driver:
+            return self._compiled.run(driver, given)
 
     @once
     def _compiled(self) -> "_Compiled":
@@ -168,7 +184,7 @@ def _driver_connection(engine: Engine) -> Iterator[Any]:
     with _errors(engine):
         pooled = engine.raw_connection()
     try:
-        with _errors(engine, pooled, pooled.invalidate):
+        with _errors(engine, pooled):
             driver: Any = pooled.driver_connection
             # SQLAlchemy changes it when a caller asks for another isolation level.
             if not driver.autocommit:
@@ -182,16 +198,18 @@ def _driver_connection(engine: Engine) -> Iterator[Any]:
 def _errors(
     engine: Engine,
     pooled: PoolProxiedConnection | None = None,
-    invalidate: Callable[[BaseException], None] = lambda _: None,
+    connection: Connection | None = None,
 ) -> Iterator[None]:
-    """Raise the driver's errors as SQLAlchemy does; give up a connection that is lost."""
+    """Raise the driver's errors as SQLAlchemy does; give up connections that are lost."""
     driver = engine.dialect.loaded_dbapi
     try:
         yield
     except driver.Error as error:
-        lost = pooled is None or engine.dialect.is_disconnect(error, pooled.dbapi_connection, None)
-        if lost:
-            invalidate(error)
+        lost = pooled is None or _is_lost(engine, pooled, error)
+        if lost and pooled is not None:
+            cast("Pool", engine.pool).give_up(pooled, error)
+            if connection is not None:
+                connection.invalidate(error)
         raise DBAPIError.instance(
             None,
             None,
@@ -201,6 +219,12 @@ def _errors(
             connection_invalidated=lost,
             dialect=engine.dialect,
         ) from error
+
+
+def _is_lost(engine: Engine, pooled: PoolProxiedConnection, error: BaseException) -> bool:
+    if is_fault_of_connection(error):
+        return True
+    return engine.dialect.is_disconnect(error, pooled.dbapi_connection, None)  # type: ignore[arg-type]
 
 
 def _row(names: Iterable[str]) -> Any:

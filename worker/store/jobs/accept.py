@@ -1,20 +1,20 @@
 """The acceptance of an order: its result, and its statements."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     Boolean,
     CompoundSelect,
-    Connection,
     Executable,
     Select,
+    String,
     bindparam,
     case,
+    cast,
     column,
     func,
     literal,
@@ -65,38 +65,27 @@ class AcceptStatement:
 
     def __init__(self, database: Database) -> None:
         self._insert, self._look_up = (Prepared(database, step) for step in accept_steps(database))
-        patient = accept_steps(database, patient=True)[0]
-        self._insert_patiently = Prepared(database, patient)
 
-    def __call__(
-        self, order: Mapping[str, Any], *, hinted: bool, connection: Connection | None
-    ) -> Acceptance:
-        """Do as `Jobs.accept` promises."""
-        insert: Callable[..., list[AnyRow]] = self._insert
-        look_up: Callable[..., list[AnyRow]] = self._look_up
-        # Without the caller's transaction each statement is one: what is stored stays.
-        if connection is not None:
-            insert = partial(self._insert_patiently.on, connection)
-            look_up = partial(self._look_up.on, connection)
-        for row in insert(**order, hinted=hinted):
+    def __call__(self, order: Mapping[str, Any], *, hinted: bool) -> Acceptance:
+        """Do as `Jobs.accept` promises, in a transaction of its own."""
+        for row in self._insert(**order, hinted=hinted):
             if row.is_new:
                 return NEW
             if row.partner_id is not None:
                 return compare(row, order)
         # Another transaction stored it meanwhile; the first statement could not see that row.
-        (stored,) = look_up(uid=order["uid"])
+        (stored,) = self._look_up(uid=order["uid"])
         return compare(stored, order)
 
 
-def accept_steps(database: Database, *, patient: bool = False) -> list[Executable]:
+def accept_steps(database: Database) -> list[Executable]:
     """
     Return the statements of one acceptance: the insert, and the lookup of a uid that exists.
 
     On PostgreSQL the first one is both; the second is sent only if another transaction stored
-    the uid meanwhile. A patient one waits for such a transaction as the connection is set; it
-    is for a transaction of the caller's own.
+    the uid meanwhile.
     """
-    insert, look_up = accept_statement(database, patient=patient), lookup(bindparam("uid"))
+    insert, look_up = accept_statement(database, patient=False), lookup(bindparam("uid"))
     insert = insert.returning(true().label("is_new"))
     return [insert if database.is_sqlite else _with_lookup(insert, look_up), look_up]
 
@@ -131,7 +120,11 @@ _PARAMETERS = {
 
 
 def accept_statement(database: Database, *, patient: bool = True) -> ReturningInsert[Any]:
-    """Return the insert of an order whose uid is new; `hinted` and `patient` as above."""
+    """
+    Return the insert of an order whose uid is new.
+
+    A patient one waits for another transaction that stores the uid as its connection is set.
+    """
     order = {name: bindparam(name, type_=kind) for name, kind in _PARAMETERS.items()}
     row, insert = _job_row(order), database.insert(cancel_jobs)
     if patient or database.is_sqlite:
@@ -153,7 +146,9 @@ def accept_many_statement(database: Database) -> ReturningInsert[Any]:
     the placeholders takes most of the time (docs/explanation/performance.md).
     """
     columns = (column(name, kind) for name, kind in _PARAMETERS.items())
-    orders = func.json_to_recordset(bindparam("orders", type_=JSON())).table_valued(*columns)
+    # As a text: how a document is made of a list is the caller's own, if the session is.
+    listed = cast(bindparam("orders", type_=String()), JSON())
+    orders = func.json_to_recordset(listed).table_valued(*columns)
     row = _job_row(orders.render_derived(with_types=True).c)
     insert = database.insert(cancel_jobs).from_select(list(row), select(*row.values()))
     return insert.on_conflict_do_nothing().returning(JOBS.partner_txn_uid)

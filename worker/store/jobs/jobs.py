@@ -24,12 +24,13 @@ from worker.store.engine.database import AnyRow, Database, storable
 from worker.store.engine.prepared import Prepared
 from worker.store.jobs.accept import Acceptance, AcceptStatement
 from worker.store.jobs.attempts import Attempts
+from worker.store.jobs.callers import AcceptInTransaction
 from worker.store.jobs.claim import ClaimStatement, as_claim, claim_statement
 from worker.store.jobs.finish import Finisher
 from worker.store.jobs.lookup import lookup
 from worker.store.jobs.next_claim import Line, NextClaim, Settlement, settlement
 from worker.store.jobs.next_claim import params as next_params
-from worker.store.jobs.settle import SETTLING, settle_statement, with_evidence
+from worker.store.jobs.settle import settle_statement, with_evidence
 from worker.store.jobs.transitions import waiting
 from worker.store.partners.gate import Gate, Slot
 from worker.store.partners.modes import PartnerModes
@@ -37,7 +38,11 @@ from worker.store.schema.tables import JOBS, cancel_jobs
 
 
 class Jobs:
-    """The statements of one job. Each is built once and guarded by the arrows."""
+    """
+    The statements of one job, guarded by the arrows.
+
+    Those that settle are many, and a process needs few: each is built when it is first needed.
+    """
 
     def __init__(
         self,
@@ -52,29 +57,18 @@ class Jobs:
         self._inquiry_uids = inquiry_uids
         self._attempts = Attempts(database)
         self._accept = AcceptStatement(database)
+        self._accept_in_transaction = AcceptInTransaction(database)
         self._lookup = Prepared(database, lookup(bindparam("uid")))
         self._gate = Gate(database)
         self._claim_without_gate = ClaimStatement(database)
         self._claim = Prepared(database, claim_statement())
         self._line = Line(database)
-        self._settle_with_evidence = {
-            (event, claims_next): Prepared(
-                database,
-                with_evidence(settle_statement(event, State.IN_FLIGHT), claims_next=claims_next),
-            )
-            for event in SETTLING
-            for claims_next in (False, True)
-        }
+        self._prepared: dict[tuple[Event, bool], Prepared] = {}
         self._unhint = (
             update(cancel_jobs)
             .where(JOBS.partner_txn_uid == bindparam("uid"), waiting())
             .values(hinted_at=None, hints=0)
         )
-        self._settle = {event: settle_statement(event, State.IN_FLIGHT) for event in SETTLING}
-        self._settle_late = {
-            event: settle_statement(event, State.IN_DOUBT)
-            for event in (Event.SUCCEED, Event.REFUSE)
-        }
 
     def accept(
         self,
@@ -91,7 +85,10 @@ class Jobs:
         the hint, so that the sweep need not. With a `connection` the row joins the caller's
         transaction.
         """
-        return self._accept(order, hinted=hinted, connection=connection)
+        if connection is None:
+            return self._accept(order, hinted=hinted)
+        uid = order["uid"]
+        return self._accept_in_transaction(connection, [order], hinted=[uid] if hinted else [])[uid]
 
     def exists(self, uid: str) -> bool:
         """Say whether a job is stored under this uid, or was before it was pruned."""
@@ -177,14 +174,15 @@ class Jobs:
         if self._is_one_statement(claim, decision):
             params |= self._attempts.params(claim, decision, evidence)
             params |= next_params(following) if following else {}
-            statement = self._settle_with_evidence[decision.event, following is not None]
+            statement = self._with_evidence(decision.event, claims_next=following is not None)
             rows = statement(**params, entries=evidence.entries())
             if not rows:
                 return Settlement(is_mine=False)
             row = rows[0] if following and rows[0].lease_id is not None else None
         else:
             with self._database.writing() as connection:
-                if not self._finisher.run(connection, self._settle[decision.event], params):
+                moving = settle_statement(decision.event, State.IN_FLIGHT)
+                if not self._finisher.run(connection, moving, params):
                     return Settlement(is_mine=False)
                 self._attempts.keep(connection, claim, decision, evidence)
                 self._partners.record(connection, claim, decision, evidence)
@@ -210,6 +208,15 @@ class Jobs:
         """Return the claim that a settlement took whose answer was lost; None if it took none."""
         return self._line.held(following)
 
+    def _with_evidence(self, event: Event, *, claims_next: bool) -> Prepared:
+        key = event, claims_next
+        if key not in self._prepared:
+            moving = settle_statement(event, State.IN_FLIGHT)
+            self._prepared[key] = Prepared(
+                self._database, with_evidence(moving, claims_next=claims_next)
+            )
+        return self._prepared[key]
+
     def _is_one_statement(self, claim: Claim, decision: Decision) -> bool:
         """Say whether only the job and its evidence are written, which one statement can do."""
         more = self._finisher.has_destinations or self._partners.changes(claim, decision)
@@ -222,11 +229,13 @@ class Jobs:
         It may end a job that is still in doubt, and changes nothing else. Return whether it
         ended the job.
         """
-        statement = self._settle_late.get(decision.event)
+        ends = decision.event in (Event.SUCCEED, Event.REFUSE)
         with self._database.writing() as connection:
             # The job before its evidence, as everywhere: no two transactions can deadlock.
             params = self._params(claim, decision, evidence)
-            ended = statement is not None and self._finisher.run(connection, statement, params)
+            ended = ends and self._finisher.run(
+                connection, settle_statement(decision.event, State.IN_DOUBT), params
+            )
             self._attempts.correct(connection, claim, decision, evidence)
             return bool(ended)
 

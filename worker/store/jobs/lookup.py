@@ -8,11 +8,14 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     CompoundSelect,
+    FunctionElement,
     String,
     literal,
     select,
     union_all,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from worker.domain.states import OUTCOMES, Outcome, State
 from worker.store.engine.database import AnyRow
@@ -30,20 +33,42 @@ def digest(token_id: str, reference1: str) -> str:
     return hashlib.sha256(f"{token_id}\0{reference1}".encode()).hexdigest()[:32]
 
 
-def lookup(uids: BindParameter[Any]) -> CompoundSelect[Any]:
+class Digest(FunctionElement[str]):
+    """The fingerprint of an order, made by PostgreSQL: every session reads and compares it."""
+
+    type = String()
+    inherit_cache = True
+
+    def __init__(self, token_id: ColumnElement[str], reference1: ColumnElement[str]) -> None:
+        super().__init__(token_id, reference1)
+
+
+@compiles(Digest, "postgresql")
+def _digest(element: Digest, compiler: SQLCompiler, **kw: Any) -> str:
+    token_id, reference1 = (
+        f"pg_catalog.convert_to({compiler.process(part, **kw)}, 'UTF8')" for part in element.clauses
+    )
+    # No literal of bytes: how one is read depends on the session.
+    whole = f"{token_id} || pg_catalog.decode('00', 'hex') || {reference1}"
+    return f"left(pg_catalog.encode(pg_catalog.sha256({whole}), 'hex'), 32)"
+
+
+def lookup(uids: BindParameter[Any], *, is_digested: bool = False) -> CompoundSelect[Any]:
     """
     Return the statement that looks up a uid, or many, among jobs and tombstones.
 
     One statement is one snapshot: a job that is being pruned is found as a job or as a
-    tombstone, never as neither.
+    tombstone, never as neither. With `is_digested`, on PostgreSQL, a job's digest is read in place
+    of its token and reference, which may have any letters.
     """
     text = literal(None, String())
+    digested = Digest(JOBS.token_id, JOBS.reference1)
     jobs = select(
         JOBS.partner_txn_uid,
         JOBS.partner_id,
-        JOBS.token_id,
-        JOBS.reference1,
-        text.label("digest"),
+        (text if is_digested else JOBS.token_id).label("token_id"),
+        (text if is_digested else JOBS.reference1).label("reference1"),
+        (digested if is_digested else text).label("digest"),
         JOBS.state,
         JOBS.outcome,
         JOBS.continued_by,

@@ -2,9 +2,24 @@
 
 import hashlib
 from dataclasses import dataclass
+from json import dumps
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, func, literal, select, update
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Executable,
+    String,
+    bindparam,
+    case,
+    cast,
+    column,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
 from worker.store.engine.elements import Now, one_more
@@ -108,6 +123,7 @@ class RejectedMessages:
             )
         )
         self._add = new.on_conflict_do_nothing()
+        self._add_on = _add_in_transaction(database)
         self._latest = (
             select(rejected_messages).order_by(_KEPT.last_at.desc()).limit(bindparam("most"))
         )
@@ -135,14 +151,22 @@ class RejectedMessages:
         """
         row = message.row()
         row["digest"] = hashlib.sha256(f"{row['reason']}\n{row['body']}".encode()).hexdigest()
-        statement = self._keep if counted else self._add
         if connection is not None:
-            rows_of(connection, statement, {**self._database.times, **row})
+            self._keep_on(connection, row, counted=counted)
         elif not counted:
-            self._database.run(statement, **row)
+            self._database.run(self._add, **row)
         elif not self._database.run(self._again, this_digest=row["digest"]):
             with self._database.writing() as own:
                 self._keep_in_place(own, message, row)
+
+    def _keep_on(self, connection: Connection, row: dict[str, Any], *, counted: bool) -> None:
+        if counted or self._database.is_sqlite:
+            statement = self._keep if counted else self._add
+            rows_of(connection, statement, {**self._database.times, **row})
+        else:
+            # It may be the caller's own: see `callers`.
+            listed = {"row": dumps([row])}
+            rows_of(connection, self._add_on, {**self._database.times, **listed})
 
     def latest(self, *, most: int) -> list[AnyRow]:
         """Return the messages seen last, newest first."""
@@ -171,6 +195,20 @@ class RejectedMessages:
         more = len(row["body"]) - sum(cleared)
         counted = {"this_kind": kind, "cleared": len(cleared), "more_bytes": more}
         rows_of(connection, self._update_count, counted)
+
+
+def _add_in_transaction(database: Database) -> Executable:
+    """Return the statement that adds a row whose texts are sent as ASCII, for PostgreSQL."""
+    columns = (column(name, rejected_messages.c[name].type) for name in _GIVEN)
+    listed = cast(bindparam("row", type_=String()), JSON())
+    given = func.json_to_recordset(listed).table_valued(*columns).render_derived(with_types=True).c
+    row = {**{name: given[name] for name in _GIVEN}, "first_at": Now(), "last_at": Now()}
+    insert = database.insert(rejected_messages).from_select(list(row), select(*row.values()))
+    return insert.on_conflict_do_nothing()
+
+
+_GIVEN = ("digest", "reason", "detail", "task", "partner_txn_uid", "body")
+"""The columns of a rejected message that its producer gives."""
 
 
 def _place(seen: int, most: int) -> int:

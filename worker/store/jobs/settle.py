@@ -1,6 +1,7 @@
 """What settles a claim: the move of the job, its attempt row, its token statuses."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -30,10 +31,8 @@ from worker.store.jobs.next_claim import next_statement
 from worker.store.jobs.transitions import EVENT_COLUMNS, move
 from worker.store.schema.tables import JOBS, cancel_attempts, token_statuses
 
-SETTLING = (Event.SUCCEED, Event.REFUSE, Event.RETRY, Event.DOUBT, Event.EXHAUST)
-"""How a claim can end."""
 
-
+@cache
 def settle_statement(event: Event, source: State) -> ReturningUpdate[Any]:
     """Return the move that ends a claim: `in_flight` under its lease, or late, `in_doubt`."""
     statement = move(event, only_from=frozenset({source})).where(

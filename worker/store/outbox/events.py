@@ -1,6 +1,6 @@
 """The events for the order system: who may deliver them now, and the results."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,14 +15,16 @@ from sqlalchemy import (
     bindparam,
     func,
     select,
+    union_all,
     update,
 )
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from worker.domain.bounds import bounded_wait
 from worker.domain.destinations import Destination
 from worker.domain.events import OutboxState
-from worker.store.engine.database import AnyRow, Database, rows_of
-from worker.store.engine.elements import InList, Now, NowPlus, one_more
+from worker.store.engine.database import AnyRow, AnySelect, Database, rows_of
+from worker.store.engine.elements import Bytewise, InList, Now, NowPlus, one_more
 from worker.store.engine.prepared import Prepared
 from worker.store.outbox.endpoints import short
 from worker.store.schema.tables import outbox
@@ -45,7 +47,10 @@ class Delivery:
     at: datetime
 
 
-_AGE = (EVENTS.created_at, EVENTS.partner_txn_uid, EVENTS.number, EVENTS.destination)
+def _age(of: ReadOnlyColumnCollection[str, Any]) -> tuple[ColumnElement[Any], ...]:
+    """Return the order of events by their age: the same in every database."""
+    uid, name = Bytewise(of.partner_txn_uid), Bytewise(of.destination)
+    return of.created_at, uid, of.number, name
 
 
 class Outbox:
@@ -145,22 +150,15 @@ class Outbox:
         self, *, state: OutboxState | None = None, uid: str | None = None, most: int = 100
     ) -> list[dict[str, Any]]:
         """Return events, the oldest first; without a filter those that are not delivered."""
-        chosen = select(outbox).order_by(*_AGE).limit(most)
+        chosen = select(outbox).order_by(*_age(EVENTS)).limit(most)
         if uid is not None:
             own = chosen.where(EVENTS.partner_txn_uid == uid)
             rows = self._database.read(own if state is None else own.where(EVENTS.state == state))
         else:
-            # One by one the index finds them in order; together all would be sorted.
-            rows = [
-                row
-                for each in ([state] if state else [OutboxState.WAITING, OutboxState.DEAD])
-                for name in Destination
-                for row in self._database.read(
-                    chosen.where(EVENTS.destination == name, EVENTS.state == each)
-                )
-            ]
-        found = [row._asdict() for row in rows]
-        return sorted(found, key=lambda row: [row[column.name] for column in _AGE])[:most]
+            rows = self._database.read(
+                _oldest([state] if state else [OutboxState.WAITING, OutboxState.DEAD], most)
+            )
+        return [row._asdict() for row in rows]
 
     def dead(self, *, page: int = PAGE) -> Iterator[list[str]]:
         """Yield the ids of dead events in pages, each id once."""
@@ -186,6 +184,22 @@ class Outbox:
             EVENTS.state.in_((OutboxState.DEAD, OutboxState.DELIVERED))
         )
         return bool(self._database.read(settled.where(EVENTS.event_id == event_id)))
+
+
+def _oldest(states: Iterable[OutboxState], most: int) -> AnySelect:
+    """Return the statement that reads the oldest events in these states."""
+    # One by one the index finds them in order; together all would be sorted.
+    parts = [
+        select(outbox)
+        .where(EVENTS.destination == name, EVENTS.state == state)
+        .order_by(*_age(EVENTS))
+        .limit(most)
+        .subquery()
+        for state in states
+        for name in Destination
+    ]
+    found = union_all(*map(select, parts)).subquery("found")
+    return select(found).order_by(*_age(found.c)).limit(most)
 
 
 def delivered_statement() -> Executable:

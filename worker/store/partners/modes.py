@@ -26,7 +26,7 @@ from worker.domain.claims import Claim, Evidence
 from worker.domain.decision import Decision
 from worker.domain.partners import PartnerMode
 from worker.store.engine.database import AnyRow, Database, rows_of, storable
-from worker.store.engine.elements import Now, NowPlus
+from worker.store.engine.elements import Bytewise, Now, NowPlus
 from worker.store.partners.conditions import RENEWED_AFTER, probe_ended, was_probe
 from worker.store.partners.cooldown import (
     AFTER_REST,
@@ -69,7 +69,7 @@ class PartnerModes:
         self._resume_changed = _resume(
             this, ROW.mode == PartnerMode.PAUSED, ROW.credentials != bindparam("new_credentials")
         )
-        self._list = select(partners).order_by(ROW.partner_id)
+        self._list = select(partners).order_by(Bytewise(ROW.partner_id))
         self._one = select(partners).where(this)
         self._rests = select(
             ROW.partner_id, ROW.reason, ROW.resume_at, ROW.failures, Now().label("now")

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from worker.domain.states import FINAL, Outcome, State
 from worker.store.engine.database import AnyRow, AnySelect, Database, rows_of
-from worker.store.engine.elements import Now
+from worker.store.engine.elements import Bytewise, Now
 from worker.store.jobs.same_token import OTHER, is_other_of
 from worker.store.jobs.transitions import last_word, waiting
 from worker.store.reports.filters import EVERY_JOB, JobFilter
@@ -73,7 +73,7 @@ class Reports:
             .join(cancel_jobs, and_(*is_other_of(cancel_jobs)))
             # One that was reissued has a job in its place, which names them.
             .where(JOBS.partner_txn_uid == uid, JOBS.continued_by.is_(None))
-            .order_by(OTHER.partner_txn_uid)
+            .order_by(Bytewise(OTHER.partner_txn_uid))
             .limit(MOST_OTHERS)
         )
         self._counts = select(
@@ -100,7 +100,8 @@ class Reports:
     def jobs(self, wanted: JobFilter = EVERY_JOB, *, most: int = 100) -> list[dict[str, Any]]:
         """Return jobs, the last changed first."""
         statement = select(cancel_jobs).where(*wanted.conditions())
-        statement = statement.order_by(JOBS.updated_at.desc(), JOBS.partner_txn_uid.desc())
+        order = JOBS.updated_at.desc(), Bytewise(JOBS.partner_txn_uid).desc()
+        statement = statement.order_by(*order)
         return [_plain(row) for row in self._database.read(statement.limit(most))]
 
     def finals(

@@ -4,6 +4,7 @@ from sqlalchemy import ColumnElement, and_, case, func, select
 
 from worker.domain.states import State
 from worker.store.engine.database import AnyRow, AnySelect, Database
+from worker.store.engine.elements import Bytewise
 from worker.store.schema.tables import JOBS, cancel_attempts, cancel_jobs, token_statuses
 
 ATTEMPTS = cancel_attempts.c
@@ -49,16 +50,16 @@ def _counted(word: ColumnElement[str], *beside: ColumnElement[str]) -> AnySelect
         select(
             word.label("word"),
             *beside,
-            func.max(ATTEMPTS.error_desc).label("said"),
+            func.max(Bytewise(ATTEMPTS.error_desc)).label("said"),
             times.label("times"),
             func.count(ATTEMPTS.partner_txn_uid.distinct()).label("jobs"),
             func.count(doubtful.distinct()).label("in_doubt"),
             func.min(ATTEMPTS.started_at).label("first_at"),
             func.max(ATTEMPTS.started_at).label("last_at"),
-            func.max(ATTEMPTS.partner_txn_uid).label("example"),
+            func.max(Bytewise(ATTEMPTS.partner_txn_uid)).label("example"),
         )
         .select_from(cancel_attempts)
         .join(cancel_jobs, JOBS.partner_txn_uid == ATTEMPTS.partner_txn_uid)
         .group_by(word, *beside)
-        .order_by(times.desc(), word, *beside)
+        .order_by(times.desc(), *(Bytewise(each).nulls_first() for each in (word, *beside)))
     )
