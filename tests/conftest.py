@@ -10,13 +10,13 @@ from tests.servers.waiting import FACTOR
 pytest_plugins = [
     "tests.servers.databases",
     "tests.servers.collations",
+    "tests.servers.standbys",
     "tests.servers.roles",
     "tests.servers.brokers",
     "tests.servers.rabbitmq",
     "tests.servers.sentinels",
     "tests.servers.workers",
     "tests.servers.receivers",
-    "tests.servers.egress",
 ]
 
 

@@ -2,49 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
-from sqlalchemy.engine import URL
 
 from tests.integration.stock import order
 from tests.servers.databases import PATIENT
-from tests.servers.missing import unavailable
-from tests.servers.postgres import NoServer, PostgresServer, PrivatePostgres
-from tests.servers.schema import migrate
+from tests.servers.postgres import PrivatePostgres
+from tests.servers.standbys import Pair
 from tests.servers.waiting import eventually
 from worker.errors import StoreUnavailable
 from worker.store import Status, Store, open_database
 
 THREADS = 4
-
-
-@dataclass
-class Pair:
-    """Two servers, of which one follows the other."""
-
-    primary: PrivatePostgres
-    standby: PrivatePostgres
-
-    def url(self, **query: str) -> str:
-        """Return the URL that names both, the primary first."""
-        hosts = [f"127.0.0.1:{each.port}" for each in (self.primary, self.standby)]
-        url: URL = self.primary.url.set(host=None, port=None, database="kplus")
-        return url.set(query={"host": hosts, **query}).render_as_string(hide_password=False)
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    try:
-        with PrivatePostgres(restarts=True) as primary:
-            server = PostgresServer(primary.url)
-            server.execute("CREATE DATABASE kplus")
-            server.close()
-            migrate(primary.url.set(database="kplus").render_as_string(hide_password=False))
-            with PrivatePostgres(restarts=True, standby_of=primary) as standby:
-                yield Pair(primary, standby)
-    except NoServer as reason:
-        unavailable("PostgreSQL", reason)
 
 
 @contextmanager

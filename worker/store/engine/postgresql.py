@@ -105,14 +105,18 @@ def _connect_by(engine: Engine, timeouts: Timeouts) -> None:
             first_line = str(error).strip().partition("\n")[0]
             message = f"the database cannot be used: {first_line or type(error).__name__}"
             raise StoreUnreachable(message) from error
-        _check_encoding(connection, options.get("dbname"))
-        connection.answer_timeout = timeouts.answer
-        connection.adapters.register_loader("timestamptz", TimeLoader)
-        # From here on `begin` begins each transaction, or it is one statement (`Prepared`).
-        connection.autocommit = True
-        # Here, and not at the event `connect`: SQLAlchemy asks for the version before that.
-        version = connection.info.server_version
-        connection.execute(session_settings(timeouts, server_version=version))
+        try:
+            _check_encoding(connection, options.get("dbname"))
+            connection.answer_timeout = timeouts.answer
+            connection.adapters.register_loader("timestamptz", TimeLoader)
+            # From here on `begin` begins each transaction, or it is one statement (`Prepared`).
+            connection.autocommit = True
+            # Here, and not at the event `connect`: SQLAlchemy asks for the version before that.
+            version = connection.info.server_version
+            connection.execute(session_settings(timeouts, server_version=version))
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
@@ -121,7 +125,6 @@ def _check_encoding(connection: Any, name: object) -> None:
     encoding = connection.info.parameter_status("server_encoding")
     if encoding in (None, ENCODING):
         return
-    connection.close()
     raise StoreUnsuitable(
         f"the database {name or connection.info.user} has the encoding {encoding}, and orders have"
         f" texts that only {ENCODING} can store",
