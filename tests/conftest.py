@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.servers.sentinels",
     "tests.servers.workers",
     "tests.servers.receivers",
+    "tests.servers.egress",
 ]
 
 
