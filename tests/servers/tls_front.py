@@ -1,7 +1,10 @@
 """TLS in front of a plain server, as a load balancer or a managed service has it."""
 
+import select
 import socket
+import ssl
 import threading
+from contextlib import suppress
 from typing import Self
 
 from tests.bank.tls_files import server_context
@@ -32,21 +35,24 @@ class TlsFront:
             threading.Thread(target=self._join, args=(raw,), daemon=True).start()
 
     def _join(self, raw: socket.socket) -> None:
-        try:
-            near = self._context.wrap_socket(raw, server_side=True)
-        except OSError:
-            raw.close()
-            return
-        far = socket.create_connection(("127.0.0.1", self._to))
-        threading.Thread(target=self._pump, args=(far, near), daemon=True).start()
-        self._pump(near, far)
+        with (
+            suppress(OSError),
+            raw,
+            self._context.wrap_socket(raw, server_side=True) as near,
+            socket.create_connection(("127.0.0.1", self._to)) as far,
+        ):
+            _pass_on(near, far)
 
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-        except OSError:
-            pass
-        finally:
-            sink.close()
+
+def _pass_on(near: ssl.SSLSocket, far: socket.socket) -> None:
+    """
+    Pass on what comes from either side until one of them ends; then both do.
+
+    One thread does both ways: a connection under TLS may not be read and written at once.
+    """
+    while True:
+        ready = [near] if near.pending() else select.select([near, far], [], [])[0]
+        for source in ready:
+            if not (arrived := source.recv(65536)):
+                return
+            (far if source is near else near).sendall(arrived)
