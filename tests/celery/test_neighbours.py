@@ -241,6 +241,8 @@ def test_every_priority_of_a_producer_is_served(shop: Celery, start_worker: Star
         send(shop, priority, priority=priority)
     ours = start_worker()
     ours.wait(lambda: ours.numbers("done") == set(range(10)), "all of them")
+    assert len(ours.entries("started")) == 10
+    assert ours.entries("kept") == []
 
 
 def test_an_order_within_a_neighbours_chain_is_taken_and_the_chain_ends_there(
