@@ -72,6 +72,9 @@ secrets = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_siz
 
 @settings(max_examples=300, deadline=None)
 @example("p@ss(CANARY12)", ["JSON", "URL"], "", "")
+@example("00000000", ["a mix", "hex with colons"], "", "xa")
+@example("00000: 00", ["form", "URL in URL"], "", "")
+@example("00000: 00", ["form", "base64 of base64"], "", "")
 @example("00000001", ["quoted-printable, each", "in lines"], "", "")
 @given(
     secrets,

@@ -40,7 +40,8 @@ _READABLE_RUN = b"x" * 9
 """Of at least eight characters one is encoded, which takes two more at least."""
 _READABLE = bytes(ord("x") if chr(each) in _PRINTABLE else 0 for each in range(128)) + bytes(128)
 _PRINTABLE_RUN = re.compile(rb"[\t\n\r -~]{9,}+")
-_HEX_CHAIN_MARKS = re.compile(rb"0[Xx]|[:,-]")
+_HEX_CHAIN_MARKS = re.compile(rb"(?<![0-9A-Fa-f])0[Xx]|[:,-]")
+"""A `0x` behind a digit is the end of one byte and a word that follows it."""
 _DECIMAL = re.compile(rb"[0-9]{1,3}+")
 _CHAIN = 4
 """From so many marks between them on, digits are read as a list of bytes."""
@@ -81,10 +82,13 @@ def views(
 
     True beside a view says that it is no text: it is all that base64 and hexadecimal may stand
     for, unless `unpack` is False. With `apart` each of those ends where the text does. Left out is
-    what is shorter than `shortest`. `plus_is_blank` reads `+` as a blank too, as forms do.
+    what is shorter than `shortest`. `plus_is_blank` reads `+` as a blank too, as forms do: that is
+    a second reading of a layer, and no layer of its own.
     """
     yield text, False
-    seen, level = {text}, [_without_nuls(text)]
+    level = list(_readings(_without_nuls(text), plus_is_blank=plus_is_blank))
+    yield from ((each, False) for each in level[1:])
+    seen = {text, *level}
     for depth in range(DEPTH):
         below: list[bytes] = []
         for view in level:
@@ -93,18 +97,26 @@ def views(
             long_enough = unpack and 3 * len(dense) >= 4 * shortest
             packed = _unpacked(dense, apart=apart) if long_enough else []
             yield from ((each, True) for each in packed)
-            for child in _decoded(view, packed, forms=plus_is_blank, first=depth == 0):
-                child = _without_nuls(child)  # noqa: PLW2901 - UTF-16 below another encoding
-                if len(child) >= shortest and child not in seen:
-                    seen.add(child)
-                    below.append(child)
-                    yield child, False
+            for decoded in _decoded(view, packed, first=depth == 0):
+                child = _without_nuls(decoded)  # UTF-16 below another encoding
+                for reading in _readings(child, plus_is_blank=plus_is_blank):
+                    if len(reading) >= shortest and reading not in seen:
+                        seen.add(reading)
+                        below.append(reading)
+                        yield reading, False
         if not below:
             return
         level = below
 
 
-def _decoded(view: bytes, packed: list[bytes], *, forms: bool, first: bool) -> Iterator[bytes]:
+def _readings(view: bytes, *, plus_is_blank: bool) -> tuple[bytes, ...]:
+    """Return a view as it is, and as a form would read it."""
+    if plus_is_blank and b"+" in view:
+        return view, view.replace(b"+", b" ")
+    return (view,)
+
+
+def _decoded(view: bytes, packed: list[bytes], *, first: bool) -> Iterator[bytes]:
     """Yield what a text reads without one layer."""
     kinds = [kind for sign, kind in _KINDS.items() if sign in view]
     dense = squeezed(view)
@@ -117,8 +129,6 @@ def _decoded(view: bytes, packed: list[bytes], *, forms: bool, first: bool) -> I
     if b"=" in view:
         yield _QUOTED_PRINTABLE.sub(_unescape_quoted, view)
         yield _QUOTED_PRINTABLE.sub(_unescape_quoted, dense)
-    if forms and b"+" in view:
-        yield view.replace(b"+", b" ")
     for each in packed:
         # Among the bytes, what can be read: it may be encoded itself.
         if _READABLE_RUN in each.translate(_READABLE):
