@@ -88,7 +88,7 @@ def measure(stage: Stage, repeat: int) -> Iterator[Ratio]:
     yield Ratio("processor time: a job by its own hint", jobs.cost(), post.cost(), most=1.35)
     for each in (again, whole_again):
         what = "a hint at" if each is again else "an order of"
-        yield Ratio(f"processor time: {what} a finished uid", each.cost(), no_op.cost(), most=1.5)
+        yield Ratio(f"processor time: {what} a finished uid", each.cost(), no_op.cost(), most=1.2)
     yield Ratio(
         "processor time: an order that comes as a message", whole.cost(), post.cost(), most=1.3
     )

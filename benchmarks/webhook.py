@@ -1,12 +1,14 @@
-"""What a receiver of outcomes that hangs, for all or for one event in ten, costs the others."""
+"""What it costs to tell outcomes, and what a receiver that hangs costs the others."""
 
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
 from sqlalchemy import func, select
 
 from benchmarks.figures import Ratio, Series
+from benchmarks.jobs import Contender
 from benchmarks.latency import LATENCY, ROUNDS, pace
 from benchmarks.orders import hints_at_new, orders
 from benchmarks.stage import CONCURRENCY, Stage
@@ -21,6 +23,7 @@ from worker.store.schema.tables import outbox
 FOR_EVER = 3600.0
 ONE_IN = 10
 EVENTS = 3000
+TOLD = 1000
 SECRET = "whsec_a3BsdXMtY2FuY2VsLWJlbmNobWFyay1zZWNyZXQ="  # noqa: S105 -- nobody checks it
 
 
@@ -43,9 +46,30 @@ def measure(stage: Stage, repeat: int) -> Iterator[Ratio]:
                 if turn:
                     paces.append(reached)
     yield from _one_in_ten(stage, repeat)
+    yield _cost(stage, repeat)
     told, untold = (Series("", "/s", paces) for *_, paces in contenders)
     name = f"jobs in a second at {1000 * LATENCY:.0f} ms, the webhook's receiver hangs"
     yield Ratio(name, told, untold, least=0.95)
+
+
+def _cost(stage: Stage, repeat: int) -> Ratio:
+    """Return the processor time of a job of a backlog whose outcome is told, and of one's not."""
+    with ExitStack() as stack:
+        bank, receiver = (stack.enter_context(stage.bank()) for _ in range(2))
+        telling = {"KPLUS_WEBHOOK_URL": receiver.url, "KPLUS_WEBHOOK_SECRET": SECRET}
+        contenders = []
+        for prefix, settings in (("W", telling), ("N", {})):
+            database = stack.enter_context(stage.database())
+            store = Store(open_database(database))
+            stack.callback(store.close)
+            worker = stack.enter_context(stage.ours(bank, database, settings=settings))
+            prepare = partial(orders, count=TOLD, prefix=prefix)
+            contenders.append(Contender(prefix, worker, prepare, store, is_backlog=True))
+        for turn in range(repeat + 1):
+            for each in contenders:
+                each.turn(turn, counts=turn > 0)
+    told, untold = (each.cost() for each in contenders)
+    return Ratio("processor time: a job whose outcome is told by webhook", told, untold)
 
 
 def _one_in_ten(stage: Stage, repeat: int) -> Iterator[Ratio]:

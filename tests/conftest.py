@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.servers.workers",
     "tests.servers.receivers",
     "tests.servers.egress",
+    "tests.servers.health",
 ]
 
 

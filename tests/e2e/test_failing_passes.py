@@ -1,18 +1,18 @@
 """A worker that runs, and whose every pass fails: it says so, whatever the reason."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
 from tests.e2e.producers import order, send
 from tests.integration.attempting import only_postgresql
+from tests.servers.health import Health
 from tests.servers.waiting import eventually
 from tests.servers.workers import StartWorker
 from tests.survival.proxy import Proxy
-from worker.doctor.diagnosis import diagnose
+from worker.doctor.finding import Finding
 from worker.process.heartbeat import read_heartbeats
 from worker.process.watchdog import EXIT_CODE
 from worker.store import Store
@@ -26,18 +26,10 @@ HASTE = {
 STALLED = '"worker_stalled"'
 FAILS = "does not move: no pass of the sweep has succeeded"
 
-Health = Callable[[dict[str, str]], str]
 
-
-@pytest.fixture
-def health(settings_env: Callable[..., None]) -> Health:
-    """Return what a health check says, with the remedy."""
-
-    def look(environment: dict[str, str]) -> str:
-        settings_env(**environment)
-        return " ".join(f"{each.text} {each.remedy}" for each in diagnose(worker=True))
-
-    return look
+def said(found: list[Finding]) -> str:
+    """Return the words of a health check, with the remedies."""
+    return " ".join(f"{each.text} {each.remedy}" for each in found)
 
 
 @contextmanager
@@ -58,9 +50,9 @@ def test_a_worker_whose_tables_are_gone_ends_in_order(
     worker = worker_process(environment)
     eventually(lambda: read_heartbeats(Path(environment["KPLUS_HOME"])))
     rename(store, "partners", "elsewhere")
-    eventually(lambda: FAILS in health(environment), saying=worker.told)
-    assert "the database lacks our tables" in health(environment)
-    assert "run `kplus-cancel doctor`" in health(environment)
+    eventually(lambda: FAILS in said(health(environment)), saying=worker.told)
+    assert "the database lacks our tables" in said(health(environment))
+    assert "run `kplus-cancel doctor`" in said(health(environment))
     assert worker.wait() == EXIT_CODE
     told = worker.told()
     assert STALLED in told
@@ -92,8 +84,8 @@ def test_a_worker_whose_database_is_read_only_ends_in_order(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        eventually(lambda: FAILS in health(environment), saying=worker.told)
-        assert "read-only transaction" in health(environment)
+        eventually(lambda: FAILS in said(health(environment)), saying=worker.told)
+        assert "read-only transaction" in said(health(environment))
         assert worker.wait() == EXIT_CODE
         assert STALLED in worker.told()
 
@@ -113,11 +105,11 @@ def test_a_worker_whose_database_is_away_says_so_and_goes_on_when_it_is_back(
         environment = worker_env | HASTE | {"KPLUS_DATABASE_URL": far}
         worker = worker_process(environment)
         line.down()
-        eventually(lambda: FAILS in health(environment), saying=worker.told)
+        eventually(lambda: FAILS in said(health(environment)), saying=worker.told)
         eventually(lambda: STALLED in worker.told(), saying=worker.told)
         assert '"ends":false' in worker.told().replace(" ", "")
         line.up()
         send(broker_url, [order("UID1", "ok-1")])
         eventually(lambda: store.reports.stats().states["succeeded"] == 1, saying=worker.told)
-        eventually(lambda: "moves" in health(environment), saying=worker.told)
+        eventually(lambda: "moves" in said(health(environment)), saying=worker.told)
         assert worker.stop() == 0

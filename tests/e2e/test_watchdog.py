@@ -3,16 +3,15 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.producers import order, send
 from tests.servers.brokers import RedisServer
+from tests.servers.health import Health
 from tests.servers.waiting import eventually
 from tests.servers.workers import PARTNER_ID, SECRET, StartWorker
-from worker.doctor.diagnosis import diagnose
 from worker.doctor.finding import Finding
 from worker.process.heartbeat import read_heartbeats
 from worker.process.watchdog import EXIT_CODE
@@ -32,20 +31,6 @@ def partners_file(path: Path, bank_url: str) -> Path:
 
 def _bad(found: list[Finding]) -> list[Finding]:
     return [each for each in found if not each.ok]
-
-
-Health = Callable[[dict[str, str]], list[Finding]]
-
-
-@pytest.fixture
-def health(settings_env: Callable[..., None]) -> Health:
-    """Return what a health check finds, from inside: a process of its own would take too long."""
-
-    def look(environment: dict[str, str]) -> list[Finding]:
-        settings_env(**environment)
-        return list(diagnose(worker=True))
-
-    return look
 
 
 def test_a_worker_whose_sweep_hangs_ends_itself_and_the_next_goes_on(
