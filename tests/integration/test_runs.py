@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from tests.servers.databases import PATIENT
 from tests.servers.workers import PARTNER_ID, SECRET
 from tests.survival.proxy import Proxy
 from worker.domain.bounds import EARLIEST
+from worker.domain.destinations import Destination
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import State
 from worker.jobs.context import AttemptContext, Result
@@ -72,6 +74,28 @@ def proven(context: AttemptContext) -> AttemptContext:
     accept(context.store, "ok-proof", "PROOF")
     run("PROOF", context, RunLimits(jobs=1, time=1 * SECOND))
     return context
+
+
+RECEIVERS = pytest.mark.parametrize(
+    "receivers", [(), tuple(Destination)], ids=["untold", "told twice"]
+)
+
+
+def events_of(store: Store) -> set[tuple[str, str]]:
+    """Return which end is told where."""
+    return {(each["partner_txn_uid"], each["destination"]) for each in store.outbox.events()}
+
+
+@RECEIVERS
+def test_a_run_tells_every_end_and_goes_on(
+    proven: AttemptContext, sandbox: Sandbox, receivers: tuple[Destination, ...]
+) -> None:
+    told = replace(proven, store=Store(proven.store.database, destinations=receivers))
+    for uid, token in (("U1", "ok-1"), ("U2", "busy1-2"), ("U3", "ok-3"), ("U4", "used-4")):
+        accept(told.store, token, uid)
+    assert run("U1", told, ENDLESS) is Result.SETTLED
+    assert sorted(asked(sandbox)) == ["PROOF", "U1", "U2", "U3", "U4"]
+    assert events_of(told.store) == set(product(("U1", "U3", "U4"), receivers))
 
 
 @pytest.mark.parametrize("index", [True, False], ids=["by index", "without it"])
@@ -469,10 +493,11 @@ _REFUSED = {
 }
 
 
+@RECEIVERS
 def test_a_next_job_that_cannot_be_claimed_costs_no_outcome(
-    lawless: Store, context: AttemptContext, database_kind: str
+    lawless: Store, context: AttemptContext, database_kind: str, receivers: tuple[Destination, ...]
 ) -> None:
-    context = replace(context, store=lawless)
+    context = replace(context, store=Store(lawless.database, destinations=receivers))
     for uid in ("U1", "U2"):
         accept(lawless, f"ok-{uid}", uid)
     with lawless.database.engine.begin() as connection:
@@ -480,3 +505,4 @@ def test_a_next_job_that_cannot_be_claimed_costs_no_outcome(
     assert run("U1", context, ENDLESS) is Result.SETTLED
     assert row(lawless, "U1")["outcome"] == "cancelled"
     assert only(row(lawless, "U2"), "state", "conversations") == (State.PENDING, 0)
+    assert events_of(lawless) == set(product(("U1",), receivers))

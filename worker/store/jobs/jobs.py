@@ -11,11 +11,8 @@ from sqlalchemy import (
     update,
 )
 
-from worker.domain.bounds import bounded_wait
-from worker.domain.claims import Claim, ClaimKind, Evidence
+from worker.domain.claims import Claim, Evidence
 from worker.domain.decision import Decision
-from worker.domain.judgement import PAYABLE
-from worker.domain.kplus import MAX_TEXT_LENGTH
 from worker.domain.leases import InquiryUids
 from worker.domain.partners import Partner, Roster
 from worker.domain.states import Event, State
@@ -28,9 +25,9 @@ from worker.store.jobs.callers import AcceptInTransaction
 from worker.store.jobs.claim import ClaimStatement, as_claim, claim_statement
 from worker.store.jobs.finish import Finisher
 from worker.store.jobs.lookup import lookup
-from worker.store.jobs.next_claim import Line, NextClaim, Settlement, settlement
-from worker.store.jobs.next_claim import params as next_params
-from worker.store.jobs.settle import settle_statement, with_evidence
+from worker.store.jobs.next_claim import Line, NextClaim, Settlement
+from worker.store.jobs.settle import settle_statement
+from worker.store.jobs.settlements import Settlements
 from worker.store.jobs.transitions import waiting
 from worker.store.partners.gate import Gate, Slot
 from worker.store.partners.modes import PartnerModes
@@ -38,11 +35,7 @@ from worker.store.schema.tables import JOBS, cancel_jobs
 
 
 class Jobs:
-    """
-    The statements of one job, guarded by the arrows.
-
-    Those that settle are many, and a process needs few: each is built when it is first needed.
-    """
+    """The statements of one job, guarded by the arrows."""
 
     def __init__(
         self,
@@ -53,7 +46,6 @@ class Jobs:
     ) -> None:
         self._database = database
         self._finisher = finisher
-        self._partners = partners
         self._inquiry_uids = inquiry_uids
         self._attempts = Attempts(database)
         self._accept = AcceptStatement(database)
@@ -63,7 +55,13 @@ class Jobs:
         self._claim_without_gate = ClaimStatement(database)
         self._claim = Prepared(database, claim_statement())
         self._line = Line(database)
-        self._prepared: dict[tuple[Event, bool], Prepared] = {}
+        self._settlements = Settlements(
+            database,
+            partners=partners,
+            finisher=finisher,
+            attempts=self._attempts,
+            line=self._line,
+        )
         self._unhint = (
             update(cancel_jobs)
             .where(JOBS.partner_txn_uid == bindparam("uid"), waiting())
@@ -170,24 +168,7 @@ class Jobs:
         If the lease was lost, nothing is claimed. If this fails, neither has happened, or only
         the answer was lost: `settle` and `has_settled` say which, and then `claimed_as`.
         """
-        params = self._params(claim, decision, evidence)
-        if self._is_one_statement(claim, decision):
-            params |= self._attempts.params(claim, decision, evidence)
-            params |= next_params(following) if following else {}
-            statement = self._with_evidence(decision.event, claims_next=following is not None)
-            rows = statement(**params, entries=evidence.entries())
-            if not rows:
-                return Settlement(is_mine=False)
-            row = rows[0] if following and rows[0].lease_id is not None else None
-        else:
-            with self._database.writing() as connection:
-                moving = settle_statement(decision.event, State.IN_FLIGHT)
-                if not self._finisher.run(connection, moving, params):
-                    return Settlement(is_mine=False)
-                self._attempts.keep(connection, claim, decision, evidence)
-                self._partners.record(connection, claim, decision, evidence)
-                row = self._line.claim(connection, following) if following else None
-        return settlement(row)
+        return self._settlements.settle(claim, decision, evidence, following)
 
     def next_claim(
         self, partner_id: str, *, lease: timedelta, roster: Roster, place: datetime
@@ -208,20 +189,6 @@ class Jobs:
         """Return the claim that a settlement took whose answer was lost; None if it took none."""
         return self._line.held(following)
 
-    def _with_evidence(self, event: Event, *, claims_next: bool) -> Prepared:
-        key = event, claims_next
-        if key not in self._prepared:
-            moving = settle_statement(event, State.IN_FLIGHT)
-            self._prepared[key] = Prepared(
-                self._database, with_evidence(moving, claims_next=claims_next)
-            )
-        return self._prepared[key]
-
-    def _is_one_statement(self, claim: Claim, decision: Decision) -> bool:
-        """Say whether only the job and its evidence are written, which one statement can do."""
-        more = self._finisher.has_destinations or self._partners.changes(claim, decision)
-        return not (more or self._database.is_sqlite)
-
     def settle_late(self, claim: Claim, decision: Decision, evidence: Evidence) -> bool:
         """
         Store an answer that came after the lease was lost, as evidence.
@@ -232,7 +199,7 @@ class Jobs:
         ends = decision.event in (Event.SUCCEED, Event.REFUSE)
         with self._database.writing() as connection:
             # The job before its evidence, as everywhere: no two transactions can deadlock.
-            params = self._params(claim, decision, evidence)
+            params = self._settlements.params(claim, decision, evidence)
             ended = ends and self._finisher.run(
                 connection, settle_statement(decision.event, State.IN_DOUBT), params
             )
@@ -247,20 +214,6 @@ class Jobs:
         committed.
         """
         return self._attempts.heard(claim) == storable(decision.heard, 64)
-
-    def _params(self, claim: Claim, decision: Decision, evidence: Evidence) -> dict[str, object]:
-        status = decision.token_status
-        return {
-            **self._database.times,
-            **evidence.words(),
-            "uid": claim.request.partner_txn_uid,
-            "this_lease_id": claim.lease_id,
-            "new_outcome": decision.outcome,
-            "token_status": None if status is None else storable(status, MAX_TEXT_LENGTH),
-            "unspent": 1 if claim.kind == ClaimKind.CANCEL and not decision.spent else 0,
-            "wait_seconds": bounded_wait(decision.wait),
-            "is_payable": decision.heard == PAYABLE,
-        }
 
 
 class _GateClosed(Exception):

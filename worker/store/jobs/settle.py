@@ -61,13 +61,16 @@ def still_held() -> ColumnElement[bool]:
     return func.coalesce(JOBS.lease_id, "") == bindparam("this_lease_id")
 
 
-def with_evidence(moving: ReturningUpdate[Any], *, claims_next: bool = False) -> Select[Any]:
+def with_evidence(
+    moving: ReturningUpdate[Any], *, claims_next: bool = False, is_told: bool = False
+) -> Select[Any]:
     """
     Return one statement that moves a job and writes its evidence, for PostgreSQL.
 
     It takes the parameters of the move and of `ATTEMPT_ROW`, and as `entries` those of a
     tokenList. With `claims_next` it also claims the next job of a run, and returns the columns of
-    `next_statement` beside the uid. If the move finds no job, nothing is written or claimed.
+    `next_statement` beside the uid; with `is_told` it returns `EVENT_COLUMNS`. If the move finds
+    no job, nothing is written or claimed.
     """
     moved = moving.cte("moved")
     kept = insert(cancel_attempts).from_select(
@@ -89,7 +92,7 @@ def with_evidence(moving: ReturningUpdate[Any], *, claims_next: bool = False) ->
     tokens = insert(token_statuses).from_select(
         list(entry), _typed(token_statuses, entry, moved, listed)
     )
-    settled = select(moved.c.partner_txn_uid.label("settled"))
+    settled = select(*moved.c) if is_told else select(moved.c.partner_txn_uid.label("settled"))
     if claims_next:
         found = select(moved.c.partner_txn_uid).exists()
         following = next_statement(only_if=found).cte("following")
