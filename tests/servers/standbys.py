@@ -1,7 +1,9 @@
 """A primary and its standby, for the tests of failovers."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from sqlalchemy import NullPool, create_engine
@@ -32,19 +34,36 @@ class Pair:
             sql = "SELECT replay_lsn = pg_current_wal_lsn() FROM pg_stat_replication"
             return bool(connection.exec_driver_sql(sql).scalar())
 
+    def wait_for_each_other(self) -> None:
+        """Let no transaction of the primary end before the standby has it: nothing can be lost."""
+        server = PostgresServer(self.primary.url)
+        server.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        server.execute("SELECT pg_reload_conf()")
+        server.close()
+
+
+@contextmanager
+def standing(programs: Path | None) -> Iterator[Pair]:
+    """Start a primary with our tables, and its standby. Raise `NoServer`."""
+    with PrivatePostgres(restarts=True, durable=True, programs=programs) as primary:
+        server = PostgresServer(primary.url)
+        server.execute("CREATE DATABASE kplus")
+        server.close()
+        migrate(primary.url.set(database="kplus").render_as_string(hide_password=False))
+        follower = PrivatePostgres(
+            restarts=True, durable=True, programs=programs, standby_of=primary
+        )
+        with follower as standby:
+            yield Pair(primary, standby)
+
 
 @pytest.fixture(params=["wheel", "debian"])
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     """A primary and its standby of the test's own, of PostgreSQL's newest release and Debian's."""
-    try:
-        programs = debian_programs() if request.param == "debian" else None
-        with PrivatePostgres(restarts=True, programs=programs) as primary:
-            server = PostgresServer(primary.url)
-            server.execute("CREATE DATABASE kplus")
-            server.close()
-            migrate(primary.url.set(database="kplus").render_as_string(hide_password=False))
-            follower = PrivatePostgres(restarts=True, programs=programs, standby_of=primary)
-            with follower as standby:
-                yield Pair(primary, standby)
-    except NoServer as reason:
-        unavailable("PostgreSQL", reason, installable=request.param == "wheel")
+    with ExitStack() as stack:
+        try:
+            programs = debian_programs() if request.param == "debian" else None
+            both = stack.enter_context(standing(programs))
+        except NoServer as reason:
+            unavailable("PostgreSQL", reason, installable=request.param == "wheel")
+        yield both

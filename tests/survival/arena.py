@@ -11,6 +11,7 @@ from typing import Self
 from sqlalchemy import ColumnElement, func, make_url, select
 
 from tests.servers.brokers import RedisServer
+from tests.servers.standbys import Pair
 from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import COMMAND, PARTNER_ID, SECRET
 from tests.survival.place import Addresses, Place
@@ -57,6 +58,7 @@ class Arena:
         pool: str = "threads",
         command: Sequence[str] = COMMAND,
         settings: Mapping[str, str] | None = None,
+        pair: Pair | None = None,
     ) -> None:
         self.faults: Counter[str] = Counter()
         self.places: dict[str, Place] = {}
@@ -65,7 +67,7 @@ class Arena:
         """Places whose worker was ended on purpose."""
         self.folder, self._pool, self._command = folder, pool, command
         self._settings = {**SETTINGS, "KPLUS_HOME": str(folder / "home"), **(settings or {})}
-        self.database = database
+        self.database, self.pair = database, pair
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ import pytest
 
 from tests.servers.databases import Databases
 from tests.servers.missing import unavailable
-from tests.servers.postgres import NoServer, PostgresServer, PrivatePostgres
+from tests.servers.postgres import NoServer, PostgresServer, PrivatePostgres, debian_programs
+from tests.servers.standbys import Pair, standing
 from tests.survival.arena import Arena
 from tests.survival.page import RESULTS
+from tests.survival.scenarios import STANDBY
 
 MakeArena = Callable[..., AbstractContextManager[Arena]]
 
@@ -47,12 +49,37 @@ def breakable_postgresql() -> Iterator[PostgresServer]:
         yield server
 
 
+@contextmanager
+def _standing_pair() -> Iterator[Pair]:
+    """Start Debian's release where it is there, else that of the wheel: each has its own test."""
+    with ExitStack() as stack:
+        try:
+            pair = stack.enter_context(standing(_debian_programs()))
+        except NoServer as reason:
+            unavailable("PostgreSQL", reason)
+        pair.wait_for_each_other()
+        yield pair
+
+
+def _debian_programs() -> Path | None:
+    with suppress(NoServer):
+        return debian_programs()
+    return None
+
+
 @pytest.fixture
 def make_arena(request: pytest.FixtureRequest, tmp_path: Path) -> MakeArena:
     """Arenas on a new database of a kind."""
 
     @contextmanager
     def make(database: str, **options: Any) -> Iterator[Arena]:
+        if database == STANDBY:
+            with (
+                _standing_pair() as pair,
+                Arena(tmp_path, database=pair.url(), pair=pair, **options) as arena,
+            ):
+                yield arena
+            return
         kinds = {"sqlite": "sqlite_server", "postgresql": "breakable_postgresql"}
         server: Databases = request.getfixturevalue(kinds[database])
         url = server.create()

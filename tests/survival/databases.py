@@ -116,6 +116,31 @@ def locked(arena: Arena, load: Load) -> None:
                 other.execute("ROLLBACK")
 
 
+def promoted(arena: Arena, load: Load) -> None:
+    """
+    Let the primary be away and come back, then be away for good, and its standby be promoted.
+
+    It commits nothing that the standby has not: what was accepted outlives it.
+    """
+    assert arena.pair is not None
+    pair = arena.pair
+    arena.start("a", "b")
+    returns, *others = load.portions(2)
+    with load.delivering(returns):
+        arena.wait_for_a_call()
+        arena.fault("primary away")
+        pair.primary.stop()
+        arena.pause(AWAY)
+        pair.primary.start()
+    arena.wait_until_idle()
+    with load.delivering([each for portion in others for each in portion]):
+        arena.wait_for_a_call()
+        arena.fault("standby promoted")
+        pair.primary.stop()
+        pair.standby.promote()
+    arena.wait_until_idle()
+
+
 CRASHES = each([crashed] * 3, seconds=2)
 RESTARTS = each([restarted] * 3, seconds=AWAY)
 TERMINATIONS = each([terminated] * 6, seconds=0.5)

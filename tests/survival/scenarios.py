@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.survival import databases, deaths, hail, outages, strays, traffic, ways_out
+from tests.survival import databases, deaths, hail, outages, programs, strays, traffic, ways_out
 from tests.survival.arena import Arena
 from tests.survival.deaths import STEPS, killed_at
 from tests.survival.load import Load
@@ -11,12 +11,14 @@ from tests.survival.outages import SLOTS, restarted, under_load
 from tests.survival.remarks import Remark
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
+STANDBY = "postgresql and a standby"
 THREADS, PREFORK = "threads", "prefork"
 Ground = tuple[str, str]
 
 BOTH: tuple[Ground, ...] = ((POSTGRESQL, THREADS), (SQLITE, PREFORK))
 ALL: tuple[Ground, ...] = (*BOTH, (POSTGRESQL, PREFORK), (SQLITE, THREADS))
 BOTH_THREADS: tuple[Ground, ...] = ((POSTGRESQL, THREADS), (SQLITE, THREADS))
+WITH_A_STANDBY: tuple[Ground, ...] = ((STANDBY, THREADS), (STANDBY, PREFORK))
 ON_POSTGRESQL: tuple[Ground, ...] = ((POSTGRESQL, THREADS), (POSTGRESQL, PREFORK))
 
 
@@ -149,6 +151,7 @@ SCENARIOS = (
     Scenario("PostgreSQL crashes and recovers", databases.CRASHES, ON_POSTGRESQL),
     Scenario("PostgreSQL restarts, away for 3 s", databases.RESTARTS, ON_POSTGRESQL),
     Scenario("PostgreSQL's connections terminated", databases.TERMINATIONS, ON_POSTGRESQL),
+    Scenario("a standby is promoted", databases.promoted, WITH_A_STANDBY),
     Scenario("PostgreSQL frozen", outages.POSTGRESQL_FROZEN, ON_POSTGRESQL),
     # Its lines are given up after 65 s.
     Scenario("PostgreSQL deaf for good", outages.POSTGRESQL_DEAF, ON_POSTGRESQL, patience=400),
@@ -158,6 +161,12 @@ SCENARIOS = (
         "SQLite locked by another process", databases.locked, ((SQLITE, THREADS), (SQLITE, PREFORK))
     ),
     Scenario("poison in a loop", traffic.poisoned),
+    Scenario(
+        "another program's Celery in the same Redis",
+        programs.celery_beside,
+        remark=programs.theirs_is_theirs,
+        forgetful=True,
+    ),
     Scenario(
         "ten thousand deliveries of one uid",
         traffic.flooded,
