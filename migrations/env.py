@@ -13,10 +13,12 @@ from worker.config.settings import load_settings
 from worker.errors import KplusError, SettingsError
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import Database, open_database
+from worker.store.engine.postgresql import patient
 from worker.store.schema.tables import metadata
 from worker.telemetry.redaction import redact
 
 LOCK_TIMEOUT = "5s"
+"""A migration that waits for a lock makes everybody behind it wait as well."""
 
 
 def _render_item(kind: str, item: object, _context: AutogenContext) -> str | Literal[False]:
@@ -25,10 +27,6 @@ def _render_item(kind: str, item: object, _context: AutogenContext) -> str | Lit
 
 
 def _migrate(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        # A migration that waits for a lock makes everybody behind it wait as well.
-        connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-        connection.commit()
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -45,10 +43,11 @@ def _migrate(connection: Connection) -> None:
 def _run() -> None:
     given = context.config.attributes.get("connection")
     if given is not None:
-        _migrate(given)
+        with patient(given, lock_timeout=LOCK_TIMEOUT):
+            _migrate(given)
         return
     database = _open_database()
-    with database.connection() as connection:
+    with database.connection(lock_timeout=LOCK_TIMEOUT) as connection:
         _migrate(connection)
     database.close()
 

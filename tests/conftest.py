@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.servers.receivers",
     "tests.servers.egress",
     "tests.servers.health",
+    "tests.servers.poolers",
 ]
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.store.engine.engines import READING, make_engine
 from worker.store.engine.errors import translated
-from worker.store.engine.postgresql import lift_statement_timeout
+from worker.store.engine.postgresql import patient
 from worker.store.engine.timeouts import Timeouts
 
 Clock = Callable[[], datetime]
@@ -64,10 +64,9 @@ class Database:
             yield connection.execution_options(**READING)
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """Open a connection for migrations, which begin their own transactions."""
-        with translated(), self.engine.connect() as connection:
-            lift_statement_timeout(connection)
+    def connection(self, **settings: str) -> Iterator[Connection]:
+        """Open a connection for migrations, whose transactions begin with these settings."""
+        with translated(), self.engine.connect() as connection, patient(connection, **settings):
             yield connection
 
     def commit_without_flush(self, connection: Connection) -> None:

@@ -1,7 +1,9 @@
 """The engine of PostgreSQL."""
 
 import time
-from typing import Any, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext
@@ -11,8 +13,11 @@ from worker.errors import StoreUnreachable, StoreUnsuitable
 from worker.net.readiness import is_readable
 from worker.store.engine.connection_faults import is_fault_of_connection
 from worker.store.engine.pool import Pool
-from worker.store.engine.session_settings import milliseconds, session_settings
+from worker.store.engine.session_settings import milliseconds, settings_of
 from worker.store.engine.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from worker.store.engine.bounded_connection import BoundedConnection
 
 CONNECT_SECONDS = 5
 ENCODING = "UTF8"
@@ -41,7 +46,8 @@ def postgresql_engine(url: URL, *, kept: int, connections: int, timeouts: Timeou
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN")
+            # In one text, so in one round trip.
+            connection.exec_driver_sql("; ".join(_driver(connection).opening))
 
     @event.listens_for(engine, "handle_error")
     def _give_up(context: ExceptionContext) -> None:
@@ -52,12 +58,27 @@ def postgresql_engine(url: URL, *, kept: int, connections: int, timeouts: Timeou
     return engine
 
 
-def lift_statement_timeout(connection: Connection) -> None:
-    """Let statements run without a limit: a migration of a large table takes minutes."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET statement_timeout = 0")
-        connection.connection.driver_connection.answer_timeout = None  # type: ignore[union-attr]
-        connection.commit()
+@contextmanager
+def patient(connection: Connection, **settings: str) -> Iterator[None]:
+    """
+    Let statements run without a limit, and with these settings: a migration takes minutes.
+
+    Only those of transactions that begin in the block.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    driver = _driver(connection)
+    limit, driver.answer_timeout = driver.answer_timeout, None
+    try:
+        with driver.opening_with({"statement_timeout": "0", **settings}):
+            yield
+    finally:
+        driver.answer_timeout = limit
+
+
+def _driver(connection: Connection) -> "BoundedConnection":
+    return cast("BoundedConnection", connection.connection.driver_connection)
 
 
 def _lines(timeouts: Timeouts) -> dict[str, object]:
@@ -113,7 +134,7 @@ def _connect_by(engine: Engine, timeouts: Timeouts) -> None:
             connection.autocommit = True
             # Here, and not at the event `connect`: SQLAlchemy asks for the version before that.
             version = connection.info.server_version
-            connection.execute(session_settings(timeouts, server_version=version))
+            connection.prepare_session(settings_of(timeouts, server_version=version))
         except BaseException:
             connection.close()
             raise

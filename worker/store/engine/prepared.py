@@ -10,7 +10,7 @@ import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Dialect, Engine, Executable, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError, StatementError
@@ -26,6 +26,9 @@ from worker.store.engine.connection_faults import (
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.errors import translated
 from worker.store.engine.pool import Pool
+
+if TYPE_CHECKING:
+    from worker.store.engine.bounded_connection import BoundedConnection
 
 _PLACEHOLDER = re.compile(r"%\((?P<name>\w+)\)s")
 _FLOAT8 = 701
@@ -74,7 +77,7 @@ class Prepared:
 
     def _execute(self, given: Mapping[str, object]) -> list[AnyRow]:
         with translated(), _driver_connection(self._database.engine) as driver:
-            return self._compiled.run(driver, given)
+            return self._compiled.run_alone(driver, given)
 
     @once
     def _compiled(self) -> "_Compiled":
@@ -101,8 +104,27 @@ class _Compiled:
             if (decode := _decoder(kind, dialect))
         ]
 
+    def run_alone(
+        self, connection: "BoundedConnection", given: Mapping[str, object]
+    ) -> list[AnyRow]:
+        """Execute it as a transaction of its own, in one round trip."""
+        if not connection.is_pooled:
+            return self.run(connection, given)
+        # Several statements with parameters cannot be one text, but can be sent together.
+        with connection.sent_together():
+            for opening in connection.opening:
+                connection.execute(opening)
+            cursor = self._sent(connection, given)
+            connection.execute("COMMIT")
+        with cursor:
+            return self._rows(cursor)
+
     def run(self, connection: Any, given: Mapping[str, object]) -> list[AnyRow]:
         """Execute it on the driver's connection. Raise `KeyError` if a parameter is missing."""
+        with self._sent(connection, given) as cursor:
+            return self._rows(cursor)
+
+    def _sent(self, connection: Any, given: Mapping[str, object]) -> Any:
         bound = dict(given)
         try:
             for name, encode in self._encoders.items():
@@ -112,9 +134,12 @@ class _Compiled:
         # Imported here: a program on SQLite needs no psycopg.
         from psycopg import RawCursor  # noqa: PLC0415
 
-        with RawCursor(connection) as cursor:
-            cursor.execute(self._sql, [bound[name] for name in self._names])
-            return [self._read(values) for values in cursor.fetchall()]
+        cursor = RawCursor(connection)
+        cursor.execute(self._sql, [bound[name] for name in self._names])
+        return cursor
+
+    def _rows(self, cursor: Any) -> list[AnyRow]:
+        return [self._read(values) for values in cursor.fetchall()]
 
     def _read(self, values: tuple[object, ...]) -> AnyRow:
         if self._decoders:

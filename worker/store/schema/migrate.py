@@ -185,16 +185,12 @@ def _migrations() -> Path:
 def _locked(database: Database, home: Path, lock_timeout: str) -> Iterator[None]:
     """Let one process at a time change the schema: two would both create the tables."""
     if not database.is_sqlite:
-        with database.connection() as connection:
-            connection.exec_driver_sql(f"SET lock_timeout = '{lock_timeout}'")
+        # The lock ends with the transaction, however that ends: one of a session would outlive an
+        # upgrade behind a pooler. It reads nothing meanwhile, so it holds back no vacuum.
+        waits = {"lock_timeout": lock_timeout, "idle_in_transaction_session_timeout": "0"}
+        with database.connection(**waits) as connection:
             _take_lock(connection)
-            # The lock belongs to the session; an open transaction would only hold back vacuum.
-            connection.commit()
-            try:
-                yield
-            finally:
-                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({ADVISORY_LOCK})")
-                connection.commit()
+            yield
         return
     private_folder(home)
     with os.fdopen(private_file(home / LOCK_FILE), "w") as lock:
@@ -209,7 +205,7 @@ def _take_lock(connection: Connection) -> None:
     Every role that may connect can hold it: there is no table yet on which it could be a row.
     """
     try:
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({ADVISORY_LOCK})")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
     except OperationalError as error:
         connection.rollback()
         held = " and ".join(connection.execute(_HOLDERS).scalars())
