@@ -14,9 +14,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, Engine, MetaData, inspect, text
 
 from tests.servers.roles import by_owner
-from tests.servers.schema import ROOT, migrate
+from tests.servers.schema import ROOT, VERSION_TABLES, migrate
 from worker.store import open_database
 from worker.store.schema.tables import metadata
+from worker.store.schema.versions import VERSION_TABLE
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def connected(url: str) -> Iterator[Connection]:
 
 def tables(url: str) -> set[str]:
     with connected(url) as connection:
-        return set(inspect(connection).get_table_names()) - {"alembic_version"}
+        return set(inspect(connection).get_table_names()) - VERSION_TABLES
 
 
 def checks(connection: Connection) -> dict[tuple[str, str], str]:
@@ -58,7 +59,11 @@ def indexes(connection: Connection) -> dict[str, str]:
     else:
         sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
     rows = connection.execute(text(sql))
-    return {name: re.sub(r"\s+", " ", definition) for name, definition in rows}
+    return {
+        name: re.sub(r"\s+", " ", definition)
+        for name, definition in rows
+        if not name.startswith(VERSION_TABLE)
+    }
 
 
 def test_the_migrations_go_up_and_down_and_up_again(empty_database: str) -> None:
@@ -78,7 +83,8 @@ def test_going_up_twice_changes_nothing(empty_database: str) -> None:
 
 def test_nothing_is_left_to_migrate(engine: Engine) -> None:
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        options = {"compare_type": True, "version_table": VERSION_TABLE}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
 
 

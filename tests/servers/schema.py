@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
 
 from worker.store import open_database
+from worker.store.schema.versions import SHARED_TABLE, VERSION_TABLE
 
 ROOT = Path(__file__).parents[2]
+VERSION_TABLES: Final = {VERSION_TABLE, SHARED_TABLE}
+"""Where the revision is, now and before there was a table of our own."""
 
 
 def migrate(url: str, to: str = "head") -> None:

@@ -47,7 +47,9 @@ def storage(settings: Settings) -> Iterator[Finding]:
         )
         return
     try:
-        database = open_database(settings.database, connections=1)
+        database = open_database(
+            settings.database, connections=1, schema=settings.database_schema
+        )
     except (OSError, ImportError) as error:
         yield _unreachable(str(error))
         return
@@ -67,7 +69,7 @@ def _checks(database: Database, settings: Settings) -> Iterator[Finding]:
         yield from _sorting(database)
     found = migrate.examine(database)
     if not found.up_to_date:
-        yield failed("schema", found.missing(), "run `kplus-cancel db upgrade`")
+        yield failed("schema", found.missing(), found.remedy)
         return
     newer = f", newer than this program's {found.latest}" if found.foreign else ""
     yield Finding("schema", f"up to date ({found.current}{newer})")

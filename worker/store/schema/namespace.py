@@ -1,0 +1,92 @@
+"""
+Where the tables are: the schema of PostgreSQL that is set, or the one that `search_path` leads to.
+
+It is called namespace here, as PostgreSQL calls it inside: `Schema` is what the tables are.
+"""
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError
+
+from worker.errors import StoreUnavailable
+from worker.store.engine.schemas import schema_of
+
+_HERE = text(
+    """
+    SELECT coalesce(
+        (SELECT n.nspname FROM pg_catalog.pg_class AS c
+         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+         WHERE c.oid = pg_catalog.to_regclass('cancel_jobs')),
+        pg_catalog.current_schema())::text
+    """
+)
+_RIGHTS = text(
+    """
+    SELECT pg_catalog.quote_ident(current_user) AS role,
+           pg_catalog.quote_ident(pg_catalog.current_database()) AS database,
+           pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS may_make,
+           n.oid IS NOT NULL AS exists,
+           pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS may_use,
+           pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create
+    FROM (VALUES (1)) AS one LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = :name
+    """
+)
+_PERMISSION_DENIED = "42501"
+
+
+def namespace_of(connection: Connection) -> str | None:
+    """Return the schema where our tables are, or would be made; None on SQLite."""
+    return schema_of(connection) or namespace_found(connection)
+
+
+def namespace_found(connection: Connection) -> str | None:
+    """Return the schema to which `search_path` leads; None on SQLite, or if there is none."""
+    if connection.dialect.name != "postgresql":
+        return None
+    found: str | None = connection.execute(_HERE).scalar()
+    return found
+
+
+def make_namespace(connection: Connection, name: str | None) -> None:
+    """
+    Make sure that tables can be made there; make the schema if it is not there.
+
+    Raise `StoreUnavailable`, with the GRANT that is missing. Nothing is committed.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    if name is None:
+        raise StoreUnavailable(
+            "no schema of this database is in the role's search_path: set KPLUS_DATABASE_SCHEMA"
+        )
+    row = connection.execute(_RIGHTS, {"name": name}).one()
+    if not row.exists:
+        _create(connection, name, role=row.role, database=row.database)
+    elif not (row.may_use and row.may_create):
+        raise StoreUnavailable(
+            f"the role {row.role} may make no tables in the schema {name}: let its owner run"
+            f" `GRANT USAGE, CREATE ON SCHEMA {_quoted(connection, name)} TO {row.role}`"
+        )
+
+
+def use_names_of(connection: Connection, namespace: str | None) -> None:
+    """Let names without a schema, in this transaction, be those of the namespace alone."""
+    if namespace is not None:
+        path = _quoted(connection, namespace)
+        connection.exec_driver_sql(f"SET LOCAL search_path TO {path}, pg_temp")
+
+
+def _create(connection: Connection, name: str, *, role: str, database: str) -> None:
+    try:
+        connection.exec_driver_sql(f"CREATE SCHEMA {_quoted(connection, name)}")
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != _PERMISSION_DENIED:
+            raise
+        raise StoreUnavailable(
+            f"there is no schema {name}, and the role {role} may not make one: let the owner of the"
+            f" database run `CREATE SCHEMA {_quoted(connection, name)} AUTHORIZATION {role}`, or"
+            f" `GRANT CREATE ON DATABASE {database} TO {role}`"
+        ) from error
+
+
+def _quoted(connection: Connection, name: str) -> str:
+    return connection.dialect.identifier_preparer.quote_schema(name)
