@@ -182,8 +182,11 @@ STRICTER_BY_KIND = {
             for table, rules in RULES.items()
             for rule in rules
         },
-        ("kplus_0015", "check ck_cancel_jobs_sound"): "it holds the rules of the CHECKs in whose place"
-        " it stands, and no other (tests/integration/test_tables.py)",
+        (
+            "kplus_0015",
+            "check ck_cancel_jobs_sound",
+        ): "it holds the rules of the CHECKs in whose"
+        " place it stands, and no other (tests/integration/test_tables.py)",
     },
     "sqlite": {
         ("kplus_0010", f"trigger ck_{table}_{change}"): _NO_ROW_OF_OURS

@@ -60,7 +60,8 @@ class Settings(OutcomeSettings):
         None, "any SQLAlchemy URL of PostgreSQL (14 or newer) or SQLite; unset: SQLite in the home"
     )
     database_schema: str | None = setting(
-        None, "a PostgreSQL schema of our own in a shared database; unset: where `search_path` leads"
+        None,
+        "a schema of our own in a shared PostgreSQL database; unset: where `search_path` leads",
     )
     broker_url: SecretStr | None = setting(
         None, "`redis://`, `rediss://`, `sentinel://`, `amqp://`; unset: the embedded broker"

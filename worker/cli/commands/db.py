@@ -76,7 +76,7 @@ def check(*, form: str | None) -> None:
                 "pending": found.pending,
                 "missing_tables": found.missing_tables,
                 "faults": found.faults,
-                "clashes": found.clashes,
+                "obstacle": found.obstacle.fault if found.obstacle else None,
                 "schema": found.namespace,
                 "newer_than_this_program": found.foreign,
             }

@@ -27,9 +27,7 @@ def database_of(settings: Settings) -> Iterator[Database]:
     try:
         if settings.database_url is None:
             private_folder(settings.home)
-        database = open_database(
-            settings.database, connections=2, schema=settings.database_schema
-        )
+        database = open_database(settings.database, connections=2, schema=settings.database_schema)
     except OSError as error:
         raise StoreUnavailable(f"the database's folder cannot be made: {error}") from error
     except ImportError as error:

@@ -121,7 +121,7 @@ def storable(text: str, length: int) -> str:
     return text[:length].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def open_database(
+def open_database(  # noqa: PLR0913 - each is a matter of its own
     url: str,
     *,
     connections: int = 5,

@@ -17,7 +17,8 @@ from worker.store.schema.versions import VERSION_TABLE
 
 _NAMED = re.compile(
     r"""
-    \b(?P<act>CREATE|DROP)\ (?:UNIQUE\ )?(?:TABLE|INDEX|FUNCTION|TRIGGER)\ (?:%{1,2}1\$I\.)?(?P<name>\w+)
+    \b(?P<act>CREATE|DROP)\ (?:UNIQUE\ )?(?:TABLE|INDEX|FUNCTION|TRIGGER)
+    \ (?:%{1,2}1\$I\.)?(?P<name>\w+)
     |\bCONSTRAINT\ (?P<key>\w+)\ (?:PRIMARY\ KEY|UNIQUE)
     """,
     re.VERBOSE,

@@ -45,7 +45,8 @@ def newest(connection: Connection, namespace: str | None) -> str:
     """Return the newest migration of which something is there. Our tables must be there."""
     looked = inspect(connection)
     columns = {
-        table: _columns(looked, table, namespace) for table in {name for name, _ in COLUMNS.values()}
+        table: _columns(looked, table, namespace)
+        for table in {name for name, _ in COLUMNS.values()}
     }
     found = {revision for revision, (table, name) in COLUMNS.items() if name in columns[table]}
     indexes = {index["name"] for index in looked.get_indexes(TABLE, schema=namespace)}

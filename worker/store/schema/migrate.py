@@ -20,16 +20,8 @@ from worker.private import private_file, private_folder
 from worker.store.engine.database import Database
 from worker.store.engine.errors import is_locked
 from worker.store.schema import guard, versions
-from worker.store.schema.clashes import clashes
 from worker.store.schema.namespace import namespace_of, use_names_of
-from worker.store.schema.preparation import (
-    REMEDY_ELSEWHERE,
-    clash_in_words,
-    in_words,
-    remedy_of_clash,
-    steps_to,
-    tables_elsewhere,
-)
+from worker.store.schema.preparation import Obstacle, obstacle, steps_to
 from worker.store.schema.tables import metadata
 from worker.telemetry.about import UPGRADING
 
@@ -53,8 +45,8 @@ class Schema:
 
     `current` is None if there is none. `pending` are the revisions still to run, the oldest
     first. `foreign` says that the revision is unknown here: a newer release made it. `faults` say
-    what an upgrade puts back although no migration is missing. `clashes` are in the way of the
-    next one; `elsewhere` is where our tables are, if the setting names another schema.
+    what an upgrade puts back although no migration is missing. `obstacle` is in the way of
+    the next one.
     """
 
     current: str | None
@@ -64,8 +56,7 @@ class Schema:
     foreign: bool
     faults: tuple[str, ...] = ()
     namespace: str | None = None
-    clashes: tuple[str, ...] = ()
-    elsewhere: str | None = None
+    obstacle: Obstacle | None = None
 
     @property
     def up_to_date(self) -> bool:
@@ -74,10 +65,8 @@ class Schema:
 
     def missing(self) -> str:
         """Return what is missing, in a sentence."""
-        if self.elsewhere:
-            return in_words(self.elsewhere)
-        if self.clashes:
-            return clash_in_words(self.clashes, self.namespace)
+        if self.obstacle is not None:
+            return self.obstacle.fault
         if self.pending and self.current is None:
             return "the database has no schema yet"
         parts = [f"migration {revision}" for revision in self.pending]
@@ -88,11 +77,7 @@ class Schema:
     @property
     def remedy(self) -> str:
         """What brings it up to date."""
-        if self.elsewhere:
-            return REMEDY_ELSEWHERE.format(self.elsewhere)
-        if self.clashes:
-            return remedy_of_clash("sqlite" if self.namespace is None else "postgresql")
-        return "run `kplus-cancel db upgrade`"
+        return self.obstacle.remedy if self.obstacle else "run `kplus-cancel db upgrade`"
 
 
 def examine(database: Database) -> Schema:
@@ -169,8 +154,7 @@ def _examine(connection: Connection) -> Schema:
         # Of another revision's guard nothing is known here.
         faults=tuple(guard.faults(connection, namespace)) if current == known[-1] else (),
         namespace=namespace,
-        clashes=tuple(clashes(connection, namespace, pending)),
-        elsewhere=tables_elsewhere(connection, namespace) if current is None else None,
+        obstacle=obstacle(connection, namespace, pending),
     )
 
 

@@ -7,7 +7,7 @@ It is called namespace here, as PostgreSQL calls it inside: `Schema` is what the
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
-from worker.errors import StoreUnavailable
+from worker.errors import StoreUnsuitable
 from worker.store.engine.schemas import schema_of
 
 _HERE = text(
@@ -34,8 +34,21 @@ _PERMISSION_DENIED = "42501"
 
 
 def namespace_of(connection: Connection) -> str | None:
-    """Return the schema where our tables are, or would be made; None on SQLite."""
-    return schema_of(connection) or namespace_found(connection)
+    """
+    Return the schema where our tables are, or would be made; None on SQLite.
+
+    Raise `StoreUnsuitable`, with the GRANT that is missing, if its tables cannot be seen.
+    """
+    name = schema_of(connection)
+    if name is None:
+        return namespace_found(connection)
+    row = connection.execute(_RIGHTS, {"name": name}).one()
+    if row.exists and not row.may_use:
+        raise StoreUnsuitable(
+            f"the role {row.role} may not use the schema {name}",
+            f"let its owner run `GRANT USAGE ON SCHEMA {_quoted(connection, name)} TO {row.role}`",
+        )
+    return name
 
 
 def namespace_found(connection: Connection) -> str | None:
@@ -50,21 +63,23 @@ def make_namespace(connection: Connection, name: str | None) -> None:
     """
     Make sure that tables can be made there; make the schema if it is not there.
 
-    Raise `StoreUnavailable`, with the GRANT that is missing. Nothing is committed.
+    Raise `StoreUnsuitable`, with the GRANT that is missing. Nothing is committed.
     """
     if connection.dialect.name != "postgresql":
         return
     if name is None:
-        raise StoreUnavailable(
-            "no schema of this database is in the role's search_path: set KPLUS_DATABASE_SCHEMA"
+        raise StoreUnsuitable(
+            "the role's search_path leads to no schema of this database",
+            "set KPLUS_DATABASE_SCHEMA",
         )
     row = connection.execute(_RIGHTS, {"name": name}).one()
     if not row.exists:
         _create(connection, name, role=row.role, database=row.database)
     elif not (row.may_use and row.may_create):
-        raise StoreUnavailable(
-            f"the role {row.role} may make no tables in the schema {name}: let its owner run"
-            f" `GRANT USAGE, CREATE ON SCHEMA {_quoted(connection, name)} TO {row.role}`"
+        grant = f"USAGE, CREATE ON SCHEMA {_quoted(connection, name)} TO {row.role}"
+        raise StoreUnsuitable(
+            f"the role {row.role} may make no tables in the schema {name}",
+            f"let its owner run `GRANT {grant}`",
         )
 
 
@@ -81,10 +96,10 @@ def _create(connection: Connection, name: str, *, role: str, database: str) -> N
     except ProgrammingError as error:
         if getattr(error.orig, "sqlstate", None) != _PERMISSION_DENIED:
             raise
-        raise StoreUnavailable(
-            f"there is no schema {name}, and the role {role} may not make one: let the owner of the"
-            f" database run `CREATE SCHEMA {_quoted(connection, name)} AUTHORIZATION {role}`, or"
-            f" `GRANT CREATE ON DATABASE {database} TO {role}`"
+        raise StoreUnsuitable(
+            f"there is no schema {name}, and the role {role} may not make one",
+            f"let the owner of the database run `CREATE SCHEMA {_quoted(connection, name)}"
+            f" AUTHORIZATION {role}`, or `GRANT CREATE ON DATABASE {database} TO {role}`",
         ) from error
 
 

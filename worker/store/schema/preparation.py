@@ -3,15 +3,24 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import NamedTuple
 
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, event
 
-from worker.errors import StoreUnavailable
+from worker.errors import StoreUnsuitable
 from worker.store.engine.schemas import schema_of
 from worker.store.schema import landmarks, versions
 from worker.store.schema.clashes import clashes
 from worker.store.schema.namespace import make_namespace, namespace_found, use_names_of
+from worker.telemetry.about import DATABASES
+
+
+class Obstacle(NamedTuple):
+    """What is in the way of our tables, and what to do, as sentences."""
+
+    fault: str
+    remedy: str
 
 
 @contextmanager
@@ -46,63 +55,48 @@ def steps_to(script: ScriptDirectory, current: str | None, to: str = "head") -> 
     """Return the migrations that an upgrade from a revision would run, the oldest first."""
     steps = [*script.walk_revisions()][::-1]
     known = [step.revision for step in steps]
+    is_unknown = current is not None and current not in known
+    if is_unknown or to == "base" or to.startswith("-"):
+        return []
     done = known.index(current) + 1 if current in known else 0
-    if current is not None and current not in known:
-        return []
-    if to == "base" or to.startswith("-"):
-        return []
     return steps[done : known.index(to) + 1] if to in known else steps[done:]
 
 
-def _prepare(connection: Connection, namespace: str | None, steps: Sequence[Script]) -> None:
-    """
-    Make the schema if it is not there, and look whether these migrations can be run in it.
+def obstacle(
+    connection: Connection, namespace: str | None, steps: Sequence[Script]
+) -> Obstacle | None:
+    """Return what keeps these migrations from being run, if anything that is there does."""
+    elsewhere = _tables_elsewhere(connection, namespace) if steps else None
+    if elsewhere is not None:
+        return Obstacle(
+            f"our tables are in the schema {elsewhere}, and KPLUS_DATABASE_SCHEMA is {namespace}",
+            f"set KPLUS_DATABASE_SCHEMA={elsewhere}, or move them ({DATABASES})",
+        )
+    if found := clashes(connection, namespace, steps):
+        where = "the file" if namespace is None else f"the schema {namespace}"
+        return Obstacle(
+            f"{where} holds what is not ours under names of ours: {', '.join(found)}",
+            "set KPLUS_DATABASE_URL to a file of our own"
+            if namespace is None
+            else "give our tables a schema of their own (such as KPLUS_DATABASE_SCHEMA=kplus), and"
+            " run `kplus-cancel db upgrade`",
+        )
+    return None
 
-    Raise `StoreUnavailable`, with what to do, if they cannot. Nothing is committed.
-    """
+
+def _prepare(connection: Connection, namespace: str | None, steps: Sequence[Script]) -> None:
+    """Make the schema if it is not there, and look whether these migrations can be run in it."""
     if not steps:
         return
-    if elsewhere := tables_elsewhere(connection, namespace):
-        raise StoreUnavailable(f"{in_words(elsewhere)}: {REMEDY_ELSEWHERE.format(elsewhere)}")
+    if found := obstacle(connection, namespace, steps):
+        raise StoreUnsuitable(f"{found.fault}; nothing was changed", found.remedy)
     make_namespace(connection, namespace)
-    if found := clashes(connection, namespace, steps):
-        raise StoreUnavailable(
-            f"{clash_in_words(found, namespace)}; nothing was changed:"
-            f" {remedy_of_clash(connection.dialect.name)}"
-        )
 
 
-def tables_elsewhere(connection: Connection, namespace: str | None) -> str | None:
+def _tables_elsewhere(connection: Connection, namespace: str | None) -> str | None:
     """Return the schema of our tables, if the setting names one that has none of them."""
     if schema_of(connection) is None or landmarks.are_ours(connection, namespace):
         return None
     found = namespace_found(connection)
     is_other = found is not None and found != namespace
     return found if is_other and landmarks.are_ours(connection, found) else None
-
-
-REMEDY_ELSEWHERE = (
-    "set KPLUS_DATABASE_SCHEMA={0}, or move the tables"
-    " (docs/how-to/databases.md#moving-the-tables)"
-)
-
-
-def in_words(elsewhere: str) -> str:
-    """Return what is wrong if our tables are in another schema than the setting says."""
-    return f"our tables are in the schema {elsewhere}, and KPLUS_DATABASE_SCHEMA names another one"
-
-
-def clash_in_words(found: Sequence[str], namespace: str | None) -> str:
-    """Return what is in the way of our tables."""
-    where = "the file" if namespace is None else f"the schema {namespace}"
-    return f"{where} holds what is not ours under names of ours: {', '.join(found)}"
-
-
-def remedy_of_clash(kind: str) -> str:
-    """Return what makes room for our tables."""
-    if kind == "sqlite":
-        return "set KPLUS_DATABASE_URL to a file of our own"
-    return (
-        "give our tables a schema of their own (such as KPLUS_DATABASE_SCHEMA=kplus), and run"
-        " `kplus-cancel db upgrade`"
-    )

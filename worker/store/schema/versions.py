@@ -30,18 +30,18 @@ BEGAN: Final = "kplus_0017"
 """
 The migration from which on there is a table of our own; below it there is the shared one.
 
-A shared table that was ours keeps this revision for good. To the version before it is one of a newer
-release, so it goes on; and a row with it is certainly ours.
+A shared table that was ours keeps this revision for good. To the version before it is one of a
+newer release, so it goes on; and a row with it is certainly ours.
 """
 
 # The rights of who could read the revision, so that the workers' own role still can.
 _COPY_RIGHTS = text(
-    f"""
-    SELECT 'GRANT SELECT ON {{own}} TO '
+    """
+    SELECT 'GRANT SELECT ON {own} TO '
            || CASE a.grantee WHEN 0 THEN 'PUBLIC'
               ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
     FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(c.relacl) AS a
-    WHERE c.relname = '{SHARED_TABLE}' AND c.relkind = 'r' AND a.privilege_type = 'SELECT'
+    WHERE c.relname = :shared AND c.relkind = 'r' AND a.privilege_type = 'SELECT'
       AND a.grantee <> c.relowner
       AND c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = :namespace)
     """
@@ -117,7 +117,8 @@ def _shared_revision(connection: Connection, namespace: str | None, newest: str)
 def _copy_rights(connection: Connection, own: Table, namespace: str | None) -> None:
     if connection.dialect.name == "postgresql":
         name = connection.dialect.identifier_preparer.format_table(own)
-        for grant in connection.execute(_COPY_RIGHTS, {"namespace": namespace}).scalars():
+        of_shared = {"shared": SHARED_TABLE, "namespace": namespace}
+        for grant in connection.execute(_COPY_RIGHTS, of_shared).scalars():
             connection.exec_driver_sql(grant.replace("{own}", name))
 
 
