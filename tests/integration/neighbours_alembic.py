@@ -1,4 +1,4 @@
-"""An order system with an Alembic of its own, as its programmers write one, on the same database."""
+"""An order system with an Alembic of its own, as its programmers write one, in one database."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +10,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, inspect, text
 
 from tests.servers.schema import ROOT
-from worker.store.schema.versions import SHARED_TABLE
 
 PAGE = ROOT / "docs" / "how-to" / "databases.md"
 
 # Numbered as ours once were: each of these was a revision of ours.
-_STEP = '''
+_STEP = """
 import sqlalchemy as sa
 from alembic import op
 
@@ -28,7 +27,7 @@ def upgrade():
 
 def downgrade():
     op.drop_table({table!r})
-'''
+"""
 _ENV = """
 from alembic import context
 from sqlalchemy import create_engine
@@ -78,7 +77,8 @@ class OrderSystem:
     def revision(self) -> list[str]:
         """Return what its own version table says."""
         with self._engine() as engine, engine.connect() as connection:
-            return list(connection.execute(text(f"SELECT version_num FROM {SHARED_TABLE}")).scalars())
+            rows = connection.execute(text("SELECT version_num FROM alembic_version"))
+            return list(rows.scalars())
 
     def tables(self) -> set[str]:
         with self._engine() as engine:

@@ -39,7 +39,8 @@ def checks(connection: Connection) -> dict[tuple[str, str], str]:
         found = connection.execute(
             text(
                 "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
-                " FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+                " FROM pg_constraint WHERE contype = 'c'"
+                " AND connamespace = current_schema()::regnamespace"
             )
         )
         return {(table, name): definition for table, name, definition in found}
@@ -55,7 +56,7 @@ def checks(connection: Connection) -> dict[tuple[str, str], str]:
 
 def indexes(connection: Connection) -> dict[str, str]:
     if connection.dialect.name == "postgresql":
-        sql = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        sql = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()"
     else:
         sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
     rows = connection.execute(text(sql))
@@ -171,7 +172,8 @@ def triggers(connection: Connection) -> dict[str, str]:
             " || coalesce(proacl::text, 'everybody')"
             " FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid WHERE NOT tgisinternal"
             " UNION ALL SELECT proname, pg_get_functiondef(oid) || proacl::text FROM pg_proc"
-            " WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype"
+            " WHERE pronamespace = current_schema()::regnamespace"
+            " AND prorettype <> 'trigger'::regtype"
         )
     else:
         sql = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"

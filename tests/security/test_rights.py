@@ -11,6 +11,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.roles import ROLES, Roles, connected, run
 from worker.store.schema.tables import metadata
 from worker.store.schema.trial import RIGHTS
+from worker.store.schema.versions import VERSION_TABLE
 
 pytestmark = pytest.mark.postgres
 
@@ -21,7 +22,7 @@ CHANGE = "INSERT SELECT UPDATE"
 REMOVE = "DELETE INSERT SELECT"
 ALL = "DELETE INSERT SELECT UPDATE"
 OF_TABLES: dict[str, dict[str, str]] = {
-    "alembic_version": {"worker": READ, "operator": READ, "reader": READ, "producer": NONE},
+    VERSION_TABLE: {"worker": READ, "operator": READ, "reader": READ, "producer": NONE},
     "audits": {"worker": READ, "operator": ALL, "reader": READ, "producer": NONE},
     "cancel_attempts": {"worker": ALL, "operator": ALL, "reader": READ, "producer": NONE},
     "cancel_jobs": {"worker": CHANGE, "operator": ALL, "reader": READ, "producer": READ},
@@ -77,13 +78,13 @@ def test_every_role_has_on_every_table_what_is_written_here_and_no_more(
         for grant in rights.split()
     }
     assert found == written
-    assert set(OF_TABLES) == {*metadata.tables, "alembic_version"}
+    assert set(OF_TABLES) == {*metadata.tables, VERSION_TABLE}
 
 
 def test_doctor_tries_the_rights_of_the_worker_and_no_others() -> None:
     of_worker = {name: set(of["worker"].split()) for name, of in OF_TABLES.items()}
     tried = {name: set(rights) for name, rights in RIGHTS.items()}
-    assert tried | {"alembic_version": {READ}} == {
+    assert tried | {VERSION_TABLE: {READ}} == {
         name: rights for name, rights in of_worker.items() if rights
     }
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, NullPool, create_engine, make_url
 
+from tests.servers.own_schema import OWN_SCHEMA
 from tests.servers.postgres import PostgresServer
 from tests.servers.schema import ROOT
 from worker.store import Cooldown, Store, open_database
@@ -26,6 +27,7 @@ FILE: Final = ROOT / "deploy" / "postgresql" / "roles.sql"
 ROLES: Final = ("owner", "worker", "operator", "reader", "producer")
 PASSWORD: Final = "only-in-these-tests"
 _NAME: Final = re.compile(rf"\bkplus_({'|'.join(ROLES)})\b")
+_IF_GIVEN: Final = re.compile(r"^\\if .*?$(.*?)^\\endif$", re.DOTALL | re.MULTILINE)
 _STATEMENT: Final = re.compile(r"(?:\$\$.*?\$\$|[^;$])+;", re.DOTALL)
 _OPERATORS: Final = frozenset(
     [
@@ -52,16 +54,17 @@ class Roles:
         """Return the name of a role in this run."""
         return f"kplus_{role}_{self._run}"
 
-    def statements(self) -> list[str]:
+    def statements(self, schema: str | None = None) -> list[str]:
         """Return the file, one statement after the other, with the names of this run."""
         sql = _NAME.sub(lambda found: self.name(found[1]), FILE.read_text())
+        sql = _IF_GIVEN.sub(r"\1" if schema else "", sql).replace(":'schema'", f"'{schema}'")
         sql = re.sub(r"^--.*$", "", sql, flags=re.MULTILINE)
         return [found.strip() for found in _STATEMENT.findall(sql)]
 
-    def install(self, url: str) -> None:
+    def install(self, url: str, schema: str | None = OWN_SCHEMA) -> None:
         """Run the file in a database, then let each role log in."""
         with connected(url) as connection:
-            for statement in self.statements():
+            for statement in self.statements(schema):
                 run(connection, statement)
             for role in ROLES:
                 run(connection, f"ALTER ROLE {self.name(role)} LOGIN PASSWORD '{PASSWORD}'")
