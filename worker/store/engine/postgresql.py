@@ -18,6 +18,8 @@ CONNECT_SECONDS = 5
 ENCODING = "UTF8"
 """The encoding of the server, and of what is sent: an order may have any text."""
 WRITABLE = "read-write"
+AT_BEGIN = "at_begin"
+"""The execution option of a connection: statements with which each of its transactions begins."""
 _USED_AT = "used_at"
 
 
@@ -40,8 +42,11 @@ def postgresql_engine(url: URL, *, kept: int, connections: int, timeouts: Timeou
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        options = connection.get_execution_options()
+        if options.get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN")
+            for statement in options.get(AT_BEGIN, ()):
+                connection.exec_driver_sql(statement)
 
     @event.listens_for(engine, "handle_error")
     def _give_up(context: ExceptionContext) -> None:

@@ -133,6 +133,7 @@ def _mend(connection: Connection) -> list[str]:
     found = _examine(connection)
     if not found.faults or found.missing_tables:
         return []
+    connection.rollback()
     use_names_of(connection, found.namespace)
     guard.restore(connection)
     connection.commit()

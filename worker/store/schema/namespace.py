@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from worker.errors import StoreUnsuitable
+from worker.store.engine.postgresql import AT_BEGIN
 from worker.store.engine.schemas import schema_of
 
 _HERE = text(
@@ -84,10 +85,11 @@ def make_namespace(connection: Connection, name: str | None) -> None:
 
 
 def use_names_of(connection: Connection, namespace: str | None) -> None:
-    """Let names without a schema, in this transaction, be those of the namespace alone."""
+    """Let names without a schema, from the next transaction on, be the namespace's alone."""
     if namespace is not None:
-        path = _quoted(connection, namespace)
-        connection.exec_driver_sql(f"SET LOCAL search_path TO {path}, pg_temp")
+        given = connection.get_execution_options().get(AT_BEGIN, ())
+        path = f"SET LOCAL search_path TO {_quoted(connection, namespace)}, pg_temp"
+        connection.execution_options(**{AT_BEGIN: (*given, path)})
 
 
 def _create(connection: Connection, name: str, *, role: str, database: str) -> None:

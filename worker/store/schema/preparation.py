@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import NamedTuple
 
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from worker.errors import StoreUnsuitable
 from worker.store.engine.schemas import schema_of
@@ -40,7 +39,7 @@ def placed(
         with connection.begin():
             done = versions.current(connection, namespace)
             _prepare(connection, namespace, steps_to(script, done, destination))
-    event.listen(connection, "begin", partial(use_names_of, namespace=namespace))
+    use_names_of(connection, namespace)
     if destination is not None:
         with connection.begin():
             versions.take_over(connection, namespace)
