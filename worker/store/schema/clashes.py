@@ -4,8 +4,10 @@ What is there already under a name that a migration needs, though it is not ours
 Found before the first migration is run: an upgrade that ends halfway helps nobody.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from io import StringIO
 
 from alembic.migration import MigrationContext
@@ -46,8 +48,6 @@ _TAKEN_ON_SQLITE = text("SELECT name, type AS kind FROM sqlite_master")
 def clashes(connection: Connection, namespace: str | None, pending: Iterable[Script]) -> list[str]:
     """Return what is in the way of these migrations, as `table partners`, in order."""
     names = sorted(set(_needed(connection, pending)))
-    if not names:
-        return []
     if connection.dialect.name == "sqlite":
         rows = connection.execute(_TAKEN_ON_SQLITE).all()
     else:
@@ -62,19 +62,30 @@ def _needed(connection: Connection, pending: Iterable[Script]) -> Iterator[str]:
     A name that a migration drops first is ours, and so is what it makes anew.
     """
     ours: set[str] = set()
-    for step in pending:
-        for found in _NAMED.finditer(_sql(connection, step)):
-            name = found["key"] or found["name"]
-            if found["act"] != "DROP" and name not in ours and not name.startswith(VERSION_TABLE):
-                yield name
-            ours.add(name)
+    for found in _NAMED.finditer(_sql(connection, pending)):
+        name = found["key"] or found["name"]
+        if found["act"] != "DROP" and name not in ours and not name.startswith(VERSION_TABLE):
+            yield name
+        ours.add(name)
 
 
-def _sql(connection: Connection, step: Script) -> str:
-    """Return what a migration would execute on this kind of database."""
+def _sql(connection: Connection, pending: Iterable[Script]) -> str:
+    """Return what the migrations would execute on this kind of database."""
     written = StringIO()
     options = {"as_sql": True, "output_buffer": written}
-    context = MigrationContext.configure(dialect=connection.dialect, opts=options)
+    with _quiet():
+        context = MigrationContext.configure(dialect=connection.dialect, opts=options)
     with Operations.context(context):
-        step.module.upgrade()
+        for step in pending:
+            step.module.upgrade()
     return written.getvalue()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let Alembic not announce that it writes SQL: nobody gets to see it."""
+    log = logging.getLogger("alembic.runtime.migration")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    yield
+    log.setLevel(level)
