@@ -9,12 +9,15 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from worker.config.settings import load_settings
+from worker.config.settings import load_settings, read_settings
 from worker.errors import KplusError, SettingsError
 from worker.store.engine.column_types import Utc
 from worker.store.engine.database import Database, open_database
 from worker.store.engine.postgresql import patient
+from worker.store.schema.namespace import namespace_of
+from worker.store.schema.preparation import placed
 from worker.store.schema.tables import metadata
+from worker.store.schema.versions import VERSION_TABLE
 from worker.telemetry.redaction import redact
 
 LOCK_TIMEOUT = "5s"
@@ -26,9 +29,19 @@ def _render_item(kind: str, item: object, _context: AutogenContext) -> str | Lit
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, Utc) else False
 
 
+def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    """Leave out the tables of others where the models are compared with the database."""
+    return kind != "table" or name in metadata.tables
+
+
 def _migrate(connection: Connection) -> None:
+    with connection.begin():
+        namespace = namespace_of(connection)
     context.configure(
         connection=connection,
+        version_table=VERSION_TABLE,
+        version_table_schema=namespace,
+        include_name=_is_ours,
         target_metadata=metadata,
         compare_type=True,
         compare_server_default=False,
@@ -36,7 +49,11 @@ def _migrate(connection: Connection) -> None:
         transaction_per_migration=True,
         render_item=_render_item,
     )
-    with context.begin_transaction():
+    destination = context.get_context().opts.get("destination_rev")
+    with (
+        placed(connection, namespace, context.script, destination),
+        context.begin_transaction(),
+    ):
         context.run_migrations()
 
 
@@ -55,7 +72,7 @@ def _run() -> None:
 def _open_database() -> Database:
     settings = load_settings()
     try:
-        return open_database(settings.database)
+        return open_database(settings.database, schema=settings.database_schema)
     except ImportError as error:
         raise SettingsError(f"KPLUS_DATABASE_URL: its driver cannot be loaded ({error})") from error
 
@@ -73,17 +90,28 @@ def _run_command() -> None:
         raise CommandError("; ".join(redact(str(error)).splitlines())) from error
 
 
-if context.is_offline_mode():
+def _write_sql(namespace: str | None) -> None:
     context.configure(
         dialect_name="postgresql",
         # Of another style the percent signs of a statement would be doubled.
         dialect_opts={"paramstyle": "named"},
+        version_table=VERSION_TABLE,
+        version_table_schema=namespace,
         target_metadata=metadata,
         literal_binds=True,
         transaction_per_migration=True,
     )
+    if namespace is not None:
+        context.static_output(f"CREATE SCHEMA IF NOT EXISTS {namespace};")
+        context.static_output(f"SET search_path TO {namespace}, pg_temp;")
     with context.begin_transaction():
         context.run_migrations()
+    if namespace is not None:
+        context.static_output("RESET search_path;")
+
+
+if context.is_offline_mode():
+    _write_sql(read_settings().database_schema)
 elif context.config.cmd_opts is not None:
     _run_command()
 else:

@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.servers.databases",
     "tests.servers.collations",
     "tests.servers.standbys",
+    "tests.servers.hostile_schema",
     "tests.servers.roles",
     "tests.servers.brokers",
     "tests.servers.rabbitmq",

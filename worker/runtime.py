@@ -97,6 +97,7 @@ class Runtime:
         )
         database = open_database(
             settings.database,
+            schema=settings.database_schema,
             connections=settings.concurrency + SPARE_CONNECTIONS,
             kept=max(LEAST_KEPT, settings.concurrency // CALLS_PER_CONNECTION),
         )

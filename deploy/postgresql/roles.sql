@@ -4,8 +4,8 @@
 --
 --     psql -v ON_ERROR_STOP=1 --single-transaction -f deploy/postgresql/roles.sql DATABASE
 --
--- It can be run at any time and any number of times, beside working workers. No name of a schema stands in
--- it: it is about the tables that `search_path` finds (PGOPTIONS='-c search_path=NAME' chooses another).
+-- With KPLUS_DATABASE_SCHEMA add `-v schema=NAME`; without, it is about the tables that `search_path` finds.
+-- It can be run at any time and any number of times, beside working workers.
 --
 -- The roles cannot log in. Make logins of your own their members, or give them a password
 -- (docs/how-to/roles.md).
@@ -15,6 +15,10 @@
 --     kplus_operator  all other commands, and the console
 --     kplus_reader    reports and dashboards
 --     kplus_producer  the order system: `enqueue_cancel`, `enqueue_many`, plain SQL
+
+\if :{?schema}
+SELECT pg_catalog.set_config('search_path', :'schema', false);
+\endif
 
 -- The roles
 
@@ -56,11 +60,11 @@ BEGIN
 END
 $$;
 
-ALTER TABLE alembic_version OWNER TO kplus_owner;
 ALTER TABLE audits OWNER TO kplus_owner;
 ALTER TABLE cancel_attempts OWNER TO kplus_owner;
 ALTER TABLE cancel_jobs OWNER TO kplus_owner;
 ALTER TABLE endpoints OWNER TO kplus_owner;
+ALTER TABLE kplus_cancel_version OWNER TO kplus_owner;
 ALTER TABLE locks OWNER TO kplus_owner;
 ALTER TABLE operator_actions OWNER TO kplus_owner;
 ALTER TABLE outbox OWNER TO kplus_owner;
@@ -75,8 +79,8 @@ ALTER FUNCTION kplus_skip_pruned() OWNER TO kplus_owner;
 -- What was granted before goes, that of single columns too: below stands everything.
 
 REVOKE ALL ON
-    alembic_version, audits, cancel_attempts, cancel_jobs, endpoints, locks, operator_actions, outbox, partners,
-    rejected_counts, rejected_messages, token_statuses, tombstones
+    audits, cancel_attempts, cancel_jobs, endpoints, kplus_cancel_version, locks, operator_actions, outbox,
+    partners, rejected_counts, rejected_messages, token_statuses, tombstones
 FROM PUBLIC, kplus_worker, kplus_operator, kplus_reader, kplus_producer;
 REVOKE ALL ON SEQUENCE audits_id_seq, operator_actions_id_seq
 FROM PUBLIC, kplus_worker, kplus_operator, kplus_reader, kplus_producer;
@@ -87,7 +91,7 @@ GRANT EXECUTE ON FUNCTION kplus_job_is_sound TO PUBLIC;
 -- The worker: it deletes nothing but a rejected message that gives its place to a newer one, and evidence that
 -- says the same as a row that stays, into which it was folded. It has no right on operator_actions.
 
-GRANT SELECT ON alembic_version, audits, tombstones TO kplus_worker;
+GRANT SELECT ON kplus_cancel_version, audits, tombstones TO kplus_worker;
 GRANT SELECT, INSERT, UPDATE ON
     cancel_attempts, cancel_jobs, endpoints, locks, outbox, partners, rejected_counts, rejected_messages
 TO kplus_worker;
@@ -98,7 +102,7 @@ GRANT SELECT, INSERT, DELETE ON token_statuses TO kplus_worker;
 -- a job goes by its foreign key. A record of an act and a tombstone are never changed: UPDATE (id) lets
 -- `prune` lock the records that it deletes.
 
-GRANT SELECT ON alembic_version TO kplus_operator;
+GRANT SELECT ON kplus_cancel_version TO kplus_operator;
 GRANT SELECT, INSERT, UPDATE ON endpoints, locks, partners TO kplus_operator;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     audits, cancel_attempts, cancel_jobs, outbox, rejected_counts, rejected_messages
@@ -112,7 +116,7 @@ GRANT USAGE ON SEQUENCE audits_id_seq, operator_actions_id_seq TO kplus_operator
 -- (rejected_messages.body, detail), nor locks.
 
 GRANT SELECT ON
-    alembic_version, audits, cancel_attempts, cancel_jobs, endpoints, operator_actions, outbox,
+    audits, cancel_attempts, cancel_jobs, endpoints, kplus_cancel_version, operator_actions, outbox,
     rejected_counts, token_statuses, tombstones
 TO kplus_reader;
 GRANT SELECT (
@@ -131,3 +135,22 @@ GRANT INSERT (
 ) ON cancel_jobs TO kplus_producer;
 GRANT INSERT (digest, reason, detail, task, partner_txn_uid, body, first_at, last_at) ON rejected_messages
 TO kplus_producer;
+
+-- What the version before reads, as long as there is one of it: an `alembic_version` that was ours, and has
+-- kept this revision. One of another program is left alone.
+
+DO $$
+DECLARE
+    is_ours boolean;
+BEGIN
+    IF pg_catalog.to_regclass('alembic_version') IS NOT NULL THEN
+        EXECUTE 'SELECT EXISTS (SELECT 1 FROM alembic_version WHERE version_num = ''kplus_0017'')' INTO is_ours;
+        IF is_ours THEN
+            ALTER TABLE alembic_version OWNER TO kplus_owner;
+            REVOKE ALL ON alembic_version
+            FROM PUBLIC, kplus_worker, kplus_operator, kplus_reader, kplus_producer;
+            GRANT SELECT ON alembic_version TO kplus_worker, kplus_operator, kplus_reader;
+        END IF;
+    END IF;
+END
+$$;

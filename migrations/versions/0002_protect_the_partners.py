@@ -10,8 +10,8 @@ Revision: 0002, after 0001.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "kplus_0002"
+down_revision = "kplus_0001"
 branch_labels = None
 depends_on = None
 

@@ -10,8 +10,8 @@ Revision: 0003, after 0002.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "kplus_0003"
+down_revision = "kplus_0002"
 branch_labels = None
 depends_on = None
 

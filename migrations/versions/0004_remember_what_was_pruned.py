@@ -10,8 +10,8 @@ Revision: 0004, after 0003.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "kplus_0004"
+down_revision = "kplus_0003"
 branch_labels = None
 depends_on = None
 

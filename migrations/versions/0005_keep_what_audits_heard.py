@@ -7,8 +7,8 @@ Revision: 0005, after 0004.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "kplus_0005"
+down_revision = "kplus_0004"
 branch_labels = None
 depends_on = None
 

@@ -8,8 +8,8 @@ next 25 000 in 100 s), until the statistics are renewed.
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "kplus_0006"
+down_revision = "kplus_0005"
 branch_labels = None
 depends_on = None
 

@@ -10,8 +10,8 @@ Revision: 0007, after 0006.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "kplus_0007"
+down_revision = "kplus_0006"
 branch_labels = None
 depends_on = None
 

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "kplus_0008"
+down_revision = "kplus_0007"
 branch_labels = None
 depends_on = None
 

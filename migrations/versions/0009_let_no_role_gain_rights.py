@@ -13,8 +13,8 @@ up to twice the usual number of jobs, and each job still once.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "kplus_0009"
+down_revision = "kplus_0008"
 branch_labels = None
 depends_on = None
 

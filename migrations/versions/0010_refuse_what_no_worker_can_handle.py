@@ -29,8 +29,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "kplus_0010"
+down_revision = "kplus_0009"
 branch_labels = None
 depends_on = None
 

@@ -13,8 +13,8 @@ Revision: 0011, after 0010.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "kplus_0011"
+down_revision = "kplus_0010"
 branch_labels = None
 depends_on = None
 

@@ -17,8 +17,8 @@ Revision: 0012, after 0011.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "kplus_0012"
+down_revision = "kplus_0011"
 branch_labels = None
 depends_on = None
 

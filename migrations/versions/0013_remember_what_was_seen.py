@@ -14,8 +14,8 @@ Revision: 0013, after 0012.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "kplus_0013"
+down_revision = "kplus_0012"
 branch_labels = None
 depends_on = None
 

@@ -14,8 +14,8 @@ Revision: 0014, after 0013.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
+revision = "kplus_0014"
+down_revision = "kplus_0013"
 branch_labels = None
 depends_on = None
 

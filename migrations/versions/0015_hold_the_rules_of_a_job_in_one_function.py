@@ -13,8 +13,8 @@ Revision: 0015, after 0014.
 
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
+revision = "kplus_0015"
+down_revision = "kplus_0014"
 branch_labels = None
 depends_on = None
 

@@ -9,8 +9,8 @@ Revision: 0016, after 0015.
 
 from alembic import op
 
-revision = "0016"
-down_revision = "0015"
+revision = "kplus_0016"
+down_revision = "kplus_0015"
 branch_labels = None
 depends_on = None
 

@@ -14,12 +14,14 @@ from worker.store.schema.migrate import revisions
 PASSWORD = "canary-cGFzc3dvcmQtb2YtdGhlLWRhdGFiYXNl"
 
 
-def alembic(folder: Path, *arguments: str, database_url: str) -> "subprocess.CompletedProcess[str]":
+def alembic(
+    folder: Path, *arguments: str, database_url: str, **settings: str
+) -> "subprocess.CompletedProcess[str]":
     """Run Alembic as its users do."""
     return subprocess.run(
         [sys.executable, "-m", "alembic", "-c", str(ROOT / "alembic.ini"), *arguments],
         cwd=folder,
-        env=clean_environment() | {"KPLUS_DATABASE_URL": database_url},
+        env=clean_environment() | {"KPLUS_DATABASE_URL": database_url} | settings,
         text=True,
         capture_output=True,
         timeout=LIMIT,

@@ -51,7 +51,7 @@ def test_a_missing_table_is_named(run: Run, database: str) -> None:
 
 
 def test_a_schema_of_a_newer_release_is_good_enough_and_left_alone(run: Run, database: str) -> None:
-    execute(database, "UPDATE alembic_version SET version_num = '9999'")
+    execute(database, "UPDATE kplus_cancel_version SET version_num = '9999'")
     done = run(*CHECK, KPLUS_DATABASE_URL=database)
     assert (done.code, done.json["newer_than_this_program"]) == (0, True)
     assert run(*UPGRADE, KPLUS_DATABASE_URL=database).json["applied"] == []

@@ -124,9 +124,9 @@ def test_doctor_names_a_schema_in_which_everybody_may_create(
 def test_a_schema_that_lacks_more_is_not_mended_before_its_migrations(
     run: Run, empty_database: str, tmp_path: Path
 ) -> None:
-    migrate(empty_database, "0008")
+    migrate(empty_database, "kplus_0008")
     found = run("db", "check", "--json", KPLUS_DATABASE_URL=empty_database).json
-    assert (found["faults"], found["current"]) == ([], "0008")
+    assert (found["faults"], found["current"]) == ([], "kplus_0008")
     done = run("db", "upgrade", "--json", KPLUS_DATABASE_URL=empty_database).json
     assert done["applied"][0].startswith("0009 ")
     assert run("db", "check", "--json", KPLUS_DATABASE_URL=empty_database).code == 0
@@ -135,7 +135,7 @@ def test_a_schema_that_lacks_more_is_not_mended_before_its_migrations(
 def test_the_guard_of_a_newer_release_is_left_alone(
     run: Run, database: str, settings_env: Callable[..., None]
 ) -> None:
-    execute(database, "UPDATE alembic_version SET version_num = '9999'")
+    execute(database, "UPDATE kplus_cancel_version SET version_num = '9999'")
     dropped = "DROP TRIGGER kplus_skip_pruned"
     execute(database, f"{dropped} ON cancel_jobs" if "postgresql" in database else dropped)
     assert run("db", "check", "--json", KPLUS_DATABASE_URL=database).code == 0

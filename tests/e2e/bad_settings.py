@@ -148,6 +148,28 @@ BAD_SETTINGS: dict[str, Command] = {
     "a database of several hosts": _given(
         "KPLUS_DATABASE_URL", "postgresql://h:5432,i:5432/x", "?host=one:5432&host=other:5432"
     ),
+    "a schema on SQLite": _several(
+        "KPLUS_DATABASE_SCHEMA", "SQLite has no schemas", DATABASE_SCHEMA="kplus"
+    ),
+    **{
+        f"a schema {name!r}": _several(
+            "KPLUS_DATABASE_SCHEMA must be a name",
+            DATABASE_SCHEMA=name,
+            DATABASE_URL="postgresql://h/x",
+        )
+        for name in (
+            "Kplus",
+            "kplus-cancel",
+            "1kplus",
+            "pg_kplus",
+            "information_schema",
+            'k"; DROP',
+            "k" * 64,
+            "k.p",
+            "kplus\n",
+            "ไทย",
+        )
+    },
     "a broker by HTTP": _given("KPLUS_BROKER_URL", "http://host"),
     "a broker that is no URL": _given("KPLUS_BROKER_URL", "redis"),
     "a cluster of brokers": _given("KPLUS_BROKER_URL", "redis+cluster://host", "Cluster"),

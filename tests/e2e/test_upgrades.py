@@ -16,7 +16,7 @@ from worker.store import Store
 from worker.store.schema.migrate import revisions
 
 PREVIOUS = revisions()[-2]
-ADDED_IN_PARTS = "0002"
+ADDED_IN_PARTS = "kplus_0002"
 """From here on the migrations touch the tables that a worker writes at every settlement."""
 
 

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, text
 
 _CHECKS = (
     "SELECT conrelid::regclass::text, conname FROM pg_constraint"
-    " WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+    " WHERE contype = 'c' AND connamespace = current_schema()::regnamespace"
     # As every statement of a worker: the jobs first. In another order both wait for the other.
     " ORDER BY conrelid <> 'cancel_jobs'::regclass, conrelid, conname"
 )

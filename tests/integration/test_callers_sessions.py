@@ -5,6 +5,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from tests.integration.attempting import only_postgresql
 from tests.servers.databases import StoreAt
+from tests.servers.hostile_schema import SCHEMA, rows_of_theirs
 from tests.servers.missing import unavailable
 from worker.config.settings import GivenSettings
 from worker.enqueue import Producer
-from worker.store import Store
+from worker.store import Store, open_database
+from worker.store.schema import migrate
 from worker.store.schema.tables import JOBS, rejected_messages
 
 DRIVERS = ("psycopg", "psycopg2", "pg8000", "asyncpg")
@@ -149,6 +152,46 @@ def test_an_order_joins_their_transaction_whatever_their_session_is_set_to(
     assert sorted("other" in row.body for row in bodies) == [False, True]
     assert all("U" in row.body for row in bodies)
     assert any(TEXT[:3] in row.body for row in bodies)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_the_row_is_ours_where_their_path_leads_to_a_table_of_theirs(
+    hostile_database: str, tmp_path: Path, driver: str
+) -> None:
+    """With a schema of our own set; the session stays as it is."""
+    opened = open_database(hostile_database, schema=SCHEMA)
+    migrate.upgrade(opened, home=tmp_path)
+    producer = Producer(
+        GivenSettings(
+            database_url=hostile_database,
+            database_schema=SCHEMA,
+            broker_url="redis://127.0.0.1:1/0",
+            partner_id="P1",
+        )
+    )
+
+    found = in_their_session(driver, hostile_database, {}, lambda session: used(producer, session))
+    assert found == ALL
+    store = Store(opened)
+    assert {job["partner_txn_uid"] for job in store.reports.jobs()} == {"U0", "U1", "U2"}
+    assert store.rejected_messages.counts() == {"conflict": 2}
+    assert rows_of_theirs(hostile_database) == 0
+    producer.close()
+    store.close()
+
+
+def test_a_session_that_translates_its_own_tables_finds_ours(
+    database: str, store: Store, producer: Producer
+) -> None:
+    """As that of a program with a schema for each of its tenants."""
+    engine = create_engine(
+        make_url(database), execution_options={"schema_translate_map": {None: "tenant"}}
+    )
+    with Session(engine) as session, session.begin():
+        assert used(producer, session) == ALL
+    engine.dispose()
+    assert store.jobs.exists("U1")
 
 
 def test_a_scoped_session_is_a_session(database: str, store: Store, producer: Producer) -> None:

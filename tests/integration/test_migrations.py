@@ -14,9 +14,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, Engine, MetaData, inspect, text
 
 from tests.servers.roles import by_owner
-from tests.servers.schema import ROOT, migrate
+from tests.servers.schema import ROOT, VERSION_TABLES, migrate
 from worker.store import open_database
 from worker.store.schema.tables import metadata
+from worker.store.schema.versions import VERSION_TABLE
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def connected(url: str) -> Iterator[Connection]:
 
 def tables(url: str) -> set[str]:
     with connected(url) as connection:
-        return set(inspect(connection).get_table_names()) - {"alembic_version"}
+        return set(inspect(connection).get_table_names()) - VERSION_TABLES
 
 
 def checks(connection: Connection) -> dict[tuple[str, str], str]:
@@ -38,7 +39,8 @@ def checks(connection: Connection) -> dict[tuple[str, str], str]:
         found = connection.execute(
             text(
                 "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
-                " FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+                " FROM pg_constraint WHERE contype = 'c'"
+                " AND connamespace = current_schema()::regnamespace"
             )
         )
         return {(table, name): definition for table, name, definition in found}
@@ -54,11 +56,15 @@ def checks(connection: Connection) -> dict[tuple[str, str], str]:
 
 def indexes(connection: Connection) -> dict[str, str]:
     if connection.dialect.name == "postgresql":
-        sql = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        sql = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()"
     else:
         sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
     rows = connection.execute(text(sql))
-    return {name: re.sub(r"\s+", " ", definition) for name, definition in rows}
+    return {
+        name: re.sub(r"\s+", " ", definition)
+        for name, definition in rows
+        if not name.startswith(VERSION_TABLE)
+    }
 
 
 def test_the_migrations_go_up_and_down_and_up_again(empty_database: str) -> None:
@@ -78,7 +84,8 @@ def test_going_up_twice_changes_nothing(empty_database: str) -> None:
 
 def test_nothing_is_left_to_migrate(engine: Engine) -> None:
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        options = {"compare_type": True, "version_table": VERSION_TABLE}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
 
 
@@ -165,7 +172,8 @@ def triggers(connection: Connection) -> dict[str, str]:
             " || coalesce(proacl::text, 'everybody')"
             " FROM pg_trigger t JOIN pg_proc p ON p.oid = tgfoid WHERE NOT tgisinternal"
             " UNION ALL SELECT proname, pg_get_functiondef(oid) || proacl::text FROM pg_proc"
-            " WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype"
+            " WHERE pronamespace = current_schema()::regnamespace"
+            " AND prorettype <> 'trigger'::regtype"
         )
     else:
         sql = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"

@@ -50,7 +50,8 @@ def as_order_system(engine: Engine) -> Iterator[Engine]:
     with engine.begin() as connection:
         role = _role(connection)
         connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'"))
-        connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {role}"))
+        home = connection.execute(text("SELECT current_schema()")).scalar()
+        connection.execute(text(f"GRANT USAGE ON SCHEMA {home} TO {role}"))
     made = create_engine(engine.url.set(username=role, password=PASSWORD))
     yield made
     made.dispose()

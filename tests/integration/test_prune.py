@@ -1,5 +1,6 @@
 """What was pruned stays known: its uid never becomes a job again, whoever brings it and when."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -169,7 +170,7 @@ def held_before_commit() -> Iterator[tuple[Signal, Signal]]:
     reached, go_on = Signal(), Signal()
 
     def hold(_connection: Any, _cursor: Any, sql: str, *_rest: Any) -> None:
-        if sql.startswith("DELETE FROM cancel_jobs"):
+        if re.match(r"DELETE FROM (\w+\.)?cancel_jobs", sql):
             reached.set()
             assert go_on.wait(LIMIT)
 

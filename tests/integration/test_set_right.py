@@ -20,7 +20,7 @@ COLUMNS = "partner_txn_uid, partner_id, token_id, reference1"
 @pytest.fixture
 def before(database: str) -> Iterator[Store]:
     """A store over the schema of the version before, which takes any row."""
-    downgrade(database, "0008")
+    downgrade(database, "kplus_0008")
     store = Store(open_database(database))
     yield store
     store.close()

@@ -43,13 +43,13 @@ def test_an_upgrade_gives_way_to_a_long_transaction(
     database: str, hasty: Database, store_at: StoreAt, tmp_path: Path
 ) -> None:
     """It changes nothing, says what to do, and nobody else is held up after it."""
-    downgrade(database, "0002")
+    downgrade(database, "kplus_0002")
     store = store_at()
     with a_long_transaction(database):
         with pytest.raises(StoreUnavailable, match=AGAIN):
             schema.upgrade(hasty, home=tmp_path)
         assert store.reports.stats().states["pending"] == 0
-        assert schema.examine(hasty).current == "0002"
+        assert schema.examine(hasty).current == "kplus_0002"
     assert len(schema.upgrade(hasty, home=tmp_path)) == len(schema.revisions()) - 2
     assert schema.examine(hasty).up_to_date
 
@@ -59,10 +59,10 @@ def test_steps_that_were_done_before_the_lock_was_met_stay_done(
     database: str, hasty: Database, tmp_path: Path
 ) -> None:
     """On SQLite a writer keeps out every step."""
-    downgrade(database, "0001")
+    downgrade(database, "kplus_0001")
     with a_long_transaction(database), pytest.raises(StoreUnavailable, match=AGAIN):
         schema.upgrade(hasty, home=tmp_path)
-    assert schema.examine(hasty).current == "0002"
+    assert schema.examine(hasty).current == "kplus_0002"
     migrate(database)
 
 

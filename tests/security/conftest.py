@@ -9,7 +9,7 @@ from sqlalchemy import make_url
 
 from tests.integration.stock import ANSWERED, CANCELLED, SECOND, Clock, accept, claimed, settle
 from tests.servers.postgres import PostgresServer
-from tests.servers.roles import Roles
+from tests.servers.roles import Roles, connected
 from worker.domain.states import Outcome
 from worker.store import MIN_AGE, Store, open_database
 
@@ -18,11 +18,19 @@ PRUNED = "U1"
 
 
 @pytest.fixture
-def database(postgresql_server: PostgresServer, with_roles: str) -> Iterator[str]:
+def database(postgresql_server: PostgresServer, with_roles: Callable[[], str]) -> Iterator[str]:
     """The URL of a new database with our tables and roles, as who made it."""
-    url = postgresql_server.copy(with_roles)
+    url = with_roles()
     yield url
     postgresql_server.drop(url)
+
+
+@pytest.fixture
+def schema(database: str) -> str:
+    """The schema of our tables."""
+    with connected(database) as connection:
+        found: str = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
+    return found
 
 
 @pytest.fixture

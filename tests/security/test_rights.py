@@ -1,18 +1,33 @@
 """What each role may, table by table, and what it is refused."""
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 from tests.security.conftest import Log
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, psql
 from tests.servers.roles import ROLES, Roles, connected, run
 from worker.store.schema.tables import metadata
 from worker.store.schema.trial import RIGHTS
+from worker.store.schema.versions import BEGAN, VERSION_TABLE
 
 pytestmark = pytest.mark.postgres
+
+SCHEMA = "kplus_rights"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """All of it holds where our tables are in a schema of their own, too."""
+    if "with_roles" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "with_roles", [None, SCHEMA], indirect=True, ids=["here", "schema"], scope="session"
+        )
+
 
 NONE = ""
 READ = "SELECT"
@@ -21,7 +36,7 @@ CHANGE = "INSERT SELECT UPDATE"
 REMOVE = "DELETE INSERT SELECT"
 ALL = "DELETE INSERT SELECT UPDATE"
 OF_TABLES: dict[str, dict[str, str]] = {
-    "alembic_version": {"worker": READ, "operator": READ, "reader": READ, "producer": NONE},
+    VERSION_TABLE: {"worker": READ, "operator": READ, "reader": READ, "producer": NONE},
     "audits": {"worker": READ, "operator": ALL, "reader": READ, "producer": NONE},
     "cancel_attempts": {"worker": ALL, "operator": ALL, "reader": READ, "producer": NONE},
     "cancel_jobs": {"worker": CHANGE, "operator": ALL, "reader": READ, "producer": READ},
@@ -65,7 +80,7 @@ def test_every_role_has_on_every_table_what_is_written_here_and_no_more(
         (table, role, grant)
         for table, grantee, grant in superuser.execute(
             "SELECT table_name, grantee, privilege_type FROM information_schema.table_privileges"
-            " WHERE table_schema = 'public'"
+            " WHERE table_schema = current_schema()"
         )
         for role in [*ROLES[1:], "PUBLIC"]
         if grantee in {roles.name(role), role}
@@ -77,13 +92,13 @@ def test_every_role_has_on_every_table_what_is_written_here_and_no_more(
         for grant in rights.split()
     }
     assert found == written
-    assert set(OF_TABLES) == {*metadata.tables, "alembic_version"}
+    assert set(OF_TABLES) == {*metadata.tables, VERSION_TABLE}
 
 
 def test_doctor_tries_the_rights_of_the_worker_and_no_others() -> None:
     of_worker = {name: set(of["worker"].split()) for name, of in OF_TABLES.items()}
     tried = {name: set(rights) for name, rights in RIGHTS.items()}
-    assert tried | {"alembic_version": {READ}} == {
+    assert tried | {VERSION_TABLE: {READ}} == {
         name: rights for name, rights in of_worker.items() if rights
     }
 
@@ -95,7 +110,7 @@ def test_every_role_has_on_single_columns_what_is_written_here_and_no_more(
         "SELECT relname, acl.grantee::regrole::text, acl.privilege_type,"
         " string_agg(attname, ' ' ORDER BY attname) FROM pg_attribute"
         " JOIN pg_class ON pg_class.oid = attrelid, LATERAL aclexplode(attacl) AS acl"
-        " WHERE relnamespace = 'public'::regnamespace GROUP BY 1, 2, 3"
+        " WHERE relnamespace = current_schema()::regnamespace GROUP BY 1, 2, 3"
     )
     short = {roles.name(role): role for role in ROLES}
     assert {
@@ -112,23 +127,23 @@ def test_a_new_column_is_given_to_readers_or_kept_from_them(table: str) -> None:
 def test_the_owner_owns_everything(log_in: Log, roles: Roles) -> None:
     owners = log_in("superuser").execute(
         "SELECT DISTINCT relowner::regrole::text FROM pg_class"
-        " WHERE relnamespace = 'public'::regnamespace"
+        " WHERE relnamespace = current_schema()::regnamespace"
         " UNION SELECT proowner::regrole::text FROM pg_proc"
-        " WHERE pronamespace = 'public'::regnamespace"
+        " WHERE pronamespace = current_schema()::regnamespace"
     )
     assert owners.fetchall() == [(roles.name("owner"),)]
 
 
 def test_the_file_takes_back_what_was_granted_before(
-    database: str, log_in: Log, roles: Roles
+    database: str, schema: str, log_in: Log, roles: Roles
 ) -> None:
     """It can be run again at any time, and what stands in it is then all there is."""
     superuser, producer = log_in("superuser"), roles.name("producer")
-    superuser.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {producer}, PUBLIC")
+    superuser.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {producer}, PUBLIC")
     superuser.execute(f"GRANT UPDATE (state) ON cancel_jobs TO {producer}")
-    superuser.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {producer}")
+    superuser.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema} TO {producer}")
     superuser.execute(f"GRANT ALL ON FUNCTION kplus_skip_pruned() TO {producer}, PUBLIC")
-    roles.install(database)
+    roles.install(database, schema)
     test_every_role_has_on_every_table_what_is_written_here_and_no_more(log_in, roles)
     test_every_role_has_on_single_columns_what_is_written_here_and_no_more(log_in, roles)
     asked = "has_sequence_privilege(%s, 'audits_id_seq', 'USAGE')"
@@ -137,16 +152,53 @@ def test_the_file_takes_back_what_was_granted_before(
     assert found.fetchone() == (False, False)
 
 
-def test_who_owned_the_tables_goes_on_working(database: str, log_in: Log, roles: Roles) -> None:
+def test_who_owned_the_tables_goes_on_working(
+    database: str, schema: str, log_in: Log, roles: Roles
+) -> None:
     superuser = log_in("superuser")
     before = roles.name("owner").replace("owner", "before")
     superuser.execute(f"CREATE ROLE {before}")
     superuser.execute(f"ALTER TABLE cancel_jobs OWNER TO {before}")
-    roles.install(database)
+    roles.install(database, schema)
     superuser.execute(f"SET ROLE {before}")
     assert superuser.execute("SELECT count(*) FROM cancel_jobs").fetchone() == (0,)
     superuser.execute("RESET ROLE")
     superuser.execute(f"DROP ROLE {before}")
+
+
+@pytest.mark.parametrize("theirs", [True, False])
+def test_an_alembic_version_of_others_stays_theirs(
+    database: str, schema: str, log_in: Log, roles: Roles, *, theirs: bool
+) -> None:
+    """One that was ours stays readable for the version before."""
+    superuser = log_in("superuser")
+    revision = "0017" if theirs else BEGAN
+    superuser.execute("CREATE TABLE alembic_version (version_num varchar(32))")
+    superuser.execute("INSERT INTO alembic_version VALUES (%s)", (revision,))
+    roles.install(database, schema)
+    asked = "has_table_privilege(%s, 'alembic_version', 'SELECT')"
+    found = superuser.execute(f"SELECT {asked}", (roles.name("worker"),))
+    assert found.fetchone() == (not theirs,)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_psql_runs_the_file_in_the_schema_that_it_is_given(
+    database: str, schema: str, log_in: Log, roles: Roles, tmp_path: Path, *, named: bool
+) -> None:
+    """As the page says; without a schema it is that of the `search_path`."""
+    log_in("superuser").execute(f"REVOKE ALL ON cancel_jobs FROM {roles.name('worker')}")
+    file = tmp_path / "roles.sql"
+    file.write_text(roles.named())
+    url = make_url(database).set(drivername="postgresql").render_as_string(hide_password=False)
+    given = ["-v", f"schema={schema}"] if named else []
+    done = subprocess.run(
+        [psql(), "-v", "ON_ERROR_STOP=1", *given, "--single-transaction", "-qf", file, url],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    test_every_role_has_on_every_table_what_is_written_here_and_no_more(log_in, roles)
 
 
 JOB = "(partner_txn_uid, partner_id, token_id, reference1{}) VALUES ('U', 'P', 'T', 'R'{})"
@@ -165,10 +217,10 @@ REFUSED = [
     ("worker", "SELECT count(*) FROM operator_actions"),
     ("worker", "INSERT INTO operator_actions (at) VALUES (now())"),
     ("worker", "UPDATE audits SET verdict = 'agrees'"),
-    ("worker", "UPDATE alembic_version SET version_num = '0001'"),
+    ("worker", "UPDATE kplus_cancel_version SET version_num = '0001'"),
     ("worker", "ALTER TABLE cancel_jobs DISABLE TRIGGER kplus_skip_pruned"),
     ("worker", "DROP TABLE audits"),
-    ("worker", "CREATE TABLE public.mine (x int)"),
+    ("worker", "CREATE TABLE mine (x int)"),
     ("operator", "UPDATE operator_actions SET who = 'nobody'"),
     ("operator", "UPDATE operator_actions SET reason = 'none'"),
     ("operator", "DELETE FROM tombstones"),
@@ -176,10 +228,10 @@ REFUSED = [
     ("operator", "TRUNCATE cancel_attempts"),
     ("operator", "UPDATE token_statuses SET status = 'CANCELLED'"),
     ("operator", "DELETE FROM partners"),
-    ("operator", "UPDATE alembic_version SET version_num = '0001'"),
+    ("operator", "UPDATE kplus_cancel_version SET version_num = '0001'"),
     ("operator", "TRUNCATE operator_actions"),
     ("operator", "DROP TRIGGER kplus_skip_pruned ON cancel_jobs"),
-    ("operator", "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+    ("operator", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
     ("reader", ADDED.format("", "")),
     ("reader", "UPDATE cancel_jobs SET state = 'pending'"),
     ("reader", "DELETE FROM cancel_jobs"),
@@ -216,7 +268,7 @@ REFUSED = [
     ("producer", "INSERT INTO locks VALUES ('hints')"),
     ("producer", "INSERT INTO tombstones VALUES ('U', 'P', 'D', 'paid', now(), now())"),
     ("producer", "SELECT nextval('operator_actions_id_seq')"),
-    ("producer", "CREATE TABLE public.mine (x int)"),
+    ("producer", "CREATE TABLE mine (x int)"),
     ("owner", "CREATE ROLE another"),
     ("owner", "SELECT pg_read_file('/etc/passwd')"),
     ("owner", "COPY cancel_jobs TO PROGRAM 'cat'"),
@@ -224,9 +276,9 @@ REFUSED = [
 
 
 @pytest.fixture(scope="module")
-def untouched(postgresql_server: PostgresServer, with_roles: str) -> Iterator[str]:
+def untouched(postgresql_server: PostgresServer, with_roles: Callable[[], str]) -> Iterator[str]:
     """A database for tries that change nothing, since each is refused."""
-    url = postgresql_server.copy(with_roles)
+    url = with_roles()
     yield url
     postgresql_server.drop(url)
 
@@ -256,7 +308,7 @@ ALLOWED = [
     ("producer", ADDED.format(", expires_at", ", now()")),
     ("producer", "SELECT state, outcome, token_id, reference1 FROM cancel_jobs"),
     ("owner", "ALTER TABLE audits ADD COLUMN more int"),
-    ("owner", "CREATE TABLE public.more (x int)"),
+    ("owner", "CREATE TABLE more (x int)"),
 ]
 
 

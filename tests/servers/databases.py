@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.servers.missing import unavailable
+from tests.servers.own_schema import in_own_schema
 from tests.servers.postgres import NoServer, PostgresServer, PrivatePostgres
 from tests.servers.schema import migrate
 from tests.servers.waiting import LIMIT
@@ -44,7 +45,7 @@ def _patient_databases() -> Iterator[None]:
     On a busy machine a command or a migration can pause for more than the five seconds that the
     product allows between two statements of a transaction (measured).
     """
-    with mock.patch.dict(open_database.__kwdefaults__, timeouts=PATIENT):
+    with mock.patch.dict(open_database.__kwdefaults__, timeouts=PATIENT), in_own_schema():
         yield
 
 

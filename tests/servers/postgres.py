@@ -16,6 +16,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
+from tests.servers.own_schema import OWN_SCHEMA
 from tests.servers.schema import migrate
 from tests.servers.waiting import eventually
 from worker.broker.embedded.guarded import Guarded, Order
@@ -46,8 +47,9 @@ class PostgresServer:
     def create(self) -> str:
         """Return the URL of a new database whose tables were made by the migrations."""
         if self._template is None:
+            # As PostgreSQL 15 makes `public`, on a server of before too.
             self._template = self._new("")
-            self._close_public(self._template)
+            self._execute_in(self._template, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
             migrate(self._url(self._template))
         return self.copy(self._url(self._template))
 
@@ -78,16 +80,20 @@ class PostgresServer:
             self.drop(self._url(self._template))
         self._engine.dispose()
 
-    def _close_public(self, name: str) -> None:
-        """Make `public` as PostgreSQL 15 makes it, on a server of before too."""
+    def _execute_in(self, name: str, statement: str) -> None:
         engine = create_engine(self._url(name), isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with engine.connect() as connection:
-            connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+            connection.execute(text(statement))
         engine.dispose()
 
     def _new(self, like: str) -> str:
         name = f"kplus_test_{uuid.uuid4().hex[:16]}"
         self.execute(f"CREATE DATABASE {name} {like}")
+        if OWN_SCHEMA is not None:
+            self.execute(f"ALTER DATABASE {name} SET search_path = {OWN_SCHEMA}, public")
+            if not like.startswith("TEMPLATE"):
+                self._execute_in(name, f"CREATE SCHEMA {OWN_SCHEMA}")
+                self._execute_in(name, f"GRANT USAGE ON SCHEMA {OWN_SCHEMA} TO PUBLIC")
         return name
 
     def execute(self, statement: str) -> None:
@@ -238,6 +244,11 @@ def debian_programs() -> Path:
         if os.access(folder / "postgres", os.X_OK):
             return folder
     raise NoServer("install Debian's package `postgresql`")
+
+
+def psql() -> Path:
+    """Return the program that people and scripts send SQL with."""
+    return _programs() / "psql"
 
 
 def _programs() -> Path:

@@ -8,15 +8,16 @@ role that does its work in production, and real workers log in as the worker.
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
 from sqlalchemy import Connection, NullPool, create_engine, make_url
 
+from tests.servers.own_schema import OWN_SCHEMA
 from tests.servers.postgres import PostgresServer
-from tests.servers.schema import ROOT
+from tests.servers.schema import ROOT, migrate
 from worker.store import Cooldown, Store, open_database
 
 SETTING: Final = "KPLUS_TEST_ROLES"
@@ -26,6 +27,7 @@ FILE: Final = ROOT / "deploy" / "postgresql" / "roles.sql"
 ROLES: Final = ("owner", "worker", "operator", "reader", "producer")
 PASSWORD: Final = "only-in-these-tests"
 _NAME: Final = re.compile(rf"\bkplus_({'|'.join(ROLES)})\b")
+_IF_GIVEN: Final = re.compile(r"^\\if .*?$(.*?)^\\endif$", re.DOTALL | re.MULTILINE)
 _STATEMENT: Final = re.compile(r"(?:\$\$.*?\$\$|[^;$])+;", re.DOTALL)
 _OPERATORS: Final = frozenset(
     [
@@ -52,16 +54,22 @@ class Roles:
         """Return the name of a role in this run."""
         return f"kplus_{role}_{self._run}"
 
-    def statements(self) -> list[str]:
+    def named(self) -> str:
+        """Return the file with the names of this run."""
+        return _NAME.sub(lambda found: self.name(found[1]), FILE.read_text())
+
+    def statements(self, schema: str | None = None) -> list[str]:
         """Return the file, one statement after the other, with the names of this run."""
-        sql = _NAME.sub(lambda found: self.name(found[1]), FILE.read_text())
+        sql = _IF_GIVEN.sub(r"\1" if schema else "", self.named()).replace(
+            ":'schema'", f"'{schema}'"
+        )
         sql = re.sub(r"^--.*$", "", sql, flags=re.MULTILINE)
         return [found.strip() for found in _STATEMENT.findall(sql)]
 
-    def install(self, url: str) -> None:
+    def install(self, url: str, schema: str | None = OWN_SCHEMA) -> None:
         """Run the file in a database, then let each role log in."""
         with connected(url) as connection:
-            for statement in self.statements():
+            for statement in self.statements(schema):
                 run(connection, statement)
             for role in ROLES:
                 run(connection, f"ALTER ROLE {self.name(role)} LOGIN PASSWORD '{PASSWORD}'")
@@ -119,11 +127,26 @@ def roles(postgresql_server: PostgresServer) -> Iterator[Roles]:
 
 
 @pytest.fixture(scope="session")
-def with_roles(postgresql_server: PostgresServer, roles: Roles) -> Iterator[str]:
-    """The URL of a database with our tables and roles, for others to be copied from."""
-    url = postgresql_server.create()
-    roles.install(url)
-    yield url
+def with_roles(
+    postgresql_server: PostgresServer, roles: Roles, request: pytest.FixtureRequest
+) -> Iterator[Callable[[], str]]:
+    """Makes databases with our tables and roles; with a parameter, in a schema of that name."""
+    schema: str | None = getattr(request, "param", None)
+    if schema is None:
+        url = postgresql_server.create()
+    else:
+        url = postgresql_server.create_empty()
+        migrate(url, schema=schema)
+    roles.install(url, schema or OWN_SCHEMA)
+
+    def copy() -> str:
+        made = postgresql_server.copy(url)
+        if schema is not None:
+            name = make_url(made).database
+            postgresql_server.execute(f"ALTER DATABASE {name} SET search_path = {schema}")
+        return made
+
+    yield copy
     postgresql_server.drop(url)
 
 

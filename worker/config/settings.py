@@ -26,7 +26,7 @@ from worker.config.sources import (
 )
 from worker.config.sqlite_file import sqlite_url
 from worker.config.url_secrets import url_secrets
-from worker.config.urls import check_broker_url, check_database_url
+from worker.config.urls import check_broker_url, check_database_schema, check_database_url
 from worker.domain.kplus import RequestDt
 from worker.domain.leases import MIN_RANDOM_DIGITS, InquiryUids
 from worker.domain.maintenance import Maintenance
@@ -58,6 +58,10 @@ class Settings(OutcomeSettings):
     home: Path = setting(".kplus-cancel", "the folder of the embedded default: database, broker")
     database_url: SecretStr | None = setting(
         None, "any SQLAlchemy URL of PostgreSQL (14 or newer) or SQLite; unset: SQLite in the home"
+    )
+    database_schema: str | None = setting(
+        None,
+        "a schema of our own in a shared PostgreSQL database; unset: where `search_path` leads",
     )
     broker_url: SecretStr | None = setting(
         None, "`redis://`, `rediss://`, `sentinel://`, `amqp://`; unset: the embedded broker"
@@ -202,6 +206,8 @@ class Settings(OutcomeSettings):
     @model_validator(mode="after")
     def _urls_can_be_used(self) -> Self:
         check_database_url(self.database)
+        if self.database_schema is not None:
+            check_database_schema(self.database_schema, self.database)
         if self.broker_url is not None:
             check_broker_url(self.broker_url.get_secret_value())
         return self

@@ -1,5 +1,7 @@
 """The supported URLs of databases and brokers. No error shows a URL."""
 
+import re
+
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -8,6 +10,7 @@ from worker.config.sqlite_file import sqlite_file
 
 DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite"}
 """The databases, and the driver of each: the statements and their errors are written for it."""
+_SCHEMA = re.compile(r"(?!pg_|information_schema\Z)[a-z_][a-z0-9_]{0,62}")
 _EXAMPLES = "postgresql+psycopg://user@host/name or sqlite:////path/file.db"
 
 
@@ -54,6 +57,20 @@ def _can_be_read(url: str) -> bool:
     except (ArgumentError, ValueError):
         return False
     return True
+
+
+def check_database_schema(name: str, url: str) -> None:
+    """Raise ValueError if the tables cannot have a schema of this name."""
+    if make_url(url).get_backend_name() == "sqlite":
+        raise ValueError(
+            "KPLUS_DATABASE_SCHEMA is set, and SQLite has no schemas: unset it, or set"
+            " KPLUS_DATABASE_URL to a database of PostgreSQL"
+        )
+    if _SCHEMA.fullmatch(name) is None:
+        raise ValueError(
+            "KPLUS_DATABASE_SCHEMA must be a name of up to 63 small letters, digits and _, which"
+            " begins with no digit and not with pg_: such as kplus"
+        )
 
 
 def check_broker_url(url: str) -> None:

@@ -47,7 +47,7 @@ def storage(settings: Settings) -> Iterator[Finding]:
         )
         return
     try:
-        database = open_database(settings.database, connections=1)
+        database = open_database(settings.database, connections=1, schema=settings.database_schema)
     except (OSError, ImportError) as error:
         yield _unreachable(str(error))
         return
@@ -67,19 +67,27 @@ def _checks(database: Database, settings: Settings) -> Iterator[Finding]:
         yield from _sorting(database)
     found = migrate.examine(database)
     if not found.up_to_date:
-        yield failed("schema", found.missing(), "run `kplus-cancel db upgrade`")
+        yield failed("schema", found.missing(), found.remedy)
         return
     newer = f", newer than this program's {found.latest}" if found.foreign else ""
     yield Finding("schema", f"up to date ({found.current}{newer})")
     for name in guard.open_schemas(database):
         text = "everybody may create functions in it, and one can run in a statement of ours"
-        yield failed(f"schema {name}", text, f"REVOKE CREATE ON SCHEMA {name} FROM PUBLIC")
+        yield failed(f"schema {name}", text, _closing(name, settings.database_schema))
     yield from writing(database, settings)
     yield _clock(database)
     store = Store(database)
     yield from _progress(store)
     yield _tokens(store)
     yield from outcomes(settings, store)
+
+
+def _closing(name: str, ours: str | None) -> str:
+    """Return what keeps the functions of others out of our statements."""
+    remedy = f"REVOKE CREATE ON SCHEMA {name} FROM PUBLIC"
+    if ours is None or ours == name:
+        return remedy
+    return f"{remedy}; or let our roles not look there: ALTER ROLE … SET search_path = ''"
 
 
 def _sqlite(database: Database) -> Finding:

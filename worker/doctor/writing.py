@@ -11,6 +11,7 @@ from worker.doctor.finding import Finding, failed, one_line
 from worker.errors import StoreUnavailable
 from worker.runtime import SPARE_CONNECTIONS
 from worker.store import Database
+from worker.store.engine.schemas import schema_of
 from worker.store.reports.connections import ConnectionLimit, connection_limit
 from worker.store.schema.trial import Trial, try_as_a_worker
 from worker.telemetry.about import SIZING
@@ -51,17 +52,18 @@ def writing(database: Database, settings: Settings) -> Iterator[Finding]:
         yield failed("writing", one_line(error), _remedy(str(error)))
     else:
         if trial.missing:
-            yield _without_rights(trial)
+            yield _without_rights(trial, schema_of(database.engine))
     yield from _connections(connection_limit(database), settings)
     yield from _servers(settings.database)
 
 
-def _without_rights(trial: Trial) -> Finding:
+def _without_rights(trial: Trial, schema: str | None) -> Finding:
+    home = f"{schema}." if schema else ""
     lacks = "; ".join(f"{', '.join(rights)} on {name}" for name, rights in trial.missing.items())
     remedy = ROLES
     if len(trial.missing) <= MOST_GRANTS:
         remedy = "; ".join(
-            f"GRANT {', '.join(rights)} ON {name} TO {trial.role}"
+            f"GRANT {', '.join(rights)} ON {home}{name} TO {trial.role}"
             for name, rights in trial.missing.items()
         )
     return failed("rights", f"the role {trial.role} lacks {lacks}", remedy)

@@ -10,6 +10,7 @@ from worker.cli.ui.output import in_two_forms, print_json, wants_json
 from worker.config.settings import Settings
 from worker.config.sqlite_file import missing_file
 from worker.store.schema import migrate
+from worker.store.schema.versions import PREFIX
 from worker.telemetry.log import configure_logging
 
 
@@ -21,9 +22,10 @@ class Revision(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the revision, which must exist."""
         known = migrate.revisions()
-        if value != migrate.LATEST and value not in known:
+        revision = f"{PREFIX}{value}" if f"{PREFIX}{value}" in known else str(value)
+        if revision != migrate.LATEST and revision not in known:
             self.fail(f"{value!r} is not one of {', '.join(known)}, {migrate.LATEST}", param, ctx)
-        return str(value)
+        return revision
 
 
 @click.group
@@ -74,6 +76,8 @@ def check(*, form: str | None) -> None:
                 "pending": found.pending,
                 "missing_tables": found.missing_tables,
                 "faults": found.faults,
+                "obstacle": found.obstacle.fault if found.obstacle else None,
+                "schema": found.namespace,
                 "newer_than_this_program": found.foreign,
             }
         )
@@ -93,7 +97,7 @@ def _examine(settings: Settings) -> migrate.Schema:
 
 def _line(found: migrate.Schema) -> str:
     if not found.up_to_date:
-        return f"✗ {found.missing()}: run `kplus-cancel db upgrade`"
+        return f"✗ {found.missing()}: {found.remedy}"
     if found.foreign:
         return f"✓ the schema is newer ({found.current}) than this program ({found.latest})"
     return f"✓ the schema is up to date ({found.current})"

@@ -27,7 +27,7 @@ def database_of(settings: Settings) -> Iterator[Database]:
     try:
         if settings.database_url is None:
             private_folder(settings.home)
-        database = open_database(settings.database, connections=2)
+        database = open_database(settings.database, connections=2, schema=settings.database_schema)
     except OSError as error:
         raise StoreUnavailable(f"the database's folder cannot be made: {error}") from error
     except ImportError as error:
@@ -83,7 +83,7 @@ def ready_schema(settings: Settings) -> None:
             return
         found = migrate.examine(database)
     if not found.up_to_date:
-        raise StoreUnavailable(f"{found.missing()}: run `kplus-cancel db upgrade`")
+        raise StoreUnavailable(f"{found.missing()}: {found.remedy}")
 
 
 def ready_to_enqueue(settings: Settings) -> None:
@@ -93,7 +93,7 @@ def ready_to_enqueue(settings: Settings) -> None:
             return
         try:
             with database.reading() as connection:
-                connection.exec_driver_sql("SELECT 1 FROM alembic_version")
+                connection.exec_driver_sql("SELECT 1 FROM cancel_jobs LIMIT 0")
         except StoreUnavailable:
             ready_schema(settings)
 

@@ -15,7 +15,6 @@ from worker.store.engine.session_settings import (
     POOLED_BEGIN,
     for_the_session,
     for_the_transaction,
-    only,
 )
 
 Result = TypeVar("Result")
@@ -74,15 +73,6 @@ class BoundedConnection(psycopg.Connection[Any]):
                 yield
         finally:
             self._pipeline = None
-
-    @contextmanager
-    def opening_with(self, settings: Mapping[str, str]) -> Iterator[None]:
-        """Let the transactions of the block begin with these settings too; nothing stays."""
-        before, self.opening = self.opening, (*self.opening, only(settings))
-        try:
-            yield
-        finally:
-            self.opening = before
 
     def rollback(self) -> None:
         """Roll back a transaction. Send nothing if there is none, as at each return to the pool."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from worker.store.engine.engines import READING, make_engine
 from worker.store.engine.errors import translated
 from worker.store.engine.postgresql import patient
+from worker.store.engine.schemas import TRANSLATION, names_in
 from worker.store.engine.timeouts import Timeouts
 
 Clock = Callable[[], datetime]
@@ -31,10 +33,15 @@ TIMEOUTS = Timeouts()
 class Database:
     """An engine and a clock. Each method opens at most one short transaction."""
 
-    def __init__(self, engine: Engine, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, engine: Engine, *, clock: Clock | None = None, schema: str | None = None
+    ) -> None:
         self.engine = engine
         self._clock = clock
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self.names = names_in(None if self.is_sqlite else schema)
+        if self.names[TRANSLATION]:
+            engine.update_execution_options(**self.names)
 
     @property
     def times(self) -> dict[str, datetime | None]:
@@ -94,10 +101,17 @@ class Database:
 
 
 def rows_of(
-    connection: Connection, statement: Executable, params: Mapping[str, object]
+    connection: Connection,
+    statement: Executable,
+    params: Mapping[str, object],
+    names: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[AnyRow]:
-    """Execute a statement and return its rows; an empty list if it returns none."""
-    result = connection.execute(statement, dict(params))
+    """
+    Execute a statement and return its rows; an empty list if it returns none.
+
+    On a connection that is not the database's own, `names` are its `Database.names`.
+    """
+    result = connection.execute(statement, dict(params), execution_options=dict(names))
     return list(result) if result.returns_rows else []
 
 
@@ -106,22 +120,23 @@ def storable(text: str, length: int) -> str:
     return text[:length].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def open_database(
+def open_database(  # noqa: PLR0913 - each is a matter of its own
     url: str,
     *,
     connections: int = 5,
     kept: int | None = None,
     clock: Clock | None = None,
     timeouts: Timeouts = TIMEOUTS,
+    schema: str | None = None,
 ) -> Database:
     """
     Return the database of a URL. It connects at first use, and at most `connections` + 2 times.
 
     On PostgreSQL it keeps `kept` of them, by default all; it opens more only while none of those
-    comes free.
+    comes free. With a `schema`, which is PostgreSQL's only, the tables are in it.
     Call it after a fork: an engine shared by two processes corrupts both (measured).
     Raise `StoreUnavailable` if the folder of an SQLite file cannot be made.
     """
     kept = min(connections, kept or connections)
     engine = make_engine(url, kept=kept, connections=connections, timeouts=timeouts)
-    return Database(engine, clock=clock)
+    return Database(engine, clock=clock, schema=schema)

@@ -13,7 +13,7 @@ from worker.errors import StoreUnreachable, StoreUnsuitable
 from worker.net.readiness import is_readable
 from worker.store.engine.connection_faults import is_fault_of_connection
 from worker.store.engine.pool import Pool
-from worker.store.engine.session_settings import milliseconds, settings_of
+from worker.store.engine.session_settings import milliseconds, only, settings_of
 from worker.store.engine.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ CONNECT_SECONDS = 5
 ENCODING = "UTF8"
 """The encoding of the server, and of what is sent: an order may have any text."""
 WRITABLE = "read-write"
+_AT_BEGIN = "at_begin"
+"""The execution option of a connection: statements with which each of its transactions begins."""
 _USED_AT = "used_at"
 
 
@@ -45,9 +47,11 @@ def postgresql_engine(url: URL, *, kept: int, connections: int, timeouts: Timeou
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        options = connection.get_execution_options()
+        if options.get("isolation_level") != "AUTOCOMMIT":
             # In one text, so in one round trip.
-            connection.exec_driver_sql("; ".join(_driver(connection).opening))
+            opening = (*_driver(connection).opening, *options.get(_AT_BEGIN, ()))
+            connection.exec_driver_sql("; ".join(opening))
 
     @event.listens_for(engine, "handle_error")
     def _give_up(context: ExceptionContext) -> None:
@@ -61,20 +65,26 @@ def postgresql_engine(url: URL, *, kept: int, connections: int, timeouts: Timeou
 @contextmanager
 def patient(connection: Connection, **settings: str) -> Iterator[None]:
     """
-    Let statements run without a limit, and with these settings: a migration takes minutes.
+    Let statements run without a limit in the block, as those of a migration do.
 
-    Only those of transactions that begin in the block.
+    From here on each transaction of this connection begins with these settings too.
     """
     if connection.dialect.name != "postgresql":
         yield
         return
+    begin_with(connection, only({"statement_timeout": "0", **settings}))
     driver = _driver(connection)
     limit, driver.answer_timeout = driver.answer_timeout, None
     try:
-        with driver.opening_with({"statement_timeout": "0", **settings}):
-            yield
+        yield
     finally:
         driver.answer_timeout = limit
+
+
+def begin_with(connection: Connection, statement: str) -> None:
+    """Let each transaction of this connection begin with this statement, until it is closed."""
+    given = connection.get_execution_options().get(_AT_BEGIN, ())
+    connection.execution_options(**{_AT_BEGIN: (*given, statement)})
 
 
 def _driver(connection: Connection) -> "BoundedConnection":

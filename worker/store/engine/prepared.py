@@ -26,6 +26,7 @@ from worker.store.engine.connection_faults import (
 from worker.store.engine.database import AnyRow, Database, rows_of
 from worker.store.engine.errors import translated
 from worker.store.engine.pool import Pool
+from worker.store.engine.schemas import names_in, schema_of
 
 if TYPE_CHECKING:
     from worker.store.engine.bounded_connection import BoundedConnection
@@ -70,7 +71,7 @@ class Prepared:
         given = {**self._database.times, **params}
         is_ours = connection.engine is self._database.engine and connection.in_transaction()
         if self._database.is_sqlite or not is_ours:
-            return rows_of(connection, self._statement, given)
+            return rows_of(connection, self._statement, given, self._database.names)
         pooled = connection.connection
         with _errors(self._database.engine, pooled, connection):
             return self._compiled.run(pooled.driver_connection, given)
@@ -81,14 +82,15 @@ class Prepared:
 
     @once
     def _compiled(self) -> "_Compiled":
-        return _Compiled(self._statement, self._database.engine.dialect)
+        return _Compiled(self._statement, self._database.engine)
 
 
 class _Compiled:
     """A statement as the driver takes it, with the conversions of its parameters and rows."""
 
-    def __init__(self, statement: Any, dialect: Dialect) -> None:
-        compiled = statement.compile(dialect=dialect)
+    def __init__(self, statement: Any, engine: Engine) -> None:
+        dialect = engine.dialect
+        compiled = statement.compile(dialect=dialect, **_written_names(engine))
         changing = _changing(compiled)
         self._sql, self._names = _numbered(*with_literals(compiled))
         self._encoders = {
@@ -148,6 +150,12 @@ class _Compiled:
                 decoded[position] = decode(decoded[position])
             return self._read_row(decoded)
         return self._read_row(values)
+
+
+def _written_names(engine: Engine) -> dict[str, Any]:
+    """Return how to compile a statement that names the schema of the engine's tables, if any."""
+    schema = schema_of(engine)
+    return {**names_in(schema), "render_schema_translate": True} if schema else {}
 
 
 def _changing(compiled: Any) -> dict[str, TypeEngine[Any]]:

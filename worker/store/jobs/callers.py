@@ -45,16 +45,17 @@ class AcceptInTransaction:
         """Return the result for each uid; each comes once. They are stored in the given order."""
         if not orders:
             return {}
-        times = self._database.times
+        times, names = self._database.times, self._database.names
         rows = [{**order, "hinted": order["uid"] in hinted} for order in orders]
         if self._database.is_sqlite:
-            stored = connection.execute(self._accept, [{**times, **row} for row in rows])
+            given: Any = [{**times, **row} for row in rows]
         else:
-            listed = {"orders": dumps([as_json(row) for row in rows])}
-            stored = connection.execute(self._accept, {**times, **listed})
+            given = {**times, "orders": dumps([as_json(row) for row in rows])}
+        stored = connection.execute(self._accept, given, execution_options=names)
         new = {_text(uid) for uid in stored.scalars()}
         others = [order["uid"] for order in orders if order["uid"] not in new]
-        known = rows_of(connection, self._lookup, {"uids": others}) if others else []
+        uids = {"uids": others}
+        known = rows_of(connection, self._lookup, uids, names) if others else []
         return compared(orders, map(_as_texts, known))
 
 

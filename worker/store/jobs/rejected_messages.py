@@ -160,13 +160,13 @@ class RejectedMessages:
                 self._keep_in_place(own, message, row)
 
     def _keep_on(self, connection: Connection, row: dict[str, Any], *, counted: bool) -> None:
+        times, names = self._database.times, self._database.names
         if counted or self._database.is_sqlite:
             statement = self._keep if counted else self._add
-            rows_of(connection, statement, {**self._database.times, **row})
+            rows_of(connection, statement, {**times, **row}, names)
         else:
             # It may be the caller's own: see `callers`.
-            listed = {"row": dumps([row])}
-            rows_of(connection, self._add_on, {**self._database.times, **listed})
+            rows_of(connection, self._add_on, {**times, "row": dumps([row])}, names)
 
     def latest(self, *, most: int) -> list[AnyRow]:
         """Return the messages seen last, newest first."""

@@ -28,20 +28,20 @@ _LOOK = text(
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = c.oid AND t.tgname = :name
     LEFT JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
-    WHERE c.oid = pg_catalog.to_regclass('cancel_jobs')
+    WHERE c.relname = 'cancel_jobs' AND n.nspname = :namespace
     """
 )
 
 _LOOK_AT_RULES = text(
     """
-    SELECT n.nspname, p.prosrc, p.proconfig,
+    SELECT p.prosrc, p.proconfig,
            EXISTS (SELECT 1 FROM pg_catalog.aclexplode(coalesce(p.proacl,
                    pg_catalog.acldefault('f', p.proowner))) AS a
                    WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE') AS is_open
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     JOIN pg_catalog.pg_proc AS p ON p.pronamespace = n.oid AND p.proname = :name
-    WHERE c.oid = pg_catalog.to_regclass('cancel_jobs')
+    WHERE c.relname = 'cancel_jobs' AND n.nspname = :namespace
     """
 )
 
@@ -55,7 +55,7 @@ _OPEN = text(
 )
 
 
-def faults(connection: Connection) -> list[str]:
+def faults(connection: Connection, namespace: str | None) -> list[str]:
     """
     Return what is wrong with the guard; nothing if it is as this release makes it.
 
@@ -63,8 +63,9 @@ def faults(connection: Connection) -> list[str]:
     the guard a pruned uid becomes a job again, and an old one gives its owner's rights away. With
     other rules a row may be two things at once; where not everybody may try them, nobody writes.
     """
-    found = _on_sqlite if connection.dialect.name == "sqlite" else _on_postgresql
-    return found(connection)
+    if connection.dialect.name == "sqlite":
+        return _on_sqlite(connection)
+    return _on_postgresql(connection, namespace)
 
 
 def open_schemas(database: Database) -> list[str]:
@@ -81,7 +82,7 @@ def open_schemas(database: Database) -> list[str]:
 
 
 def restore(connection: Connection) -> None:
-    """Make it anew, as this release makes it."""
+    """Make it anew, as this release makes it, where names without a schema lead."""
     kind = connection.dialect.name
     if kind == "sqlite":
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {triggers.FUNCTION}")
@@ -89,14 +90,12 @@ def restore(connection: Connection) -> None:
         connection.execute(triggers.as_ddl(statement))
     if kind == "postgresql":
         connection.exec_driver_sql(f"ALTER TABLE cancel_jobs ENABLE TRIGGER {triggers.FUNCTION}")
-        for row in connection.execute(_LOOK_AT_RULES, {"name": soundness.FUNCTION}).all():
-            home = connection.dialect.identifier_preparer.quote_identifier(row.nspname)
-            made = _rules().create(f"{home}.{soundness.FUNCTION}")
-            connection.execute(triggers.as_ddl(made))
+        connection.execute(triggers.as_ddl(_rules().create()))
 
 
-def _on_postgresql(connection: Connection) -> list[str]:
-    row = connection.execute(_LOOK, {"body": triggers.BODY, "name": triggers.FUNCTION}).first()
+def _on_postgresql(connection: Connection, namespace: str | None) -> list[str]:
+    of_trigger = {"body": triggers.BODY, "name": triggers.FUNCTION, "namespace": namespace}
+    row = connection.execute(_LOOK, of_trigger).first()
     if row is None:
         return []  # without its table it is a missing table that is told
     if row.tgenabled is None:
@@ -108,11 +107,12 @@ def _on_postgresql(connection: Connection) -> list[str]:
     is_whole = row.tgtype == _BEFORE_EACH_INSERT and row.is_unconditional and row.is_ours
     if not (is_safe and is_whole):
         wrong.append(f"this release's function {triggers.FUNCTION} (another one stands there)")
-    return [*wrong, *_wrong_rules(connection)]
+    return [*wrong, *_wrong_rules(connection, namespace)]
 
 
-def _wrong_rules(connection: Connection) -> Iterator[str]:
-    for row in connection.execute(_LOOK_AT_RULES, {"name": soundness.FUNCTION}):
+def _wrong_rules(connection: Connection, namespace: str | None) -> Iterator[str]:
+    of_rules = {"name": soundness.FUNCTION, "namespace": namespace}
+    for row in connection.execute(_LOOK_AT_RULES, of_rules):
         if (row.prosrc, tuple(row.proconfig or ())) != (_rules().body, soundness.CONFIG):
             yield f"this release's function {soundness.FUNCTION} (another one stands there)"
         elif not row.is_open:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
@@ -20,7 +19,9 @@ from worker.errors import StoreUnavailable
 from worker.private import private_file, private_folder
 from worker.store.engine.database import Database
 from worker.store.engine.errors import is_locked
-from worker.store.schema import guard
+from worker.store.schema import guard, versions
+from worker.store.schema.namespace import namespace_of, use_names_of
+from worker.store.schema.preparation import Obstacle, obstacle, steps_to
 from worker.store.schema.tables import metadata
 from worker.telemetry.about import UPGRADING
 
@@ -44,7 +45,8 @@ class Schema:
 
     `current` is None if there is none. `pending` are the revisions still to run, the oldest
     first. `foreign` says that the revision is unknown here: a newer release made it. `faults` say
-    what an upgrade puts back although no migration is missing.
+    what an upgrade puts back although no migration is missing. `obstacle` is in the way of
+    the next one.
     """
 
     current: str | None
@@ -53,6 +55,8 @@ class Schema:
     missing_tables: tuple[str, ...]
     foreign: bool
     faults: tuple[str, ...] = ()
+    namespace: str | None = None
+    obstacle: Obstacle | None = None
 
     @property
     def up_to_date(self) -> bool:
@@ -61,12 +65,19 @@ class Schema:
 
     def missing(self) -> str:
         """Return what is missing, in a sentence."""
+        if self.obstacle is not None:
+            return self.obstacle.fault
         if self.pending and self.current is None:
             return "the database has no schema yet"
         parts = [f"migration {revision}" for revision in self.pending]
         parts += [f"table {name}" for name in self.missing_tables]
         parts += self.faults
         return f"the database's schema is not up to date, it lacks {', '.join(parts)}"
+
+    @property
+    def remedy(self) -> str:
+        """What brings it up to date."""
+        return self.obstacle.remedy if self.obstacle else "run `kplus-cancel db upgrade`"
 
 
 def examine(database: Database) -> Schema:
@@ -107,12 +118,12 @@ def upgrade(
     ):
         if _examine(connection).foreign:
             return []
-        before = _revisions(connection)
+        before = _done(connection)
         config = _config()
         config.attributes["connection"] = connection
         connection.rollback()
         command.upgrade(config, to)
-        after = _revisions(connection)
+        after = _done(connection)
         mended = _mend(connection)
     return [*(_titled(revision) for revision in after if revision not in before), *mended]
 
@@ -122,6 +133,8 @@ def _mend(connection: Connection) -> list[str]:
     found = _examine(connection)
     if not found.faults or found.missing_tables:
         return []
+    connection.rollback()
+    use_names_of(connection, found.namespace)
     guard.restore(connection)
     connection.commit()
     return list(found.faults)
@@ -129,27 +142,27 @@ def _mend(connection: Connection) -> list[str]:
 
 def _examine(connection: Connection) -> Schema:
     script = ScriptDirectory.from_config(_config())
-    current = MigrationContext.configure(connection).get_current_revision()
-    known = _known(script)
-    done = known.index(current) + 1 if current in known else 0
-    foreign = current is not None and current not in known
-    present = set(inspect(connection).get_table_names())
+    namespace = namespace_of(connection)
+    current = versions.current(connection, namespace)
+    known, pending = _known(script), steps_to(script, current)
+    present = set(inspect(connection).get_table_names(schema=namespace))
     return Schema(
         current=current,
         latest=known[-1],
-        pending=() if foreign else tuple(map(_titled, known[done:])),
+        pending=tuple(_titled(step.revision) for step in pending),
         missing_tables=tuple(sorted(set(metadata.tables) - present)),
-        foreign=foreign,
+        foreign=current is not None and current not in known,
         # Of another revision's guard nothing is known here.
-        faults=tuple(guard.faults(connection)) if current == known[-1] else (),
+        faults=tuple(guard.faults(connection, namespace)) if current == known[-1] else (),
+        namespace=namespace,
+        obstacle=obstacle(connection, namespace, pending),
     )
 
 
-def _revisions(connection: Connection) -> list[str]:
+def _done(connection: Connection) -> list[str]:
     """Return the revisions a database has, oldest first."""
-    script = ScriptDirectory.from_config(_config())
-    known = _known(script)
-    current = MigrationContext.configure(connection).get_current_revision()
+    known = revisions()
+    current = versions.current(connection, namespace_of(connection))
     return known[: known.index(current) + 1] if current in known else []
 
 
@@ -159,10 +172,9 @@ def _known(script: ScriptDirectory) -> list[str]:
 
 
 def _titled(revision: str) -> str:
-    """Return a revision with its effect: `0001 create the tables`."""
+    """Return a revision as its file is named: `0001 create the tables`."""
     script = ScriptDirectory.from_config(_config()).get_revision(revision)
-    words = Path(script.path).stem.removeprefix(f"{revision}_").replace("_", " ")
-    return f"{revision} {words}"
+    return Path(script.path).stem.removeprefix(versions.PREFIX).replace("_", " ")
 
 
 def _config() -> Config:
