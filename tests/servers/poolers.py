@@ -5,11 +5,11 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final, Self
 
-import psycopg2
+import psycopg
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.engine import URL
@@ -82,15 +82,13 @@ class PgBouncer:
     def tell(self, command: str) -> list[dict[str, Any]]:
         """Give a command to its console; return what it answers."""
         # It knows no statements, so nothing may be asked or begun by a driver by itself.
-        console = psycopg2.connect(host=HOST, port=self.port, dbname="pgbouncer", user=USER)
-        try:
-            console.autocommit = True
-            with console.cursor() as cursor:
-                cursor.execute(command)
-                names = [column[0] for column in cursor.description or ()]
-                return [dict(zip(names, row, strict=True)) for row in cursor] if names else []
-        finally:
-            console.close()
+        console = psycopg.connect(
+            host=HOST, port=self.port, dbname="pgbouncer", user=USER, autocommit=True
+        )
+        with closing(console):
+            cursor = console.execute(command.encode())
+            names = [column.name for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor] if names else []
 
     def log(self) -> str:
         """Return what it said."""
