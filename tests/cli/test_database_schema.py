@@ -13,6 +13,7 @@ from tests.cli.test_alembic_command import alembic
 from tests.integration.neighbours_alembic import OrderSystem, block, names
 from tests.servers.hostile_schema import SCHEMA, THEIRS, plain, rows_of_theirs
 from tests.servers.postgres import PostgresServer
+from tests.servers.roles import Roles
 from worker.cli import cli
 from worker.store import Store, open_database
 from worker.store.schema.migrate import revisions
@@ -191,6 +192,37 @@ def test_a_role_that_may_not_make_the_schema_is_told_what_to_ask_for(
         assert run("db", "check", **settings).code == 0
         owner.execute(text(f"DROP OWNED BY {role} CASCADE"))
         owner.execute(text(f"DROP ROLE {role}"))
+
+
+def test_a_missing_right_is_named_with_the_schema(
+    run: Run, hostile_database: str, settings: dict[str, str], roles: Roles
+) -> None:
+    run("db", "upgrade", **settings)
+    roles.install(hostile_database, SCHEMA)
+    url = roles.url(hostile_database, "worker")
+    with plain(hostile_database) as connection:
+        connection.execute(text(f"REVOKE INSERT ON {SCHEMA}.outbox FROM {roles.name('worker')}"))
+    checks = run("doctor", "--json", **settings | {"KPLUS_DATABASE_URL": url}).json["checks"]
+    (line,) = [each for each in checks if each["check"] == "rights"]
+    assert line["remedy"] == f"GRANT INSERT ON {SCHEMA}.outbox TO {roles.name('worker')}"
+
+
+def test_no_search_path_is_needed(
+    run: Run, hostile_database: str, settings: dict[str, str]
+) -> None:
+    """What `doctor` proposes where everybody may create functions in a schema of others."""
+    run("db", "upgrade", **settings)
+    with plain(hostile_database) as connection:
+        connection.execute(text("GRANT CREATE ON SCHEMA public TO PUBLIC"))
+        checks = run("doctor", "--json", **settings).json["checks"]
+        (line,) = [each for each in checks if each["check"] == "schema public"]
+        assert "ALTER ROLE … SET search_path = ''" in line["remedy"]
+        name = make_url(hostile_database).database
+        connection.execute(text(f"ALTER DATABASE {name} SET search_path = ''"))
+    for command in (("db", "check"), ("db", "upgrade"), ("stats",)):
+        assert run(*command, **settings).code == 0
+    lines = [each["check"] for each in run("doctor", "--json", **settings).json["checks"]]
+    assert {"schema public", "rights", "writing"}.isdisjoint(lines)
 
 
 def test_the_alembic_command_goes_there(
