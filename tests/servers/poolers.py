@@ -2,18 +2,17 @@
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
 import psycopg
 import pytest
-from sqlalchemy import NullPool, create_engine, make_url
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import make_url
 
 from tests.servers.missing import unavailable
 from tests.servers.waiting import eventually
@@ -59,16 +58,20 @@ class PgBouncer:
     @property
     def url(self) -> str:
         """The database's address through it."""
-        return self._url(self._real.database).render_as_string(hide_password=False)
-
-    def _url(self, database: str | None) -> URL:
-        return self._real.set(host=HOST, port=self.port, password=None, database=database)
+        # Without the password: it is in the pooler's configuration.
+        real = self._real.set(host=HOST, port=self.port, password=None)
+        return real.render_as_string(hide_password=False)
 
     def start(self) -> None:
         """Start it on its port; return once it takes clients."""
         self._write()
         command = [self._found, "-u", ITS_USER] if os.geteuid() == 0 else [self._found]
-        order = Order([*command, str(self._configuration)], options={"cwd": "/"})
+        order = Order(
+            [*command, str(self._configuration)],
+            # At once in every release: at others it may wait for its clients to leave.
+            signal=signal.SIGQUIT,
+            options={"cwd": "/"},
+        )
         self._guarded = guarded = Guarded(order, log=self.folder / "output")
         eventually(lambda: self._answers() or not guarded.running, saying=self.log)
         assert guarded.running, self.log()
@@ -81,14 +84,13 @@ class PgBouncer:
 
     def tell(self, command: str) -> list[dict[str, Any]]:
         """Give a command to its console; return what it answers."""
-        # It knows no statements, so nothing may be asked or begun by a driver by itself.
-        console = psycopg.connect(
+        # The console knows no transactions and no parameters.
+        with psycopg.connect(
             host=HOST, port=self.port, dbname="pgbouncer", user=USER, autocommit=True
-        )
-        with closing(console):
-            cursor = console.execute(command.encode())
-            names = [column.name for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor] if names else []
+        ) as console:
+            answer = console.execute(command.encode())
+            names = [column.name for column in answer.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in answer] if names else []
 
     def log(self) -> str:
         """Return what it said."""
@@ -119,10 +121,14 @@ class PgBouncer:
                 shutil.chown(each, ITS_USER)
 
     def _answers(self) -> bool:
-        engine = create_engine(self._url(self._real.database), poolclass=NullPool)
         try:
-            engine.connect().close()
-        except OperationalError:
+            psycopg.connect(
+                host=HOST,
+                port=self.port,
+                user=self._real.username,
+                dbname=self._real.database,
+            ).close()
+        except psycopg.OperationalError:
             return False
         return True
 

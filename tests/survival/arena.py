@@ -11,6 +11,7 @@ from typing import Self
 from sqlalchemy import ColumnElement, func, make_url, select
 
 from tests.servers.brokers import RedisServer
+from tests.servers.poolers import PgBouncer
 from tests.servers.standbys import Pair
 from tests.servers.waiting import LIMIT, eventually
 from tests.servers.workers import COMMAND, PARTNER_ID, SECRET
@@ -59,6 +60,7 @@ class Arena:
         command: Sequence[str] = COMMAND,
         settings: Mapping[str, str] | None = None,
         pair: Pair | None = None,
+        pooler: PgBouncer | None = None,
     ) -> None:
         self.faults: Counter[str] = Counter()
         self.places: dict[str, Place] = {}
@@ -67,7 +69,7 @@ class Arena:
         """Places whose worker was ended on purpose."""
         self.folder, self._pool, self._command = folder, pool, command
         self._settings = {**SETTINGS, "KPLUS_HOME": str(folder / "home"), **(settings or {})}
-        self.database, self.pair = database, pair
+        self.database, self.pair, self.pooler = database, pair, pooler
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:

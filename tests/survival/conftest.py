@@ -10,12 +10,15 @@ import pytest
 
 from tests.servers.databases import Databases
 from tests.servers.missing import unavailable
+from tests.servers.poolers import TRANSACTION, PgBouncer
 from tests.servers.postgres import NoServer, PostgresServer, PrivatePostgres, debian_programs
 from tests.servers.standbys import Pair, standing
 from tests.survival.arena import Arena
 from tests.survival.page import RESULTS
-from tests.survival.scenarios import STANDBY
+from tests.survival.scenarios import POOLER, STANDBY
 
+SCARCE = {"default_pool_size": 4}
+"""Fewer sessions than our connections: each waits for its turn, and gets another one each time."""
 MakeArena = Callable[..., AbstractContextManager[Arena]]
 
 
@@ -80,12 +83,16 @@ def make_arena(request: pytest.FixtureRequest, tmp_path: Path) -> MakeArena:
             ):
                 yield arena
             return
-        kinds = {"sqlite": "sqlite_server", "postgresql": "breakable_postgresql"}
-        server: Databases = request.getfixturevalue(kinds[database])
+        kinds = {"sqlite": "sqlite_server"}
+        server: Databases = request.getfixturevalue(kinds.get(database, "breakable_postgresql"))
         url = server.create()
         try:
-            with Arena(tmp_path, database=url, **options) as arena:
-                yield arena
+            with ExitStack() as stack:
+                pooler = None
+                if database == POOLER:
+                    pooler = stack.enter_context(PgBouncer(url, mode=TRANSACTION, **SCARCE))
+                there = url if pooler is None else pooler.url
+                yield stack.enter_context(Arena(tmp_path, database=there, pooler=pooler, **options))
         finally:
             server.drop(url)
 

@@ -116,6 +116,20 @@ def locked(arena: Arena, load: Load) -> None:
                 other.execute("ROLLBACK")
 
 
+def pooler_restarted(arena: Arena, load: Load) -> None:
+    """Let the pooler end under load with all that goes through it, and come back."""
+    assert arena.pooler is not None
+    arena.start("a", "b")
+    for portion in load.rounds(3):
+        with load.delivering(portion):
+            arena.wait_for_a_call()
+            arena.fault("PgBouncer away")
+            arena.pooler.stop()
+            arena.pause(AWAY)
+            arena.pooler.start()
+    arena.wait_until_idle()
+
+
 def promoted(arena: Arena, load: Load) -> None:
     """
     Let the primary be away and come back, then be away for good, and its standby be promoted.

@@ -12,6 +12,7 @@ from tests.survival.remarks import Remark
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 STANDBY = "postgresql and a standby"
+POOLER = "postgresql behind PgBouncer"
 THREADS, PREFORK = "threads", "prefork"
 Ground = tuple[str, str]
 
@@ -19,6 +20,7 @@ BOTH: tuple[Ground, ...] = ((POSTGRESQL, THREADS), (SQLITE, PREFORK))
 ALL: tuple[Ground, ...] = (*BOTH, (POSTGRESQL, PREFORK), (SQLITE, THREADS))
 BOTH_THREADS: tuple[Ground, ...] = ((POSTGRESQL, THREADS), (SQLITE, THREADS))
 WITH_A_STANDBY: tuple[Ground, ...] = ((STANDBY, THREADS), (STANDBY, PREFORK))
+BEHIND_A_POOLER: tuple[Ground, ...] = ((POOLER, THREADS), (POOLER, PREFORK))
 ON_POSTGRESQL: tuple[Ground, ...] = ((POSTGRESQL, THREADS), (POSTGRESQL, PREFORK))
 
 
@@ -152,6 +154,12 @@ SCENARIOS = (
     Scenario("PostgreSQL restarts, away for 3 s", databases.RESTARTS, ON_POSTGRESQL),
     Scenario("PostgreSQL's connections terminated", databases.TERMINATIONS, ON_POSTGRESQL),
     Scenario("a standby is promoted", databases.promoted, WITH_A_STANDBY),
+    Scenario(
+        "PgBouncer restarts, away for 3 s",
+        databases.pooler_restarted,
+        BEHIND_A_POOLER,
+        brief=((POOLER, THREADS),),
+    ),
     Scenario("PostgreSQL frozen", outages.POSTGRESQL_FROZEN, ON_POSTGRESQL),
     # Its lines are given up after 65 s.
     Scenario("PostgreSQL deaf for good", outages.POSTGRESQL_DEAF, ON_POSTGRESQL, patience=400),

@@ -1,5 +1,6 @@
 """The supported URLs of databases and brokers. No error shows a URL."""
 
+import difflib
 import re
 
 from sqlalchemy.engine import make_url
@@ -11,6 +12,10 @@ from worker.config.sqlite_file import sqlite_file
 DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite"}
 """The databases, and the driver of each: the statements and their errors are written for it."""
 _SCHEMA = re.compile(r"(?!pg_|information_schema\Z)[a-z_][a-z0-9_]{0,62}")
+_PREPARING = frozenset(
+    {"prepare_threshold", "prepared_statement_cache_size", "statement_cache_size", "pgbouncer"}
+)
+"""Options of drivers, and of poolers' manuals, that people write to prepare nothing."""
 _EXAMPLES = "postgresql+psycopg://user@host/name or sqlite:////path/file.db"
 
 
@@ -37,9 +42,35 @@ def check_database_url(url: str) -> None:
             f"KPLUS_DATABASE_URL must be an SQLAlchemy URL of PostgreSQL or SQLite, such as"
             f" {_EXAMPLES}"
         )
+    if backend == "postgresql":
+        _check_options(url)
     if backend == "sqlite" and sqlite_file(url) is None and ":///file:" not in url:
         raise ValueError(
             "KPLUS_DATABASE_URL must name the file of an SQLite database: sqlite:////path/file.db"
+        )
+
+
+def _check_options(url: str) -> None:
+    """Raise ValueError at an option that is none of PostgreSQL's client, whatever is its value."""
+    given = make_url(url).query
+    if not given:
+        return
+    # Imported here: most URLs have no options, and commands on SQLite need no psycopg.
+    from psycopg.pq import Conninfo  # noqa: PLC0415
+
+    known = {each.keyword.decode() for each in Conninfo.get_defaults()}
+    for name in sorted(set(given) - known):
+        if name in _PREPARING:
+            raise ValueError(
+                f"KPLUS_DATABASE_URL has the option {name}: take it out; a pooler is recognised,"
+                " and nothing is prepared behind one that would lose it"
+            )
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        # Its name is not shown: it may be the rest of a password with a question mark.
+        raise ValueError(
+            f"KPLUS_DATABASE_URL has an option that PostgreSQL's client does not know{hint}: take"
+            " it out; in a password, ? is written %3F, and & is %26"
         )
 
 

@@ -7,6 +7,7 @@ from worker.config.settings import Settings
 from worker.config.sqlite_file import missing_file
 from worker.doctor.finding import Finding, Severity, failed
 from worker.doctor.outbox import outcomes
+from worker.doctor.pooler import pooler
 from worker.doctor.writing import writing
 from worker.domain.partners import PartnerMode
 from worker.errors import StoreUnavailable, StoreUnsuitable
@@ -65,6 +66,7 @@ def _checks(database: Database, settings: Settings) -> Iterator[Finding]:
     yield _sqlite(database) if database.is_sqlite else _postgresql(database)
     if not database.is_sqlite:
         yield from _sorting(database)
+        yield from pooler(database, settings)
     found = migrate.examine(database)
     if not found.up_to_date:
         yield failed("schema", found.missing(), found.remedy)

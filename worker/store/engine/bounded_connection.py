@@ -1,7 +1,6 @@
 """A PostgreSQL connection whose waits for the server are bounded, and how it begins."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ from psycopg.abc import PQGen
 from psycopg.errors import _WaitTimeout
 from psycopg.pq import TransactionStatus
 
+from worker.store.engine.one_trip import Names, keeps_names
 from worker.store.engine.session_settings import (
     PLAIN_BEGIN,
     POOLED_BEGIN,
@@ -20,23 +20,6 @@ from worker.store.engine.session_settings import (
 Result = TypeVar("Result")
 POLL_SECONDS = 0.1
 """How often the clock and signals are checked; psycopg's own figure."""
-
-
-class _OneSync(psycopg.Pipeline):
-    """
-    Statements that are sent together, up to one Sync.
-
-    psycopg's own adds a Flush behind it. A pooler has given the session to the next client by
-    then, and keeps another one for the Flush, for ever: the server has nothing to answer
-    (PgBouncer 1.18, measured).
-    """
-
-    def _exit_gen(self) -> PQGen[None]:
-        try:
-            self._enqueue_sync()
-            yield from self._communicate_gen()
-        finally:
-            yield from self._fetch_gen(flush=False)
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -53,6 +36,8 @@ class BoundedConnection(psycopg.Connection[Any]):
     """The statements with which each transaction begins."""
     is_pooled: bool = False
     """Whether a pooler may lend the session to others between two transactions."""
+    names: Names | None = None
+    """The prepared statements of `one_trip`; None if it may prepare none."""
 
     def prepare_session(self, settings: Mapping[str, str]) -> None:
         """Set what our transactions need, in the session if it is ours alone."""
@@ -63,16 +48,8 @@ class BoundedConnection(psycopg.Connection[Any]):
         self.opening = (POOLED_BEGIN, for_the_transaction(settings))
         # What is prepared stays in a session that is somebody else's by the next transaction.
         self.prepare_threshold = None
-
-    @contextmanager
-    def sent_together(self) -> Iterator[None]:
-        """Send what the block executes in one round trip; its results are there at its end."""
-        self._pipeline = pipeline = _OneSync(self)
-        try:
-            with pipeline:
-                yield
-        finally:
-            self._pipeline = None
+        # Unless it keeps them for each client.
+        self.names = {} if keeps_names(self) else None
 
     def rollback(self) -> None:
         """Roll back a transaction. Send nothing if there is none, as at each return to the pool."""

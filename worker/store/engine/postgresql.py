@@ -25,6 +25,8 @@ ENCODING = "UTF8"
 WRITABLE = "read-write"
 _AT_BEGIN = "at_begin"
 """The execution option of a connection: statements with which each of its transactions begins."""
+_STATEMENT_POOLING = "statement pooling"
+"""PgBouncer's words, which it has in no other language."""
 _USED_AT = "used_at"
 
 
@@ -35,6 +37,8 @@ def postgresql_engine(url: URL, *, kept: int, connections: int, timeouts: Timeou
     engine = create_engine(
         url,
         hide_parameters=True,
+        # We have none, and it asks for it in a transaction of the driver's, without our settings.
+        use_native_hstore=False,
         poolclass=Pool,
         pool_size=kept,
         max_overflow=connections + 2 - kept,
@@ -145,10 +149,21 @@ def _connect_by(engine: Engine, timeouts: Timeouts) -> None:
             # Here, and not at the event `connect`: SQLAlchemy asks for the version before that.
             version = connection.info.server_version
             connection.prepare_session(settings_of(timeouts, server_version=version))
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            _refuse_statement_pooling(error)
             raise
         return connection
+
+
+def _refuse_statement_pooling(error: BaseException) -> None:
+    """Raise `StoreUnsuitable` if a pooler has said that it knows no transactions."""
+    if _STATEMENT_POOLING in str(error):
+        raise StoreUnsuitable(
+            "the pooler before the database lends its sessions for one statement, and we need"
+            " transactions",
+            "write `pool_mode = transaction` (or `session`) for this database in pgbouncer.ini",
+        ) from error
 
 
 def _check_encoding(connection: Any, name: object) -> None:

@@ -112,36 +112,30 @@ class _Compiled:
         """Execute it as a transaction of its own, in one round trip."""
         if not connection.is_pooled:
             return self.run(connection, given)
-        # Several statements with parameters cannot be one text, but can be sent together.
-        with connection.sent_together():
-            for opening in connection.opening:
-                connection.execute(opening)
-            cursor = self._sent(connection, given)
-            connection.execute("COMMIT")
-        with cursor:
-            return self._rows(cursor)
+        # Imported here: a program on SQLite needs no psycopg.
+        from worker.store.engine.one_trip import COMMIT, execute  # noqa: PLC0415
+
+        begin = connection.opening
+        rows = execute(connection, self._sql, self._values(given), before=begin, after=[COMMIT])
+        return [self._read(values) for values in rows]
 
     def run(self, connection: Any, given: Mapping[str, object]) -> list[AnyRow]:
         """Execute it on the driver's connection. Raise `KeyError` if a parameter is missing."""
-        with self._sent(connection, given) as cursor:
-            return self._rows(cursor)
+        # As above.
+        from psycopg import RawCursor  # noqa: PLC0415
 
-    def _sent(self, connection: Any, given: Mapping[str, object]) -> Any:
+        with RawCursor(connection) as cursor:
+            cursor.execute(self._sql, self._values(given))
+            return [self._read(values) for values in cursor.fetchall()]
+
+    def _values(self, given: Mapping[str, object]) -> list[object]:
         bound = dict(given)
         try:
             for name, encode in self._encoders.items():
                 bound[name] = encode(bound[name])
         except (TypeError, ValueError) as error:  # our bug, reported as SQLAlchemy does
             raise StatementError(str(error), None, None, error, hide_parameters=True) from error
-        # Imported here: a program on SQLite needs no psycopg.
-        from psycopg import RawCursor  # noqa: PLC0415
-
-        cursor = RawCursor(connection)
-        cursor.execute(self._sql, [bound[name] for name in self._names])
-        return cursor
-
-    def _rows(self, cursor: Any) -> list[AnyRow]:
-        return [self._read(values) for values in cursor.fetchall()]
+        return [bound[name] for name in self._names]
 
     def _read(self, values: tuple[object, ...]) -> AnyRow:
         if self._decoders:

@@ -1,6 +1,7 @@
 """How many connections PostgreSQL lets this role have."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 
@@ -27,9 +28,13 @@ class ConnectionLimit:
 
 
 def connection_limit(database: Database) -> ConnectionLimit | None:
-    """Return the lowest limit; None on SQLite."""
+    """Return the lowest limit; None on SQLite, and behind a pooler, which has limits of its own."""
     if database.is_sqlite:
         return None
-    (row,) = database.read(_LIMITS)
+    with database.reading() as connection:
+        driver: Any = connection.connection.driver_connection
+        if driver.is_pooled:
+            return None
+        row = connection.execute(_LIMITS).one()
     limits = [(limit, of) for of, limit in row._mapping.items() if limit is not None]  # noqa: SLF001 - SQLAlchemy's name
     return ConnectionLimit(*min(limits)) if limits else None

@@ -32,6 +32,7 @@ ADVISORY_LOCK = 0x6B706C7573  # "kplus" in hexadecimal: any number that is ours
 _HOLDERS = text(
     "SELECT format('process %s of the role %s', pid, usename) FROM pg_locks"  # noqa: S608 - ours
     " JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     f" AND (classid::bigint << 32) + objid::bigint = {ADVISORY_LOCK} AND objsubid = 1"
 )
 LOCK_TIMEOUT = "60s"
