@@ -132,12 +132,6 @@ BAD_SETTINGS: dict[str, Command] = {
     "a database's option of the driver": _given(
         "KPLUS_DATABASE_URL", "postgresql://h/x?prepare_threshold=0", "take it out", "pooler"
     ),
-    "a database's option that is mistyped": _given(
-        "KPLUS_DATABASE_URL", "postgresql://h/x?sslmod=require", "did you mean sslmode?"
-    ),
-    "a database's option that nobody knows": _given(
-        "KPLUS_DATABASE_URL", "postgresql://h/x?frobnicate=1", "does not know"
-    ),
     "a driver never heard of": _given("KPLUS_DATABASE_URL", "postgresql+nodriver://h/x"),
     **{
         f"a database by {driver}": _given(

@@ -331,3 +331,20 @@ def test_a_url_keeps_its_password_to_itself() -> None:
     url = "postgresql://user:canary-password@127.0.0.1:1/x"
     assert "canary-password" not in str(open_database(url).engine)
     assert make_url(url).render_as_string() == "postgresql://user:***@127.0.0.1:1/x"
+
+
+@only_postgresql
+@pytest.mark.parametrize(
+    ("option", "says"), [("sslmod", "did you mean sslmode?"), ("hidden", "take it out")]
+)
+def test_an_option_that_nobody_knows_is_told_without_its_name(
+    engine: Engine, option: str, says: str
+) -> None:
+    """It may be the rest of a password."""
+    url = engine.url.update_query_dict({option: "canary-1"})
+    store = Store(open_database(url.render_as_string(hide_password=False)))
+    with pytest.raises(StoreUnavailable, match="has an option that PostgreSQL's client") as told:
+        store.jobs.accept(order("U1"), hinted=False)
+    assert says in str(told.value)
+    assert "hidden" not in str(told.value)
+    assert "canary-1" not in str(told.value)

@@ -1,6 +1,5 @@
 """The supported URLs of databases and brokers. No error shows a URL."""
 
-import difflib
 import re
 
 from sqlalchemy.engine import make_url
@@ -12,10 +11,14 @@ from worker.config.sqlite_file import sqlite_file
 DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite"}
 """The databases, and the driver of each: the statements and their errors are written for it."""
 _SCHEMA = re.compile(r"(?!pg_|information_schema\Z)[a-z_][a-z0-9_]{0,62}")
-_PREPARING = frozenset(
-    {"prepare_threshold", "prepared_statement_cache_size", "statement_cache_size", "pgbouncer"}
+_OF_THE_DRIVER = frozenset(
+    {
+        *("prepare_threshold", "autocommit", "context", "row_factory", "cursor_factory"),
+        # Other drivers', which are written for the same end.
+        *("prepared_statement_cache_size", "statement_cache_size", "pgbouncer"),
+    }
 )
-"""Options of drivers, and of poolers' manuals, that people write to prepare nothing."""
+"""Options that no text can be the value of: `prepare_threshold=0` was a TypeError at connect."""
 _EXAMPLES = "postgresql+psycopg://user@host/name or sqlite:////path/file.db"
 
 
@@ -51,26 +54,11 @@ def check_database_url(url: str) -> None:
 
 
 def _check_options(url: str) -> None:
-    """Raise ValueError at an option that is none of PostgreSQL's client, whatever is its value."""
-    given = make_url(url).query
-    if not given:
-        return
-    # Imported here: most URLs have no options, and commands on SQLite need no psycopg.
-    from psycopg.pq import Conninfo  # noqa: PLC0415
-
-    known = {each.keyword.decode() for each in Conninfo.get_defaults()}
-    for name in sorted(set(given) - known):
-        if name in _PREPARING:
-            raise ValueError(
-                f"KPLUS_DATABASE_URL has the option {name}: take it out; a pooler is recognised,"
-                " and nothing is prepared behind one that would lose it"
-            )
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        # Its name is not shown: it may be the rest of a password with a question mark.
+    """Raise ValueError at an option that the driver takes from Python alone."""
+    for name in sorted(_OF_THE_DRIVER.intersection(make_url(url).query)):
         raise ValueError(
-            f"KPLUS_DATABASE_URL has an option that PostgreSQL's client does not know{hint}: take"
-            " it out; in a password, ? is written %3F, and & is %26"
+            f"KPLUS_DATABASE_URL has the option {name}: take it out; a pooler is recognised, and"
+            " nothing is prepared behind one that would lose it"
         )
 
 

@@ -15,6 +15,7 @@ from worker.store.engine.connection_faults import is_fault_of_connection
 from worker.store.engine.pool import Pool
 from worker.store.engine.session_settings import milliseconds, only, settings_of
 from worker.store.engine.timeouts import Timeouts
+from worker.store.engine.url_options import check_options
 
 if TYPE_CHECKING:
     from worker.store.engine.bounded_connection import BoundedConnection
@@ -134,6 +135,7 @@ def _connect_by(engine: Engine, timeouts: Timeouts) -> None:
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, args: Any, options: Any) -> BoundedConnection:
+        check_options(engine.url)
         try:
             connection = BoundedConnection.connect(*args, **options)
         except Error as error:
