@@ -86,7 +86,7 @@ def test_an_upgrade_that_is_killed_behind_a_pooler_keeps_no_lock(
     database: str, pooler: MakePooler, tmp_path: Path
 ) -> None:
     """The lock was one of a session, which the pooler keeps: no upgrade came past it any more."""
-    downgrade(database, "0002")
+    downgrade(database, "kplus_0002")
     front = pooler(database, mode=TRANSACTION)
     settings = {"KPLUS_DATABASE_URL": front.url, "KPLUS_HOME": str(tmp_path / "home")}
     with connected(database) as report:
