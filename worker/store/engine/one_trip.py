@@ -61,8 +61,8 @@ def keeps_names(connection: "BoundedConnection") -> bool:
     """
     Say whether the pooler lets each client have prepared statements of its own.
 
-    PgBouncer does so from 1.21 on, unless it was told not to: the server then knows a statement
-    by another name than the client has given it.
+    PgBouncer does so from 1.21 on, if its `max_prepared_statements` is not 0: the server then
+    knows a statement by another name than the client has given it.
     """
     if not capabilities.has_send_close_prepared():
         return False
