@@ -48,6 +48,9 @@ class BoundedConnection(psycopg.Connection[Any]):
         self.opening = (POOLED_BEGIN, for_the_transaction(settings))
         # What is prepared stays in a session that is somebody else's by the next transaction.
         self.prepare_threshold = None
+        # One that lends its sessions for a statement refuses the first transaction: better here.
+        for each in (PLAIN_BEGIN, "ROLLBACK"):
+            self.execute(each)
         # Unless it keeps them for each client.
         self.names = {} if keeps_names(self) else None
 

@@ -69,13 +69,16 @@ def settings_of(timeouts: Timeouts, *, server_version: int) -> dict[str, str]:
 
 def for_the_session(settings: Mapping[str, str], *, backend_pid: int) -> str:
     """
-    Return the statement that sets them for the session, and a row if it did.
+    Return the statements that set them for the session; the first returns a row if they did.
 
     Only in the server's process that the driver was told of. Behind a pooler it is another: a
     pooler has many sessions, and tells each client a number of its own.
     """
+    # First and alone: the time that a role has by default may be too short for all of them.
+    first = _listed({"statement_timeout": settings["statement_timeout"]}, is_local=False)
     listed = _set({**_OF_A_SESSION, **settings}, is_local=False)
-    return f"SELECT {listed} WHERE pg_catalog.pg_backend_pid() = {backend_pid:d}"
+    ours = f"WHERE pg_catalog.pg_backend_pid() = {backend_pid:d}"
+    return f"SELECT {first} {ours}; SELECT {listed} {ours}"
 
 
 def for_the_transaction(settings: Mapping[str, str]) -> str:
